@@ -1,0 +1,128 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes that survive a kill or a power cut: temporary file, fsync, rename, fsync of the folder.
+
+PRIVATE to the collection. The order follows pgBackRest (src/storage/posix/write.c); Ansible's atomic_move renames
+but never calls fsync.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import typing as t
+
+from .errors import StateUnreadable
+
+
+def read_text(path: str) -> str | None:
+    """Returns the content of *path*, or None when there is no such file. Other errors of the system are raised."""
+    try:
+        with open(path, encoding="utf-8") as handle:
+            return handle.read()
+    except FileNotFoundError:
+        return None
+
+
+def write_text(path: str, content: str, *, mode: int = 0o600) -> bool:
+    """Makes *content* the content of *path* durably, with exactly *mode*; parent folders must exist.
+
+    Returns whether anything had to change. A reader sees the old or the new content, never a part.
+    """
+    if read_text(path) == content and os.stat(path).st_mode & 0o7777 == mode:
+        return False
+    folder = os.path.dirname(path) or "."
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
+    try:
+        os.fchmod(descriptor, mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+    sync_folder(folder)
+    return True
+
+
+def append_line(path: str, line: str, *, mode: int = 0o600) -> None:
+    """Appends *line* and a newline to *path* durably. A line that a kill cut short before is closed first."""
+    created = not os.path.exists(path)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, mode)
+    try:
+        end = os.lseek(descriptor, 0, os.SEEK_END)
+        torn = end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"
+        os.write(descriptor, (("\n" if torn else "") + line + "\n").encode("utf-8"))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if created:
+        sync_folder(os.path.dirname(path) or ".")
+
+
+def remove(path: str) -> bool:
+    """Removes the file *path* durably. Returns whether it was there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    sync_folder(os.path.dirname(path) or ".")
+    return True
+
+
+def sync_folder(path: str) -> None:
+    """Makes renames and removals inside the folder *path* durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_json(path: str, *, schema: int) -> dict[str, t.Any] | None:
+    """Returns the JSON object in *path*, or None when there is no such file.
+
+    *schema* is the newest value of the key ``schema`` that this code understands.
+    Raises StateUnreadable for anything that is not such an object, or was written by a newer collection.
+    """
+    text = read_text(path)
+    if text is None:
+        return None
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise StateUnreadable(
+            "A state file is damaged.",
+            expected="a JSON object",
+            found=f"{len(text)} characters that do not parse ({error})",
+            where=path,
+            next_step=f"look at it, then move it away: mv {path} {path}.damaged",
+        ) from error
+    found = content.get("schema") if isinstance(content, dict) else None
+    if not isinstance(found, int) or found < 1:
+        raise StateUnreadable(
+            "A state file has no schema version.",
+            expected=f'a JSON object with "schema": 1 to {schema}',
+            found=f"{type(content).__name__} with schema {found!r}",
+            where=path,
+            next_step=f"look at it, then move it away: mv {path} {path}.damaged",
+        )
+    if found > schema:
+        raise StateUnreadable(
+            "A state file was written by a newer version of the collection vitalops.rollout.",
+            expected=f"schema {schema} or older",
+            found=f"schema {found}",
+            where=path,
+            next_step="install the newer collection on this controller and run again; the file was left as it is",
+        )
+    return content
+
+
+def write_json(path: str, content: t.Mapping[str, t.Any], *, mode: int = 0o600) -> bool:
+    """Writes *content* (with its key ``schema``) as readable JSON, durably. Returns whether anything changed."""
+    return write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", mode=mode)

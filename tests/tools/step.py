@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Runs one step of a make target: says what it does, never stays silent for long, says how long it took.
+
+Usage: step.py "Title of the step" COMMAND [ARGUMENT ...]
+The output of the command passes through unchanged; after eight silent seconds a line says that it still works and
+repeats the last line that the command wrote. The exit code is the command's.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+SILENCE_SECONDS = 8.0
+
+
+class Watch:
+    """What was written last, and when; shared by the reader and the heartbeat."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.last_output = self.started
+        self.last_line = ""
+
+    def heard(self, line: bytes) -> None:
+        """Remembers the last line with text in it."""
+        self.last_output = time.monotonic()
+        text = line.decode("utf-8", "replace").strip()
+        if text:
+            self.last_line = text
+
+    def elapsed(self) -> str:
+        """Returns the time since the start as 7 s or 3 min 05 s."""
+        seconds = int(time.monotonic() - self.started)
+        return f"{seconds} s" if seconds < 60 else f"{seconds // 60} min {seconds % 60:02d} s"
+
+
+def heartbeat(watch: Watch, ended: threading.Event) -> None:
+    """Speaks whenever the command has been silent for SILENCE_SECONDS."""
+    while not ended.wait(1.0):
+        if time.monotonic() - watch.last_output >= SILENCE_SECONDS:
+            last = f" (last: {watch.last_line[:90]})" if watch.last_line else ""
+            print(f"    ... still working, {watch.elapsed()}{last}", flush=True)
+            watch.last_output = time.monotonic()
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the command in *arguments* behind its title. Returns its exit code."""
+    if len(arguments) < 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    title, command = arguments[0], arguments[1:]
+    print(f"\n==> {title}", flush=True)
+    watch = Watch()
+    ended = threading.Event()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda caught, _frame: process.send_signal(caught))
+        threading.Thread(target=heartbeat, args=(watch, ended), daemon=True).start()
+        assert process.stdout is not None
+        try:
+            while chunk := os.read(process.stdout.fileno(), 65536):
+                watch.heard(chunk.splitlines()[-1] if chunk.strip() else b"")
+                sys.stdout.buffer.write(chunk)
+                sys.stdout.buffer.flush()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+        code = process.wait()
+    ended.set()
+    verdict = "done" if code == 0 else f"FAILED with exit code {code}"
+    print(f"<== {title}: {verdict} in {watch.elapsed()}", flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
