@@ -94,7 +94,7 @@ def read_json(path: str, *, schema: int) -> dict[str, t.Any] | None:
     if text is None:
         return None
     try:
-        content = json.loads(text)
+        content: t.Any = json.loads(text)
     except ValueError as error:
         raise StateUnreadable(
             "A state file is damaged.",
@@ -120,7 +120,7 @@ def read_json(path: str, *, schema: int) -> dict[str, t.Any] | None:
             where=path,
             next_step="install the newer collection on this controller and run again; the file was left as it is",
         )
-    return content
+    return t.cast("dict[str, t.Any]", content)
 
 
 def write_json(path: str, content: t.Mapping[str, t.Any], *, mode: int = 0o600) -> bool:

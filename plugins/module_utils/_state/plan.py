@@ -1,0 +1,111 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a rollout will do, decided before anything is done. Pure: state in, plan out. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._foundation.errors import BadInput
+from .state import State
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """*slot* gets (or keeps) *release*; *previous_slot* had the traffic before (None at a first rollout).
+
+    *converge* is True when the release is live already, so that the run only repairs what drifted.
+    *steps* are sentences for people, in order.
+    """
+
+    operation: str
+    slot: str
+    release: dict[str, str]
+    previous_slot: str | None
+    previous_release: dict[str, str] | None
+    converge: bool
+    steps: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, t.Any]:
+        """Returns the plan as plain values."""
+        return {**dataclasses.asdict(self), "steps": list(self.steps)}
+
+
+def _check_pointer(state: State, pointer_live: str | None) -> None:
+    if state.live != pointer_live:
+        raise BadInput(
+            f"The traffic pointer of {state.application} and its recorded state disagree: an earlier run was cut off.",
+            expected=f"slot {state.live or 'none'} live, as state.json says",
+            found=f"slot {pointer_live or 'none'} live in the traffic pointer",
+            where=f"/var/lib/rollout/{state.application}/ on the load-balancer host",
+            next_step=f"take it back: playbook roll_back.yml (traffic returns to slot {state.live or 'none'})",
+        )
+
+
+def deploy(state: State, pointer_live: str | None, release: dict[str, str]) -> Plan:
+    """Returns the plan that makes *release* live. *pointer_live* is the slot that gets the traffic now, or None.
+
+    Raises BadInput when the traffic pointer contradicts the state.
+    """
+    _check_pointer(state, pointer_live)
+    live = state.live_record
+    if live is not None and live.release["id"] == release["id"]:
+        return Plan(
+            "deploy",
+            t.cast(str, state.live),
+            release,
+            state.live,
+            live.release,
+            True,
+            (f"Release {release['id']} is live in slot {state.live} already: check it, repair what drifted.",),
+        )
+    idle = state.idle
+    replaced = state.slots[idle]
+    leaves = f" (replaces {replaced.release['id']})" if replaced else ""
+    steps = [
+        f"Stage release {release['id']} in slot {idle}{leaves}; users stay on "
+        + (f"{live.release['id']} in slot {state.live}." if live else "nothing: this is the first rollout."),
+        "Pass the gate on every instance of the staged release.",
+        f"Switch all traffic to slot {idle} and verify through the load balancer.",
+    ]
+    if live:
+        steps.append(f"Watch slot {state.live} drain; move workers and scheduler to slot {idle}.")
+        steps.append(f"Keep {live.release['id']} warm in slot {state.live} for roll_back.")
+    else:
+        steps.append(f"Start workers and scheduler in slot {idle}.")
+    return Plan("deploy", idle, release, state.live, live.release if live else None, False, tuple(steps))
+
+
+def roll_back(state: State, pointer_live: str | None) -> Plan:
+    """Returns the plan that puts the traffic back on the release before the live one; no version to look up.
+
+    When the traffic pointer was moved but never confirmed (a run was cut off), going back means the recorded live slot.
+    Raises BadInput when there is nothing to roll back to.
+    """
+    if state.live is not None and pointer_live is not None and pointer_live != state.live:
+        target, previous = state.live, pointer_live
+    elif state.live is not None:
+        target, previous = state.idle, state.live
+    else:
+        raise BadInput(
+            f"{state.application} has no live release, so there is nothing to roll back.",
+            next_step="deploy a version: playbook deploy.yml -e rollout_version=…",
+        )
+    record = state.slots[target]
+    if record is None:
+        live = t.cast(t.Any, state.live_record).release
+        raise BadInput(
+            f"{state.application} cannot roll back: no earlier release is kept.",
+            expected=f"a release in slot {target}",
+            found=f"only {live['id']} in slot {state.live}, the first one ever deployed",
+            next_step="deploy a version that works: playbook deploy.yml -e rollout_version=…",
+        )
+    left = state.slots[previous]
+    steps = (
+        f"Make sure that release {record.release['id']} answers in slot {target}.",
+        f"Switch all traffic from slot {previous} back to slot {target} and verify through the load balancer.",
+        f"Move workers and scheduler back to slot {target}; slot {previous} stays warm.",
+    )
+    return Plan("roll_back", target, record.release, previous, left.release if left else None, False, steps)

@@ -1,0 +1,172 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a load-balancer host knows about an application: which release lives in which slot, and what was done.
+
+PRIVATE to the collection. The file is /var/lib/rollout/<application>/state.json; beside it lies journal.ndjson.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import typing as t
+
+from .._foundation import durable
+from .._foundation.errors import StateUnreadable
+
+SCHEMA = 1
+ROOT = "/var/lib/rollout"
+SLOTS = ("blue", "green")
+HISTORY_LENGTH = 20
+
+
+def folder_of(application: str, root: str = ROOT) -> str:
+    """Returns the folder that holds everything a host knows about *application*."""
+    return os.path.join(root, application)
+
+
+def other_slot(slot: str) -> str:
+    """Returns green for blue and blue for green."""
+    return "green" if slot == "blue" else "blue"
+
+
+@dataclasses.dataclass(frozen=True)
+class SlotRecord:
+    """The release in a slot: *release* has id, version, digest, artefact; *since* an ISO time in UTC; *by* a name."""
+
+    release: dict[str, str]
+    since: str
+    by: str
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """The whole file. *live* is a slot or None; *last_good* the id of the last confirmed release or None.
+
+    *history* holds the newest HISTORY_LENGTH operations, oldest first:
+    at, operation, release (id), version, slot, by, outcome.
+    """
+
+    application: str
+    environment: str
+    live: str | None = None
+    last_good: str | None = None
+    slots: dict[str, SlotRecord | None] = dataclasses.field(default_factory=lambda: dict.fromkeys(SLOTS))
+    history: tuple[dict[str, str], ...] = ()
+
+    @property
+    def live_record(self) -> SlotRecord | None:
+        """The release that users get, or None before the first rollout."""
+        return self.slots[self.live] if self.live else None
+
+    @property
+    def idle(self) -> str:
+        """The slot that takes no traffic; blue before the first rollout."""
+        return other_slot(self.live) if self.live else "blue"
+
+    def to_dict(self) -> dict[str, t.Any]:
+        """Returns the content of state.json."""
+        content = dataclasses.asdict(self)
+        content["history"] = [dict(entry) for entry in self.history]
+        return {"schema": SCHEMA, **content}
+
+
+def from_dict(content: t.Mapping[str, t.Any], where: str) -> State:
+    """Returns the state in *content*, the parsed file *where*. Raises StateUnreadable when a part is wrong."""
+    try:
+        slots: dict[str, SlotRecord | None] = {}
+        for slot in SLOTS:
+            record = content["slots"][slot]
+            slots[slot] = None if record is None else SlotRecord(record["release"], record["since"], record["by"])
+            if record is not None and not record["release"]["id"]:
+                raise ValueError(f"slot {slot} has a release without id")
+        live = content["live"]
+        if live is not None and slots[live] is None:
+            raise ValueError(f"slot {live} is live but holds no release")
+        return State(
+            application=content["application"],
+            environment=content["environment"],
+            live=live,
+            last_good=content["last_good"],
+            slots=slots,
+            history=tuple(content["history"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise StateUnreadable(
+            "The state of the application cannot be understood.",
+            expected="application, environment, live, last_good, slots (blue, green) and history",
+            found=f"{type(error).__name__}: {error}",
+            where=where,
+            next_step=f"look at it, then move it away: mv {where} {where}.damaged",
+        ) from error
+
+
+def load(application: str, root: str = ROOT) -> State | None:
+    """Returns the state of *application* on this host, or None before its first rollout. Raises StateUnreadable."""
+    path = os.path.join(folder_of(application, root), "state.json")
+    content = durable.read_json(path, schema=SCHEMA)
+    return None if content is None else from_dict(content, path)
+
+
+def save(state: State, root: str = ROOT) -> bool:
+    """Writes *state* durably. Returns whether the file changed."""
+    folder = folder_of(state.application, root)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    return durable.write_json(os.path.join(folder, "state.json"), state.to_dict())
+
+
+def append_journal(application: str, entry: t.Mapping[str, t.Any], root: str = ROOT) -> None:
+    """Adds *entry* as one JSON line to the journal of *application*, durably."""
+    folder = folder_of(application, root)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    durable.append_line(os.path.join(folder, "journal.ndjson"), json.dumps(entry, sort_keys=True))
+
+
+def confirmed(
+    state: State, *, operation: str, slot: str, release: dict[str, str], by: str, at: str
+) -> tuple[State, dict[str, str] | None]:
+    """Returns the state after *release* in *slot* was found good, and its history entry (None: nothing is new).
+
+    Pure. *operation* is deploy or roll_back, *at* an ISO time in UTC.
+    """
+    record = state.slots[slot]
+    if state.live == slot and record is not None and record.release == release and state.last_good == release["id"]:
+        return state, None
+    entry = {
+        "at": at,
+        "operation": operation,
+        "release": release["id"],
+        "version": release["version"],
+        "slot": slot,
+        "by": by,
+        "outcome": "confirmed",
+    }
+    return (
+        dataclasses.replace(
+            state,
+            live=slot,
+            last_good=release["id"],
+            slots={**state.slots, slot: SlotRecord(release, at, by)},
+            history=(*state.history, entry)[-HISTORY_LENGTH:],
+        ),
+        entry,
+    )
+
+
+def refused(
+    state: State, *, operation: str, slot: str, release: dict[str, str], by: str, at: str, reason: str
+) -> tuple[State, dict[str, str]]:
+    """Returns the state after *release* was refused (slots and live stay), and its history entry. Pure."""
+    entry = {
+        "at": at,
+        "operation": operation,
+        "release": release["id"],
+        "version": release["version"],
+        "slot": slot,
+        "by": by,
+        "outcome": "refused",
+        "reason": reason[:300],
+    }
+    return dataclasses.replace(state, history=(*state.history, entry)[-HISTORY_LENGTH:]), entry

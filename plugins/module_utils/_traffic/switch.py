@@ -1,0 +1,107 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Moving traffic between slots and watching the slot that lost it. PRIVATE to the collection.
+
+The order makes a switch survive a reload or a reboot: the map file first, then HAProxy, then both are read back.
+"""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from .._foundation.errors import CommandFailed, NotFound
+from . import pointer as pointers
+from .haproxy import RuntimeApi, Server, counters, servers
+
+POLL_SECONDS = 0.1
+
+
+class Drained(t.NamedTuple):
+    """How a drain ended: *done*, requests still in flight, and how long it took in seconds."""
+
+    done: bool
+    in_flight: int
+    seconds: float
+
+
+def wait_for_servers(api: RuntimeApi, application: str, slot: str, wanted: int, deadline: float) -> list[Server]:
+    """Waits until *wanted* instances of *slot* are up in HAProxy's own eyes; at most *deadline* seconds.
+
+    Raises CommandFailed with what HAProxy says of each instance.
+    """
+    ends = time.monotonic() + deadline
+    while True:
+        found = [server for server in servers(api.statistics(), application) if server.slot == slot]
+        up = [server for server in found if server.up]
+        if len(up) >= wanted:
+            return found
+        if time.monotonic() >= ends:
+            seen = "; ".join(f"{server.name} {server.address} {server.status} ({server.check})" for server in found)
+            raise CommandFailed(
+                f"The load balancer does not see slot {slot} of {application} as healthy; traffic was not moved.",
+                expected=f"{wanted} instances up within {deadline:g} s",
+                found=f"{len(up)} up: {seen or 'no instance is configured for this slot'}",
+                where=api.path,
+                next_step="compare rollout_processes with what was provisioned (playbook provision.yml), and ask an "
+                "instance from the load-balancer host: curl -i http://ADDRESS:PORT/ready",
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def current(
+    api: RuntimeApi, application: str, map_path: str
+) -> tuple[pointers.Pointer | None, pointers.Pointer | None]:
+    """Returns the durable pointer (file) and the one HAProxy uses now; they differ only while a switch is under way."""
+    return pointers.read_file(application, map_path), api.pointer(application, map_path)
+
+
+def switch(api: RuntimeApi, application: str, map_path: str, wanted: pointers.Pointer) -> bool:
+    """Makes *wanted* the pointer, durably first, then in HAProxy, and reads both back. Returns whether it changed.
+
+    Raises CommandFailed when what is read back is not what was written.
+    """
+    pointers.check(wanted)
+    in_file, in_haproxy = current(api, application, map_path)
+    if in_file is None:
+        raise NotFound(
+            f"There is no traffic map for {application} on this host.",
+            expected=map_path,
+            next_step="provision the load balancer: playbook provision.yml",
+        )
+    if in_file == wanted and in_haproxy == wanted:
+        return False
+    pointers.write_file(application, map_path, wanted)
+    api.set_pointer(application, map_path, wanted)
+    in_file, in_haproxy = current(api, application, map_path)
+    if in_file != wanted or in_haproxy != wanted:
+        raise CommandFailed(
+            "The traffic pointer is not what was just written: somebody else changes it at the same time.",
+            expected=wanted.text(),
+            found=f"file {in_file.text() if in_file else 'nothing'}, "
+            f"HAProxy {in_haproxy.text() if in_haproxy else 'nothing'}",
+            where=map_path,
+            next_step="find the other run, then run again",
+        )
+    return True
+
+
+def drain(api: RuntimeApi, application: str, slot: str, deadline: float) -> Drained:
+    """Waits until *slot* has no request in flight or queued, observed in HAProxy's counters; at most *deadline* s.
+
+    The slot must have lost its traffic before; this only watches.
+    """
+    started = time.monotonic()
+    quiet = 0
+    while True:
+        found = counters(api.statistics(), application).get(slot)
+        in_flight = found.in_flight + found.queued if found else 0
+        # Twice in a row: a request that read the old pointer may be between the map and the backend.
+        quiet = quiet + 1 if in_flight == 0 else 0
+        elapsed = time.monotonic() - started
+        if quiet >= 2:
+            return Drained(True, 0, round(elapsed, 3))
+        if elapsed >= deadline:
+            return Drained(False, in_flight, round(elapsed, 3))
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,116 @@
+#!/usr/bin/python
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module rollout_info."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rollout_info
+short_description: Tell what a load-balancer host knows about an application
+version_added: "0.1.0"
+description:
+  - Reads the recorded state, the durable traffic pointer, the one that HAProxy uses now, and HAProxy's view of every
+    instance.
+  - Does not fail when HAProxy is down; the reason is returned in RV(haproxy_error).
+author: The vitalops.rollout maintainers (@vitalops)
+extends_documentation_fragment:
+  - vitalops.rollout.attributes.info
+options:
+  application:
+    description: Name of the application.
+    type: str
+    required: true
+  socket:
+    description: HAProxy's admin socket.
+    type: path
+    default: /run/haproxy/admin.sock
+"""
+
+EXAMPLES = r"""
+---
+- name: Know the state of the shop
+  vitalops.rollout.rollout_info:
+    application: shop
+  register: shop
+"""
+
+RETURN = r"""
+state:
+  description: Content of C(state.json), or V(null) before the first rollout.
+  returned: always
+  type: dict
+pointer:
+  description: The durable traffic pointer (live, candidate, weight in percent), or V(null).
+  returned: always
+  type: dict
+  sample: {"live": "blue", "candidate": null, "weight": 0}
+haproxy_pointer:
+  description: The pointer that HAProxy routes by at this moment, or V(null).
+  returned: always
+  type: dict
+servers:
+  description: Every instance as HAProxy sees it.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{"slot": "blue", "name": "app1-web-1", "address": "192.0.2.11:18000", "status": "UP", "up": true}]
+counters:
+  description: Per slot, the requests in flight and queued now, and the totals since HAProxy's last start.
+  returned: always
+  type: dict
+haproxy_error:
+  description: Why HAProxy could not be asked, or an empty string.
+  returned: always
+  type: str
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError
+from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
+from ansible_collections.vitalops.rollout.plugins.module_utils._state import state as states
+from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import haproxy, pointer
+
+
+def look(module: AnsibleModule) -> dict[str, t.Any]:
+    application = module.params["application"]
+    api = haproxy.RuntimeApi(module.params["socket"])
+    state = states.load(application)
+    path = pointer.path_of(application)
+    durable = pointer.read_file(application, path)
+    result: dict[str, t.Any] = {
+        "state": state.to_dict() if state else None,
+        "pointer": durable._asdict() if durable else None,
+        "haproxy_pointer": None,
+        "servers": [],
+        "counters": {},
+        "haproxy_error": "",
+    }
+    try:
+        used = api.pointer(application, path)
+        rows = api.statistics()
+    except RolloutError as error:
+        return {**result, "haproxy_error": str(error)}
+    return {
+        **result,
+        "haproxy_pointer": used._asdict() if used else None,
+        "servers": [{**server._asdict(), "up": server.up} for server in haproxy.servers(rows, application)],
+        "counters": {slot: found._asdict() for slot, found in haproxy.counters(rows, application).items()},
+    }
+
+
+def main() -> None:
+    run_module(
+        {
+            "application": {"type": "str", "required": True},
+            "socket": {"type": "path", "default": haproxy.SOCKET},
+        },
+        look,
+    )
+
+
+if __name__ == "__main__":
+    main()
