@@ -1,0 +1,53 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What people read at the end of a rollout: summary and refusal."""
+
+from __future__ import annotations
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.vitalops.rollout.plugins.filter.refusal import refusal
+from ansible_collections.vitalops.rollout.plugins.filter.summary import summary
+
+PLAN = {
+    "operation": "deploy",
+    "slot": "green",
+    "release": {"id": "1.1.0-bbb"},
+    "previous_slot": "blue",
+    "previous_release": {"id": "1.0.0-aaa"},
+    "converge": False,
+}
+FIRST = {**PLAN, "slot": "blue", "previous_slot": None, "previous_release": None}
+
+
+def test_summary_says_how_to_go_back() -> None:
+    lines = summary(PLAN, "shop")
+    assert lines[0] == "shop: release 1.1.0-bbb is live in slot green."
+    assert "roll_back.yml" in lines[-1]
+
+
+def test_summary_counts_requests_that_did_not_drain() -> None:
+    assert any("3 long requests" in line for line in summary(PLAN, "shop", {"drained": False, "in_flight": 3}))
+
+
+def test_summary_of_a_first_rollout_and_of_a_second_run() -> None:
+    assert "first" in summary(FIRST, "shop")[1]
+    assert "nothing moved" in summary({**PLAN, "converge": True}, "shop")[1]
+
+
+def test_refusal_tells_users_cause_and_next_step() -> None:
+    words = {"slots": {"green": {"instances": [{"name": "g-1", "kind": "web", "log": ["boom"]}]}}}
+    text = refusal({"msg": "3 of 4 failed"}, PLAN, words)
+    for part in ("1.1.0-bbb was refused", "Users noticed nothing: 1.0.0-aaa", "3 of 4 failed", "  | boom", "Next: "):
+        assert part in text
+
+
+def test_refusal_of_a_first_rollout_does_not_promise_a_live_release() -> None:
+    assert "No release is live yet" in refusal({"msg": "x"}, FIRST)
+
+
+@pytest.mark.parametrize("call", [lambda: summary([], "shop"), lambda: refusal("x", PLAN)])
+def test_wrong_types_are_named(call) -> None:
+    with pytest.raises(AnsibleFilterError, match=r"vitalops\.rollout\."):
+        call()

@@ -1,0 +1,72 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plans: for every state and traffic pointer, which slot gets which release."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput
+from ansible_collections.vitalops.rollout.plugins.module_utils._state import plan
+from ansible_collections.vitalops.rollout.plugins.module_utils._state.state import SlotRecord, State
+
+R1 = {"id": "1.0.0-aaa", "version": "1.0.0", "digest": "sha256:1", "artefact": "a"}
+R2 = {"id": "1.1.0-bbb", "version": "1.1.0", "digest": "sha256:2", "artefact": "a"}
+R3 = {"id": "1.2.0-ccc", "version": "1.2.0", "digest": "sha256:3", "artefact": "a"}
+
+
+def state(live: str | None = None, blue: dict[str, str] | None = None, green: dict[str, str] | None = None) -> State:
+    slots = {
+        "blue": SlotRecord(blue, "2026-01-01T00:00:00Z", "kim") if blue else None,
+        "green": SlotRecord(green, "2026-01-01T00:00:00Z", "kim") if green else None,
+    }
+    return State("shop", "staging", live=live, slots=slots)
+
+
+@pytest.mark.parametrize(
+    ("known", "pointer", "release", "slot", "previous", "converge"),
+    [
+        (state(), None, R1, "blue", None, False),
+        (state("blue", R1), "blue", R2, "green", "blue", False),
+        (state("green", R1, R2), "green", R3, "blue", "green", False),
+        (state("green", R1, R2), "green", R1, "blue", "green", False),
+        (state("green", R1, R2), "green", R2, "green", "green", True),
+    ],
+)
+def test_deploy(
+    known: State, pointer: str | None, release: dict[str, str], slot: str, previous: str | None, converge: bool
+) -> None:
+    made = plan.deploy(known, pointer, release)
+    assert (made.slot, made.previous_slot, made.converge, made.release) == (slot, previous, converge, release)
+    assert made.steps
+
+
+@pytest.mark.parametrize("pointer", ["green", None])
+def test_deploy_refuses_a_pointer_that_contradicts_the_state(pointer: str | None) -> None:
+    with pytest.raises(BadInput, match="disagree"):
+        plan.deploy(state("blue", R1, R2), pointer, R3)
+
+
+def test_the_plan_names_what_is_replaced_and_what_stays_warm() -> None:
+    text = " ".join(plan.deploy(state("green", R1, R2), "green", R3).steps)
+    assert "replaces 1.0.0-aaa" in text
+    assert "Keep 1.1.0-bbb warm in slot green" in text
+
+
+def test_roll_back_goes_to_the_release_before() -> None:
+    made = plan.roll_back(state("green", R1, R2), "green")
+    assert (made.slot, made.release, made.previous_slot, made.previous_release) == ("blue", R1, "green", R2)
+
+
+def test_roll_back_of_a_switch_that_was_never_confirmed_returns_to_the_recorded_slot() -> None:
+    made = plan.roll_back(state("blue", R1, R2), "green")
+    assert (made.slot, made.release, made.previous_slot) == ("blue", R1, "green")
+
+
+@pytest.mark.parametrize(
+    ("known", "pointer", "message"),
+    [(state(), None, "no live release"), (state("blue", R1), "blue", "no earlier release is kept")],
+)
+def test_roll_back_without_a_target_is_refused(known: State, pointer: str | None, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        plan.roll_back(known, pointer)
