@@ -1,0 +1,127 @@
+#!/usr/bin/python
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module slot_processes: start or stop processes of the release that is in a slot."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: slot_processes
+version_added: "0.1.0"
+short_description: Start or stop processes of the release in a slot
+description:
+  - Works from what is recorded on the host; needs no registry, no configuration and no secret.
+  - To stop is TERM, then a wait of the stop timeout of the process, then KILL, which is reported.
+  - What runs comes back after a reboot, and what was stopped does not.
+author:
+  - The vitalops.rollout maintainers (@vitalops)
+extends_documentation_fragment:
+  - vitalops.rollout.attributes
+options:
+  application:
+    description: Name of the application.
+    type: str
+    required: true
+  slot:
+    description: The slot.
+    type: str
+    required: true
+    choices: [blue, green]
+  state:
+    description: Whether the processes run.
+    type: str
+    required: true
+    choices: [started, stopped]
+  processes:
+    description: Names of the processes. Others are left as they are.
+    type: list
+    elements: str
+    required: true
+  release_id:
+    description:
+      - The release that must be in the slot.
+      - When it is the previous release of the slot, it is taken back first. When the slot does not hold it at all, the module fails.
+    type: str
+seealso:
+  - module: vitalops.rollout.slot_release
+  - module: vitalops.rollout.slot_info
+"""
+
+EXAMPLES = r"""
+- name: Workers of the old slot have finished their jobs
+  vitalops.rollout.slot_processes:
+    application: shop
+    slot: blue
+    state: stopped
+    processes: [worker, scheduler]
+
+- name: Last good release runs again
+  vitalops.rollout.slot_processes:
+    application: shop
+    slot: blue
+    state: started
+    processes: [web]
+    release_id: 1.0.0-0c1b2a3d4e5f
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or in check mode would be done, in this order. Empty when everything was so already.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    action:
+      description: One of fetch, write, record, stop, remove, create, start, discard.
+      type: str
+      returned: success
+    target:
+      description: The artefact, file or instance.
+      type: str
+      returned: success
+    reason:
+      description: Why.
+      type: str
+      returned: success
+killed:
+  description: Instances that did not stop within their stop timeout and were killed.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
+from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition
+from ansible_collections.vitalops.rollout.plugins.module_utils._slots.record import Paths
+from ansible_collections.vitalops.rollout.plugins.module_utils._slots.slot import Slot
+
+
+def change(module: AnsibleModule) -> dict[str, t.Any]:
+    """Starts or stops the processes that were named."""
+    wanted = module.params
+    paths = Paths(definition.check_application(wanted["application"]))
+    slot = Slot(paths, wanted["slot"], check=module.check_mode)
+    on = wanted["state"] == "started"
+    return slot.switch_processes(wanted["processes"], on=on, release_id=wanted["release_id"]).result()
+
+
+def main() -> None:
+    """Entry point of the module."""
+    run_module(
+        {
+            "application": {"type": "str", "required": True},
+            "slot": {"type": "str", "required": True, "choices": list(definition.SLOTS)},
+            "state": {"type": "str", "required": True, "choices": ["started", "stopped"]},
+            "processes": {"type": "list", "elements": "str", "required": True},
+            "release_id": {"type": "str"},
+        },
+        change,
+    )
+
+
+if __name__ == "__main__":
+    main()

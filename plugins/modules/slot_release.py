@@ -1,0 +1,258 @@
+#!/usr/bin/python
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module slot_release: put a release into a slot, take it out again, or empty the slot."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: slot_release
+version_added: "0.1.0"
+short_description: Put a release into a slot of this host, or take it out again
+description:
+  - Brings the artefact, writes the environment file (0600), records what the slot runs, and starts the processes that are named.
+  - Everything of another release in this slot is stopped and removed. The other slot is never touched.
+  - Interrupted at any moment, the next call completes what was begun.
+author:
+  - The vitalops.rollout maintainers (@vitalops)
+extends_documentation_fragment:
+  - vitalops.rollout.attributes
+options:
+  application:
+    description: Name of the application.
+    type: str
+    required: true
+  slot:
+    description: The slot.
+    type: str
+    required: true
+    choices: [blue, green]
+  state:
+    description:
+      - V(present) puts O(release) into the slot. What was in it before stays on record as the previous release.
+      - V(restored) withdraws O(release) from the slot. The previous release is back and its web processes run if they ran;
+        without a previous release the slot becomes empty. Nothing happens when the slot does not hold O(release).
+      - V(absent) removes everything of the slot.
+    type: str
+    default: present
+    choices: [present, restored, absent]
+  release:
+    description: The release, as M(vitalops.rollout.release_info) returns it. Needed unless O(state=absent).
+    type: dict
+    suboptions:
+      id:
+        description: Release id.
+        type: str
+        required: true
+      version:
+        description: Version.
+        type: str
+        required: true
+      digest:
+        description: SHA-256 of the artefact.
+        type: str
+        required: true
+      artefact:
+        description: Image repository or URL.
+        type: str
+        required: true
+  runtime:
+    description: What runs the application. Needed for O(state=present).
+    type: str
+    choices: [docker, systemd]
+  processes:
+    description: The processes of the application. Needed for O(state=present).
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: Name of the process, part of the names of its instances.
+        type: str
+        required: true
+      kind:
+        description: V(web) takes traffic, V(worker) takes jobs, and of a V(scheduler) there is one only.
+        type: str
+        required: true
+        choices: [web, worker, scheduler]
+      command:
+        description:
+          - The program and its arguments, exactly as they are; no shell and no variables.
+          - Under docker, arguments for the entry point of the image. Under systemd, a program relative to the release folder.
+        type: list
+        elements: str
+        default: []
+      instances:
+        description: How many copies run on this host.
+        type: int
+        default: 1
+      container_port:
+        description: Port on which the program listens inside its container. Needed for V(web) under docker.
+        type: int
+      memory:
+        description: Most memory that one instance may use, such as V(512m). No limit when left out.
+        type: str
+      cpus:
+        description: Most processors that one instance may use, such as V(0.5). No limit when left out.
+        type: str
+      stop_timeout:
+        description: Seconds between TERM and KILL when an instance stops.
+        type: int
+        default: 30
+      health_command:
+        description: Shell command inside the container that tells its health (docker only). The image's own one when left out.
+        type: str
+  processes_started:
+    description: Names of the processes that run after this; the others do not run.
+    type: list
+    elements: str
+    default: []
+  port_base:
+    description: First host port of the web instances of this slot. Needed for O(state=present).
+    type: int
+  bind_address:
+    description: Address of this host on which web instances take connections.
+    type: str
+    default: 0.0.0.0
+  environment:
+    description: Plain environment variables.
+    type: dict
+    default: {}
+  secrets:
+    description: Secret environment variables.
+    type: dict
+    default: {}
+notes:
+  - Each instance also gets E(INSTANCE), E(RELEASE_ID), E(RELEASE_VERSION) and E(SLOT), and a web instance E(PORT) and
+    E(BIND_ADDRESS), the place where it shall listen.
+seealso:
+  - module: vitalops.rollout.release_info
+  - module: vitalops.rollout.slot_processes
+  - module: vitalops.rollout.slot_info
+"""
+
+EXAMPLES = r"""
+- name: Idle slot runs the web process of the new release
+  vitalops.rollout.slot_release:
+    application: shop
+    slot: green
+    runtime: docker
+    release: "{{ shop_release.release }}"
+    processes:
+      - name: web
+        kind: web
+        command: [web]
+        instances: 2
+        container_port: 8000
+        memory: 512m
+      - name: worker
+        kind: worker
+        command: [worker]
+    processes_started: [web]
+    port_base: 18100
+    bind_address: 192.0.2.11
+    secrets:
+      DATABASE_URL: "{{ shop_database_url }}"
+
+- name: Refused release is withdrawn
+  vitalops.rollout.slot_release:
+    application: shop
+    slot: green
+    state: restored
+    release: "{{ shop_release.release }}"
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or in check mode would be done, in this order. Empty when everything was so already.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    action:
+      description: One of fetch, write, record, stop, remove, create, start, discard.
+      type: str
+      returned: success
+    target:
+      description: The artefact, file or instance.
+      type: str
+      returned: success
+    reason:
+      description: Why.
+      type: str
+      returned: success
+killed:
+  description: Instances that did not stop within their stop timeout and were killed.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
+from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition
+from ansible_collections.vitalops.rollout.plugins.module_utils._slots.record import Paths
+from ansible_collections.vitalops.rollout.plugins.module_utils._slots.slot import Outcome, Slot
+
+
+def change(module: AnsibleModule) -> dict[str, t.Any]:
+    """Brings the slot into the state that was asked for."""
+    wanted = module.params
+    paths = Paths(definition.check_application(wanted["application"]))
+    slot = Slot(paths, wanted["slot"], check=module.check_mode)
+    if wanted["state"] == "absent":
+        return slot.empty(runtime=wanted["runtime"]).result()
+    release = definition.release_from(wanted["release"])
+    if wanted["state"] == "restored":
+        return slot.restore(release.id).result()
+    return _place(slot, paths, release, wanted).result()
+
+
+def _place(slot: Slot, paths: Paths, release: definition.Release, wanted: dict[str, t.Any]) -> Outcome:
+    variables = definition.check_variables(
+        definition.text_variables(wanted["environment"]), definition.text_variables(wanted["secrets"])
+    )
+    defined = definition.Definition(
+        application=wanted["application"],
+        slot=wanted["slot"],
+        runtime=wanted["runtime"],
+        release=release,
+        processes=definition.processes_from(wanted["processes"], runtime=wanted["runtime"]),
+        port_base=wanted["port_base"],
+        bind_address=wanted["bind_address"],
+        environment_file=paths.environment_file(release.id),
+        variables=tuple(sorted(variables)),
+        started=tuple(wanted["processes_started"]),
+    )
+    definition.check_definition(defined)
+    return slot.place(defined.starting(defined.started), variables)
+
+
+def main() -> None:
+    """Entry point of the module."""
+    run_module(
+        {
+            "application": {"type": "str", "required": True},
+            "slot": {"type": "str", "required": True, "choices": list(definition.SLOTS)},
+            "state": {"type": "str", "default": "present", "choices": ["present", "restored", "absent"]},
+            "release": {"type": "dict", "options": definition.RELEASE_OPTIONS},
+            "runtime": {"type": "str", "choices": list(definition.RUNTIMES)},
+            "processes": {"type": "list", "elements": "dict", "options": definition.PROCESS_OPTIONS},
+            "processes_started": {"type": "list", "elements": "str", "default": []},
+            "port_base": {"type": "int"},
+            "bind_address": {"type": "str", "default": "0.0.0.0"},  # noqa: S104
+            "environment": {"type": "dict", "default": {}},
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
+        },
+        change,
+        required_if=[
+            ("state", "present", ("release", "runtime", "processes", "port_base")),
+            ("state", "restored", ("release",)),
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
