@@ -63,11 +63,11 @@ def judge(samples: t.Sequence[Sample], consecutive: int) -> str:
     outcomes = {sample.outcome for sample in samples}
     if BROKEN in outcomes:
         return ERROR
+    if not outcomes & {GOOD, BAD}:
+        return NO_DATA
     if count_runs(samples).longest >= consecutive:
         return PASS
-    if BAD in outcomes:
-        return FAIL
-    return INCONCLUSIVE if GOOD in outcomes else NO_DATA
+    return FAIL if BAD in outcomes else INCONCLUSIVE
 
 
 def combine(verdicts: t.Iterable[str]) -> str:

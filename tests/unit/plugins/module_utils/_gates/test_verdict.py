@@ -27,6 +27,7 @@ def series(letters: str) -> list[Sample]:
     ("letters", "consecutive", "verdict"),
     [
         ("", 1, "no_data"),
+        ("", 0, "no_data"),
         ("g", 1, "pass"),
         ("b", 1, "fail"),
         ("c", 1, "no_data"),

@@ -1,0 +1,74 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host is: init system, distribution, Python, space, memory, clock. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+import time
+import typing as t
+
+SPACE_OF = ("/", "/var/lib")
+
+
+def parse_os_release(text: str) -> dict[str, str]:
+    """Returns the assignments in the text of /etc/os-release (os-release(5)); lines that are none are left out."""
+    values = {}
+    for line in text.splitlines():
+        name, separator, value = line.strip().partition("=")
+        if separator and not name.startswith("#"):
+            try:
+                values[name] = "".join(shlex.split(value))
+            except ValueError:
+                continue
+    return values
+
+
+def parse_meminfo(text: str) -> dict[str, int]:
+    """Returns {"total", "available"} in bytes out of the text of /proc/meminfo; 0 for what it does not tell."""
+    kibibytes = {}
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        fields = value.split()
+        if fields and fields[0].isdigit():
+            kibibytes[name] = int(fields[0])
+    return {"total": kibibytes.get("MemTotal", 0) * 1024, "available": kibibytes.get("MemAvailable", 0) * 1024}
+
+
+def collect() -> dict[str, t.Any]:
+    """Returns the description of this host (see RETURN of host_info), without its listeners."""
+    release = parse_os_release(_text("/etc/os-release"))
+    name = _text("/proc/1/comm").strip()
+    return {
+        "init": {"name": name, "systemd": name == "systemd" and os.path.isdir("/run/systemd/system")},
+        "python": {"version": platform.python_version(), "executable": sys.executable},
+        "distribution": {
+            "id": release.get("ID", ""),
+            "version": release.get("VERSION_ID", ""),
+            "codename": release.get("VERSION_CODENAME", ""),
+            "name": release.get("PRETTY_NAME", ""),
+        },
+        "free_bytes": {path: _free(path) for path in SPACE_OF if os.path.isdir(path)},
+        "memory_bytes": parse_meminfo(_text("/proc/meminfo")),
+        "boot_id": _text("/proc/sys/kernel/random/boot_id").strip(),
+        "uptime": float((_text("/proc/uptime").split() or ["0"])[0]),
+        "clock": time.time(),
+    }
+
+
+def _free(path: str) -> int:
+    """Bytes that are free for users other than root, which is what most services run as."""
+    space = os.statvfs(path)
+    return space.f_bavail * space.f_frsize
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as handle:
+            return handle.read()
+    except OSError:
+        return ""

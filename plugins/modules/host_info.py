@@ -1,0 +1,136 @@
+#!/usr/bin/python
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module host_info: what a preflight must know about a host, in one fast look."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_info
+version_added: "0.1.0"
+short_description: Tell what a preflight must know about a host
+description:
+  - Tells the init system, the distribution, Python, free space, memory, the clock, and who listens on which TCP port.
+  - Reads only F(/proc), F(/etc/os-release) and the container engine's list of containers.
+    Nothing has to be installed for it.
+author:
+  - The vitalops.rollout maintainers (@vitalops)
+extends_documentation_fragment:
+  - vitalops.rollout.attributes
+  - vitalops.rollout.attributes.info
+options:
+  ports:
+    description: TCP ports to tell the listeners of. Empty means all ports.
+    type: list
+    elements: int
+    default: []
+notes:
+  - Processes of other users are only seen with root rights; without them RV(listeners[].process) is none.
+"""
+
+EXAMPLES = r"""
+- name: Host has told what it is
+  vitalops.rollout.host_info:
+    ports: [80, 18000, 18100]
+  register: host
+
+- name: Host runs systemd
+  ansible.builtin.assert:
+    that: host.init.systemd
+"""
+
+RETURN = r"""
+init:
+  description: Name of process 1, and whether it is a running systemd.
+  returned: success
+  type: dict
+  sample: {"name": "systemd", "systemd": true}
+python:
+  description: Version and path of the Python that runs modules.
+  returned: success
+  type: dict
+  sample: {"version": "3.13.5", "executable": "/usr/bin/python3"}
+distribution:
+  description: ID, VERSION_ID, VERSION_CODENAME and PRETTY_NAME of F(/etc/os-release); empty when it does not tell.
+  returned: success
+  type: dict
+  sample: {"id": "debian", "version": "13", "codename": "trixie", "name": "Debian GNU/Linux 13 (trixie)"}
+free_bytes:
+  description: Bytes that users other than root may still use, by path.
+  returned: success
+  type: dict
+  sample: {"/": 8589934592, "/var/lib": 8589934592}
+memory_bytes:
+  description: Bytes of memory, all and available for new programs.
+  returned: success
+  type: dict
+  sample: {"total": 4294967296, "available": 2147483648}
+boot_id:
+  description: Identity of this boot; it changes with every reboot.
+  returned: success
+  type: str
+  sample: 0a1b2c3d-0000-4000-8000-000000000000
+uptime:
+  description: Seconds since boot.
+  returned: success
+  type: float
+  sample: 86400.5
+clock:
+  description: The clock of the host, in seconds since 1970-01-01 UTC.
+  returned: success
+  type: float
+  sample: 1795269600.25
+listeners:
+  description: Listening TCP sockets on O(ports), sorted by port.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    port:
+      description: The port.
+      type: int
+      sample: 18000
+    address:
+      description: The address it listens on.
+      type: str
+      sample: 0.0.0.0
+    process:
+      description: Name of the process that holds the socket, the oldest of several; none when it cannot be seen.
+      type: str
+      sample: docker-proxy
+    pid:
+      description: Its process id.
+      type: int
+      sample: 4242
+    unit:
+      description: The systemd unit or scope it runs in.
+      type: str
+      sample: docker.service
+    container:
+      description: Name of the container it runs in or forwards to; the short id when the engine does not know it.
+      type: str
+      sample: reference-blue-web-1
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vitalops.rollout.plugins.module_utils._hosts import facts, listeners
+from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
+
+ARGUMENTS: dict[str, t.Any] = {"ports": {"type": "list", "elements": "int", "default": []}}
+
+
+def main() -> None:
+    run_module(ARGUMENTS, describe)
+
+
+def describe(module: AnsibleModule) -> dict[str, t.Any]:
+    """Returns the description of the host this runs on."""
+    seen = [listener._asdict() for listener in listeners.collect(module.params["ports"])]
+    return {"changed": False, **facts.collect(), "listeners": seen}
+
+
+if __name__ == "__main__":
+    main()
