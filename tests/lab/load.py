@@ -1,0 +1,114 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Load from client1, driven from here: starts and stops load_generator.py as a unit of that host, fetches reports."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import typing as t
+from urllib.parse import urlsplit
+
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import (
+    BadInput,
+    NotFound,
+    RolloutError,
+)
+
+from . import hosts
+from .engine import docker
+from .paths import HERE
+from .state import Lab
+
+CLIENT = "client1"
+FOLDER = "/var/lib/lab-load"
+UNIT = "lab-load.service"
+STOP_SECONDS = 20
+# What users of the reference application do; weights are shares of 100.
+MIX: list[dict[str, t.Any]] = [
+    {"kind": "list", "weight": 25, "method": "GET", "path": "/api/v1/patients?limit=10"},
+    {"kind": "read", "weight": 53, "method": "GET", "path": "/api/v1/patients/{1..50}"},
+    {
+        "kind": "write",
+        "weight": 20,
+        "method": "POST",
+        "path": "/api/v1/patients",
+        "body": {"name": "Load {n}", "tenant_id": 1},
+    },
+    {"kind": "slow", "weight": 2, "method": "GET", "path": "/api/v1/slow?seconds=1.5"},
+]
+
+
+def start(
+    lab: Lab, *, url: str, rate: float, max_seconds: float, timeout: float, mix: list[dict[str, t.Any]] | None
+) -> None:
+    """Starts sending. *url* is where the mix begins; its path is put before every path of the mix."""
+    target = urlsplit(url)
+    if target.scheme != "http" or not target.hostname:
+        raise BadInput("The address of the load is not understood.", expected="http://host[:port]/[path]", found=url)
+    if not 0 < rate <= 20000:
+        raise BadInput("The rate is out of range.", expected="more than 0, up to 20000 requests/s", found=str(rate))
+    container = lab.container(CLIENT)
+    if _active(container):
+        raise RolloutError("A load is running already.", where=CLIENT, next_step=f"lab.py load stop --name {lab.name}")
+    prefix = target.path.rstrip("/")
+    specification = {
+        "host": target.hostname,
+        "port": target.port or 80,
+        "rate": rate,
+        "max_seconds": max_seconds,
+        "timeout": timeout,
+        "mix": [{**entry, "path": prefix + entry["path"]} for entry in mix or MIX],
+    }
+    programs = [
+        hosts.File(f"{FOLDER}/{name}", (HERE / name).read_text(encoding="utf-8"))
+        for name in ("load_generator.py", "load_report.py")
+    ]
+    hosts.put_files(container, [*programs, hosts.File(f"{FOLDER}/specification.json", json.dumps(specification))])
+    docker("exec", container, "rm", "--force", f"{FOLDER}/results.csv")
+    docker(
+        *("exec", container, "systemd-run", "--quiet", f"--unit={UNIT}", "--collect"),
+        *("--property", f"TimeoutStopSec={STOP_SECONDS + timeout:g}", "--property", "LimitNOFILE=65536"),
+        *("python3", f"{FOLDER}/load_generator.py", f"{FOLDER}/specification.json", f"{FOLDER}/results.csv"),
+    )
+
+
+def stop(lab: Lab) -> None:
+    """Stops sending and waits until every request in flight has ended and been written down."""
+    docker("exec", lab.container(CLIENT), "systemctl", "stop", UNIT, deadline=120, accepted=range(256))
+
+
+def report(lab: Lab, *, since: str | None, until: str | None) -> dict[str, t.Any]:
+    """Returns the report of load_report.py. The times are seconds since 1970 or ISO 8601; None is open."""
+    container = lab.container(CLIENT)
+    limits = ["-" if limit is None else str(moment(limit)) for limit in (since, until)]
+    found = docker(
+        *("exec", container, "python3", f"{FOLDER}/load_report.py", f"{FOLDER}/results.csv", *limits),
+        accepted=range(256),
+    )
+    if found.code != 0:
+        raise NotFound(
+            "There is no report.",
+            found=found.error.strip().splitlines()[-1] if found.error.strip() else None,
+            where=f"{CLIENT}:{FOLDER}/results.csv",
+            next_step=f"lab.py load start --name {lab.name} --url http://lb1/",
+        )
+    result: dict[str, t.Any] = {"running": _active(container), **json.loads(found.output)}
+    return result
+
+
+def moment(text: str) -> float:
+    """Reads seconds since 1970 or ISO 8601 (without a zone: the local one). Raises BadInput."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        return datetime.datetime.fromisoformat(text).timestamp()
+    except ValueError as error:
+        raise BadInput("The time is not understood.", expected="seconds since 1970, or ISO 8601", found=text) from error
+
+
+def _active(container: str) -> bool:
+    return docker("exec", container, "systemctl", "is-active", "--quiet", UNIT, accepted=range(256)).code == 0

@@ -1,0 +1,308 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sends HTTP requests at a steady rate and writes one line for each. Runs on the client host; Python 3.11 alone.
+
+Open loop: request number n is due at start + n / rate, whether or not earlier ones have been answered, and its latency
+counts from that moment. A slow server therefore meets the same rate as a fast one, and waiting is never left out.
+
+Usage: load_generator.py SPECIFICATION.json RESULTS.csv
+The specification: {"host", "port", "rate", "max_seconds", "timeout", "mix": [{"kind", "weight", "method", "path",
+"body"}]}. In a path {1..50} becomes a random number, in a path or body {n} becomes the number of the request.
+A line: due time (s since 1970), kind, method, status (0: none), latency in ms, how late it was sent in ms, 1 when it
+was sent again on a new connection, error (empty: none).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import csv
+import json
+import random
+import re
+import resource
+import signal
+import sys
+import time
+import typing as t
+from pathlib import Path
+
+MOST_CONNECTIONS = 4000
+FLUSH_SECONDS = 0.2
+
+
+class RequestFailed(Exception):
+    """One request that did not get its whole answer; says whether any byte of an answer had come."""
+
+    def __init__(self, reason: str, *, answer_begun: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.answer_begun = answer_begun
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection that carries one request at a time."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.closed = False
+        self.requests = 0
+        self.keep = True
+        self._answer: asyncio.Future[int] | None = None
+        self._buffer = bytearray()
+        self._status = 0
+        self._body_start = 0
+        self._length = 0
+        self._chunked = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by asyncio."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by asyncio when either side closed."""
+        self.closed = True
+        if self._body_start:
+            reason = f"connection closed after {len(self._buffer) - self._body_start} bytes of the body"
+        elif exc is not None:
+            reason = f"connection reset: {type(exc).__name__}"
+        else:
+            reason = "connection closed before an answer"
+        self._fail(RequestFailed(reason, answer_begun=bool(self._buffer)))
+
+    def data_received(self, data: bytes) -> None:
+        """Called by asyncio with a piece of an answer."""
+        if self._answer is None or self._answer.done():
+            self.close()  # an answer that nobody asked for
+            return
+        self._buffer += data
+        try:
+            if self._whole():
+                self._answer.set_result(self._status)
+        except (ValueError, IndexError):
+            self._fail(RequestFailed("answer is not HTTP", answer_begun=True))
+            self.close()
+
+    def ask(self, request: bytes) -> asyncio.Future[int]:
+        """Sends *request*. Returns a future of the status; raises RequestFailed through it."""
+        assert self.transport is not None
+        self._buffer.clear()
+        self._status = self._body_start = self._length = 0
+        self._chunked = False
+        self.requests += 1
+        self._answer = asyncio.get_running_loop().create_future()
+        self.transport.write(request)
+        return self._answer
+
+    def close(self) -> None:
+        """Closes without waiting."""
+        self.closed = True
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _fail(self, failure: RequestFailed) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(failure)
+
+    def _whole(self) -> bool:
+        if not self._body_start:
+            end = self._buffer.find(b"\r\n\r\n")
+            if end < 0:
+                return False
+            self._read_head(bytes(self._buffer[:end]))
+            self._body_start = end + 4
+        if self._chunked:
+            return self._buffer.endswith(b"0\r\n\r\n")
+        return len(self._buffer) >= self._body_start + self._length
+
+    def _read_head(self, head: bytes) -> None:
+        lines = head.split(b"\r\n")
+        self._status = int(lines[0].split(b" ", 2)[1])
+        fields = {}
+        for line in lines[1:]:
+            name, _, value = line.partition(b":")
+            fields[name.strip().lower()] = value.strip().lower()
+        self._chunked = fields.get(b"transfer-encoding") == b"chunked"
+        if not self._chunked and self._status not in (204, 304):
+            self._length = int(fields[b"content-length"]) if b"content-length" in fields else 0
+        self.keep = fields.get(b"connection") != b"close" and lines[0].startswith(b"HTTP/1.1")
+
+
+class Pool:
+    """Connections to one server; grows whenever all are busy. The one that rested longest works next."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        self.open = 0
+        self._idle: collections.deque[Connection] = collections.deque()
+
+    async def take(self, *, new: bool = False) -> Connection:
+        """Returns an open connection. Raises RequestFailed."""
+        while self._idle and not new:
+            connection = self._idle.popleft()
+            if not connection.closed:
+                return connection
+            self.open -= 1
+        if self.open >= MOST_CONNECTIONS:
+            raise RequestFailed(f"all {MOST_CONNECTIONS} connections are busy")
+        self.open += 1
+        try:
+            _, connection = await asyncio.get_running_loop().create_connection(Connection, self.host, self.port)
+        except BaseException as error:
+            self.open -= 1
+            if isinstance(error, OSError):
+                raise RequestFailed(f"connect failed: {error.strerror or error}") from error
+            raise
+        return connection
+
+    def give_back(self, connection: Connection) -> None:
+        """Takes a connection after its request."""
+        if connection.closed or not connection.keep:
+            connection.close()
+            self.open -= 1
+        else:
+            self._idle.append(connection)
+
+
+class Line(t.NamedTuple):
+    """What is written for one request; the docstring of this file explains the columns."""
+
+    due: str
+    kind: str
+    method: str
+    status: int
+    latency: str
+    late: str
+    again: int
+    error: str
+
+
+class Generator:
+    """The schedule, the requests in flight, and the results waiting to be written."""
+
+    def __init__(self, specification: dict[str, t.Any]) -> None:
+        self.specification = specification
+        self.pool = Pool(specification["host"], int(specification["port"]))
+        self.timeout = float(specification["timeout"])
+        self.lines: list[Line] = []
+        self.stopped = asyncio.Event()
+        self._random = random.Random(specification.get("seed", 1))
+        self._mix = specification["mix"]
+        self._weights = [float(entry["weight"]) for entry in self._mix]
+        self._host_header = f"{specification['host']}:{specification['port']}".removesuffix(":80")
+
+    async def run(self) -> None:
+        """Sends until stopped or until max_seconds are over, then waits for what is in flight."""
+        rate = float(self.specification["rate"])
+        total = int(rate * float(self.specification["max_seconds"]))
+        begun = time.monotonic()
+        offset = time.time() - begun
+        in_flight: set[asyncio.Task[None]] = set()
+        for number in range(total):
+            due = begun + number / rate
+            wait = due - time.monotonic()
+            if wait > 0:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.stopped.wait(), wait)
+            elif number % 50 == 0:
+                await asyncio.sleep(0)
+            if self.stopped.is_set():
+                break
+            task = asyncio.create_task(self._one(number, due, offset))
+            in_flight.add(task)
+            task.add_done_callback(in_flight.discard)
+        if in_flight:
+            await asyncio.wait(in_flight)
+
+    async def _one(self, number: int, due: float, offset: float) -> None:
+        entry = self._random.choices(self._mix, self._weights)[0]
+        method = entry["method"]
+        request = self._request(entry, number)
+        sent = time.monotonic()
+        status, again, reason = 0, 0, ""
+        try:
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() - (time.monotonic() - due) + self.timeout):
+                status, again = await self._send(request, may_repeat=method == "GET")
+            if not 200 <= status <= 299:
+                reason = f"status {status}"
+        except RequestFailed as failure:
+            reason = failure.reason
+        except TimeoutError:
+            reason = f"no answer within {self.timeout:g} s"
+        latency, late = ((moment - due) * 1000 for moment in (time.monotonic(), sent))
+        self.lines.append(
+            Line(f"{offset + due:.4f}", entry["kind"], method, status, f"{latency:.2f}", f"{late:.2f}", again, reason)
+        )
+
+    async def _send(self, request: bytes, *, may_repeat: bool) -> tuple[int, int]:
+        """Returns the status, and 1 when the request had to be sent again.
+
+        A server may close a connection that rests. When it does so just as a request is on its way, HTTP lets a client
+        repeat that request if it is a GET and no byte of an answer has come (RFC 9110, section 9.2.2). Once, on a new
+        connection, and counted. Everything else is a failure.
+        """
+        connection = await self.pool.take()
+        reused = connection.requests > 0
+        try:
+            return await self._ask(connection, request), 0
+        except RequestFailed as failure:
+            if not (may_repeat and reused and not failure.answer_begun):
+                raise
+        return await self._ask(await self.pool.take(new=True), request), 1
+
+    async def _ask(self, connection: Connection, request: bytes) -> int:
+        try:
+            return await connection.ask(request)
+        except BaseException:
+            connection.close()
+            raise
+        finally:
+            self.pool.give_back(connection)
+
+    def _request(self, entry: dict[str, t.Any], number: int) -> bytes:
+        path = re.sub(
+            r"\{(\d+)\.\.(\d+)\}", lambda found: str(self._random.randint(int(found[1]), int(found[2]))), entry["path"]
+        )
+        head = [f"{entry['method']} {path.replace('{n}', str(number))} HTTP/1.1", f"Host: {self._host_header}"]
+        body = b""
+        if entry.get("body") is not None:
+            body = json.dumps(entry["body"]).replace("{n}", str(number)).encode()
+            head += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+        return "\r\n".join([*head, "Accept: application/json", "", ""]).encode() + body
+
+
+async def write_results(generator: Generator, file: Path, ended: asyncio.Event) -> None:
+    """Appends the lines of finished requests, so that a report can be asked for at any time."""
+    with file.open("w", newline="", encoding="utf-8") as output:
+        writer = csv.writer(output)
+        while True:
+            last = ended.is_set()
+            lines, generator.lines = generator.lines, []
+            writer.writerows(lines)
+            output.flush()
+            if last:
+                return
+            await asyncio.sleep(FLUSH_SECONDS)
+
+
+async def main(specification: Path, results: Path) -> None:
+    """Runs one load from its specification to the last answer."""
+    generator = Generator(json.loads(specification.read_text(encoding="utf-8")))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, generator.stopped.set)
+    ended = asyncio.Event()
+    writing = asyncio.create_task(write_results(generator, results, ended))
+    await generator.run()
+    ended.set()
+    await writing
+
+
+if __name__ == "__main__":
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
