@@ -199,9 +199,7 @@ def run_cut(chosen: argparse.Namespace) -> None:
     """Verb cut."""
     lab = state.load(chosen.name)
     hosts.cut(lab, lab.host(chosen.host).name, chosen.peer)
-    say(
-        f"  {chosen.host} is cut off from {chosen.peer or 'everybody'}. Undo: lab.py heal --name {lab.name} {chosen.host}"
-    )
+    say(f"  {chosen.host} is cut off from {chosen.peer or 'everybody'}. Undo: lab.py heal {chosen.host}")
 
 
 def run_heal(chosen: argparse.Namespace) -> None:

@@ -223,7 +223,7 @@ def kill_process(lab: Lab, host: str, pattern: str) -> str:
 
 
 def cut(lab: Lab, host: str, peer: str | None) -> None:
-    """Drops all packets between *host*, containers on it included, and *peer*: a host, "controller", None: everybody."""
+    """Drops all packets between *host*, containers on it included, and *peer* (a host, "controller", None: all)."""
     address = None
     if peer:
         address = topology.gateway(lab.subnet) if peer == "controller" else lab.addresses()[lab.host(peer).name]

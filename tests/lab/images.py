@@ -88,7 +88,7 @@ def _build(kind: str, debian: int, name: str) -> None:
         watched(
             step,
             ["docker", "build", *options, "--tag", name, "--tag", plain_tag(kind, debian), context],
-            next_step="the lines above name the cause; when a package cannot be fetched, look at the machine's apt sources",
+            next_step="when a package cannot be fetched, look at the machine's apt sources",
         )
 
 
