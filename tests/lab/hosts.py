@@ -24,7 +24,7 @@ from . import images, topology
 from .console import Step
 from .engine import docker
 from .paths import ROOT
-from .state import CHECKOUT_LABEL, LABEL, Lab
+from .state import CHECKOUT_LABEL, DOMAIN, LABEL, Lab
 
 READY_DEADLINE_SECONDS = 60.0
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
@@ -90,11 +90,14 @@ def ensure_running(lab: Lab, host: topology.Host, files: t.Sequence[File]) -> bo
 
 def _create(lab: Lab, host: topology.Host, files: t.Sequence[File]) -> None:
     addresses = lab.addresses()
-    names = [f"--add-host={name}:{address}" for name, address in addresses.items() if name != host.name]
+    names = [
+        f"--add-host={full}:{address}" for name, address in addresses.items() for full in (name, f"{name}.{DOMAIN}")
+    ]
     container = lab.container(host.name)
     docker(
         *("create", "--name", container, "--hostname", host.name, *_labels(lab.name, "--label")),
         *("--network", lab.network, "--ip", addresses[host.name], "--network-alias", host.name),
+        *("--network-alias", f"{host.name}.{DOMAIN}"),
         *names,
         *RECIPE,
         images.tag(host.image, host.debian),

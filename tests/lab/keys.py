@@ -35,7 +35,7 @@ CN = {host}
 basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
 extendedKeyUsage = serverAuth
-subjectAltName = DNS:{host}
+subjectAltName = DNS:{host}, DNS:{host}.{domain}
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 """
@@ -49,13 +49,13 @@ def ensure_client_key(folder: Path) -> str:
     return key.with_suffix(".pub").read_text(encoding="utf-8")
 
 
-def ensure_authority(folder: Path, host: str) -> None:
-    """Makes ca.pem, ca.key, and <host>.pem, <host>.key signed by it, unless they are there."""
+def ensure_authority(folder: Path, host: str, domain: str) -> None:
+    """Makes ca.pem, ca.key, and <host>.pem, <host>.key signed by it (both names), unless they are there."""
     if (folder / f"{host}.pem").exists():
         return
     _certificate(folder, "ca", _AUTHORITY, [])
     signer = ["-CA", str(folder / "ca.pem"), "-CAkey", str(folder / "ca.key")]
-    _certificate(folder, host, _SERVER.format(host=host), signer)
+    _certificate(folder, host, _SERVER.format(host=host, domain=domain), signer)
 
 
 def _certificate(folder: Path, name: str, configuration: str, signer: list[str]) -> None:

@@ -20,7 +20,7 @@ from . import hosts, images, keys
 from .console import Step, watched
 from .engine import docker
 from .paths import ROOT, write_private
-from .state import REGISTRY_HOST, REGISTRY_USER, Lab
+from .state import REGISTRY_HOST, REGISTRY_NAME, REGISTRY_USER, Lab
 
 APPLICATION = ROOT / "examples" / "reference_app"
 REPOSITORY = "reference"
@@ -43,8 +43,8 @@ def files(lab: Lab) -> list[hosts.File]:
         hosts.File(f"{tls}.key", (lab.folder / f"{REGISTRY_HOST}.key").read_text(encoding="utf-8")),
         # Read by nginx's workers, who are not root; it holds only a salted hash.
         hosts.File("/etc/nginx/registry.htpasswd", keys.password_file(REGISTRY_USER, password), 0o644),
-        hosts.File(f"/etc/containers/certs.d/{REGISTRY_HOST}/ca.crt", authority, 0o644),
-        hosts.File(AUTH_FILE, json.dumps({"auths": {REGISTRY_HOST: {"auth": token}}})),
+        hosts.File(f"/etc/containers/certs.d/{REGISTRY_NAME}/ca.crt", authority, 0o644),
+        hosts.File(AUTH_FILE, json.dumps({"auths": {REGISTRY_NAME: {"auth": token}}})),
     ]
 
 
@@ -77,7 +77,7 @@ def push(lab: Lab, version: str, faults: t.Sequence[str], kinds: t.Sequence[str]
 def push_archive(lab: Lab, image: str, repository: str, version: str) -> str:
     """Copies *image* of the machine's engine into the registry. Returns its digest."""
     container = lab.container(REGISTRY_HOST)
-    target = f"docker://{REGISTRY_HOST}/{repository}:{version}"
+    target = f"docker://{REGISTRY_NAME}/{repository}:{version}"
     copy = ["skopeo", "copy", "--quiet", "--authfile", AUTH_FILE, "--digestfile", DIGEST_FILE]
     with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saved:
         copied = subprocess.run(

@@ -25,6 +25,9 @@ CHECKOUT_LABEL = "vitalops.lab.checkout"
 # Several checkouts may share one engine.
 CHECKOUT = f"{zlib.crc32(str(ROOT).encode()):08x}"[:4]
 REGISTRY_HOST = "registry1"
+# A name without a dot is not taken for a registry: "registry1/reference" would be asked for at Docker's own one.
+DOMAIN = "test"
+REGISTRY_NAME = f"{REGISTRY_HOST}.{DOMAIN}"
 REGISTRY_USER = "rollout"
 SECRETS = ("lab_registry_password", "lab_postgres_password", "lab_redis_password", "lab_admin_token")
 
@@ -164,7 +167,7 @@ def forget(lab: Lab) -> None:
 def registry_facts(lab: Lab) -> dict[str, t.Any]:
     """Returns what an inventory needs to know about the registry and the secrets of this lab."""
     return {
-        "lab_registry_host": REGISTRY_HOST,
+        "lab_registry_host": REGISTRY_NAME,
         "lab_registry_ca": str(lab.folder / "ca.pem"),
         "lab_registry_user": REGISTRY_USER,
         **lab.secrets(),

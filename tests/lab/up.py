@@ -38,7 +38,7 @@ def up(wanted: state.Lab) -> state.Lab:
 
 def _prepare(lab: state.Lab) -> state.Lab:
     keys.ensure_client_key(lab.folder)
-    keys.ensure_authority(lab.folder, state.REGISTRY_HOST)
+    keys.ensure_authority(lab.folder, state.REGISTRY_HOST, state.DOMAIN)
     lab.secrets()
     with exclusive("network"):
         lab = dataclasses.replace(lab, subnet=hosts.ensure_network(lab))
