@@ -1,0 +1,278 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that is wrong before a verb changes anything, as messages for people. Pure. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import typing as t
+
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError
+
+from ._ports import expected_ports, first_ports, web_instances
+
+NEEDED_GROUPS = {
+    "deploy": ("load_balancer", "application"),
+    "roll_back": ("load_balancer", "application"),
+    "site": ("load_balancer", "application"),
+    "status": ("load_balancer", "application"),
+}
+SUPPORTED = {"debian": ("12", "13")}
+REASON_LENGTH = 200  # characters
+
+
+class Host(t.NamedTuple):
+    """What is known of one host of the play. expected_ports None: as its variables and groups tell."""
+
+    name: str
+    variables: t.Mapping[str, t.Any]
+    groups: t.Sequence[str]
+    host_info: t.Mapping[str, t.Any] | None = None
+    login: t.Mapping[str, t.Any] | None = None
+    expected_ports: t.Sequence[t.Mapping[str, t.Any]] | None = None
+
+    @property
+    def told(self) -> t.Mapping[str, t.Any] | None:
+        """What the host told of itself, None when it did not."""
+        info = self.host_info
+        return None if not info or info.get("unreachable") or info.get("failed") or "init" not in info else info
+
+    @property
+    def ports(self) -> t.Sequence[t.Mapping[str, t.Any]]:
+        """The ports that this host needs."""
+        return expected_ports(self.variables, self.groups) if self.expected_ports is None else self.expected_ports
+
+
+def problems(
+    hosts: t.Sequence[Host], *, verb: str, known: t.Collection[str], also_known: t.Collection[str] = ()
+) -> list[str]:
+    """Returns one message for each problem, the ones that explain others first. An empty list means: go on."""
+    found = [
+        *unreachable(hosts),
+        *silent(hosts),
+        *empty_groups(hosts, verb),
+        *mistyped(hosts, {*known, *also_known}),
+        *mixed_environments(hosts),
+    ]
+    if verb != "status":
+        found += [
+            *without_systemd(hosts),
+            *unsupported_distribution(hosts),
+            *clashing_settings(hosts),
+            *taken_ports(hosts),
+            *refused_logins(hosts),
+        ]
+    return [str(problem) for problem in found]
+
+
+def unreachable(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
+    lost = [host for host in hosts if (host.host_info or {}).get("unreachable")]
+    if lost:
+        names = [host.name for host in lost]
+        yield RolloutError(
+            f"{_count(lost, 'host')} cannot be reached.",
+            expected="an SSH login on every host of the play",
+            found=_lines(f"{host.name}: {_one_line((host.host_info or {}).get('msg'))}" for host in lost),
+            next_step=f"try ssh {names[0]}; to go on without: --limit 'all:!{':!'.join(names)}'",
+        )
+
+
+def silent(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
+    """Hosts that were reached, or not even asked, and did not tell what they are: no data is never a pass."""
+    quiet = [host for host in hosts if host.told is None and not (host.host_info or {}).get("unreachable")]
+    if quiet:
+        yield RolloutError(
+            f"{_count(quiet, 'host')} did not tell what it is."
+            if len(quiet) == 1
+            else f"{_count(quiet, 'host')} did not tell what they are.",
+            expected="a result of vitalops.rollout.host_info for every host of the play",
+            found=_lines(f"{host.name}: {_one_line((host.host_info or {}).get('msg'))}" for host in quiet),
+            next_step=f"run alone: ansible {quiet[0].name} -b -m vitalops.rollout.host_info",
+        )
+
+
+def empty_groups(hosts: t.Sequence[Host], verb: str) -> t.Iterator[RolloutError]:
+    present = {group for host in hosts for group in host.groups}
+    missing = [group for group in NEEDED_GROUPS.get(verb, ()) if group not in present]
+    if missing:
+        yield RolloutError(
+            f"The inventory has no host for {verb} in: {', '.join(missing)}.",
+            expected=f"at least one host in each of {', '.join(NEEDED_GROUPS[verb])}",
+            found=f"hosts in {', '.join(sorted(present - {'all', 'ungrouped'})) or 'no group'}",
+            where="hosts.yml of the inventory, and --limit",
+            next_step="ansible-inventory --graph",
+        )
+
+
+def mistyped(hosts: t.Sequence[Host], known: t.Collection[str]) -> t.Iterator[RolloutError]:
+    owners: dict[str, list[str]] = {}
+    for host in hosts:
+        for name in host.variables:
+            if str(name).startswith("rollout_") and name not in known:
+                owners.setdefault(str(name), []).append(host.name)
+    for name, where in sorted(owners.items()):
+        close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.7)
+        yield RolloutError(
+            f"Nothing reads the variable {name}.",
+            expected=f"did you mean {close[0]}?" if close else "a variable of role rollout",
+            found=f"{name}, set for {_names(where, len(hosts))}",
+            where="group_vars or host_vars of the inventory, or -e",
+            next_step=f"correct or remove it: grep -rn {name} inventories/ (names: ansible-doc -t role "
+            "vitalops.rollout.rollout)",
+        )
+
+
+def mixed_environments(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
+    environments: dict[str, list[str]] = {}
+    for host in hosts:
+        environments.setdefault(str(host.variables.get("rollout_environment") or ""), []).append(host.name)
+    if len(environments) > 1 or "" in environments:
+        named = [name for name in environments if name]
+        yield RolloutError(
+            "The play mixes environments."
+            if len(named) > 1
+            else "Some hosts do not say to which environment they belong."
+            if named
+            else "No host says to which environment it belongs.",
+            expected="the same rollout_environment on every host of the play",
+            found=_lines(f"{name or '(none)'}: {', '.join(where)}" for name, where in sorted(environments.items())),
+            where="group_vars/all of the inventory; is there more than one -i?",
+            next_step="ansible-inventory --graph --vars",
+        )
+
+
+def without_systemd(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
+    for host in hosts:
+        if host.told is not None and not host.told["init"].get("systemd"):
+            yield RolloutError(
+                f"{host.name} does not run systemd.",
+                expected="systemd as process 1",
+                found=f"{host.told['init'].get('name') or 'something unknown'} as process 1",
+                where=host.name,
+                next_step="use a host or virtual machine that boots with systemd; see: ps -p 1 -o comm=",
+            )
+
+
+def unsupported_distribution(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
+    for host in hosts:
+        if host.told is None or "unsupported_distribution" in (host.variables.get("rollout_allow") or []):
+            continue
+        distribution = host.told.get("distribution") or {}
+        if distribution.get("version") not in SUPPORTED.get(str(distribution.get("id")), ()):
+            shown = distribution.get("name") or f"{distribution.get('id')} {distribution.get('version')}"
+            yield RolloutError(
+                f"The distribution of {host.name} is not supported.",
+                expected="Debian 12 or 13",
+                found=str(shown).strip() or "no /etc/os-release",
+                where=host.name,
+                next_step="to try it all the same: rollout_allow: [unsupported_distribution]",
+            )
+
+
+def clashing_settings(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
+    """Ports that the variables themselves give to two things; hosts with the same clash share a message."""
+    clashes: dict[tuple[str, str], list[str]] = {}
+    for host in hosts:
+        for clash in _clashes(host):
+            clashes.setdefault(clash, []).append(host.name)
+    for (expected, found), where in clashes.items():
+        yield RolloutError(
+            "The configured ports clash.",
+            expected=expected,
+            found=found,
+            where=_names(where, len(hosts)),
+            next_step="move rollout_ports (or the other port) in group_vars",
+        )
+
+
+def _clashes(host: Host) -> t.Iterator[tuple[str, str]]:
+    if "application" in host.groups:
+        first, count = first_ports(host.variables), web_instances(host.variables)
+        distance = abs(first["blue"] - first["green"])
+        if distance < count:
+            yield (
+                f"at least {count} ports between the slots, one for each web instance",
+                "; ".join(f"{slot} takes {port} to {port + count - 1}" for slot, port in first.items()),
+            )
+            return
+    purposes: dict[int, list[str]] = {}
+    for wanted in host.ports:
+        purposes.setdefault(wanted["port"], []).append(wanted["purpose"])
+    for port, names in sorted(purposes.items()):
+        if len(names) > 1:
+            yield "a port of its own for each service", f"port {port} for {' and for '.join(names)}"
+
+
+def taken_ports(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
+    for host in hosts:
+        listeners = (host.told or {}).get("listeners") or []
+        for wanted in host.ports:
+            for listener in listeners:
+                if listener["port"] == wanted["port"] and not _is_ours(listener, wanted["owners"]):
+                    yield RolloutError(
+                        f"Port {wanted['port']} of {host.name} is taken by someone else.",
+                        expected=f"port {wanted['port']} free, or used by ours ({wanted['purpose']})",
+                        found=_holder(listener),
+                        where=f"{host.name}, {listener.get('address')}:{listener['port']}",
+                        next_step=f"on {host.name}: ss -ltnp sport = :{wanted['port']}; "
+                        "stop that program or choose another port",
+                    )
+                    break
+
+
+def _is_ours(listener: t.Mapping[str, t.Any], owners: t.Iterable[str]) -> bool:
+    names = [listener.get(key) for key in ("container", "unit", "process")]
+    return any(re.search(owner, name) for owner in owners for name in names if name)
+
+
+def _holder(listener: t.Mapping[str, t.Any]) -> str:
+    parts = [
+        f"process {listener['process']}" if listener.get("process") else "a process that cannot be seen",
+        f"pid {listener['pid']}" if listener.get("pid") else "",
+        f"unit {listener['unit']}" if listener.get("unit") else "",
+        f"container {listener['container']}" if listener.get("container") else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def refused_logins(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
+    refusals: dict[tuple[str, str, str], list[str]] = {}
+    for host in hosts:
+        login = host.login
+        if not login or login.get("skipped") or login.get("is_available"):
+            continue
+        database = host.variables.get("rollout_database") or {}
+        address = f"{database.get('host')}:{database.get('port') or 5432}"
+        place = f"{address}, database {database.get('name')}, user {database.get('user')}"
+        said = str(login.get("conn_err_msg") or login.get("msg") or "no reason was given")
+        password = str(database.get("password") or "")
+        reason = _one_line(said.replace(password, "********") if password else said)
+        command = f"psql -h {database.get('host')} -p {database.get('port') or 5432} -U {database.get('user')} "
+        refusals.setdefault((place, reason, f"{command}{database.get('name')}"), []).append(host.name)
+    for (place, reason, command), where in refusals.items():
+        yield RolloutError(
+            "The login of rollout_database is not accepted.",
+            expected="a login with the user and password of rollout_database",
+            found=reason,
+            where=f"{place}, asked from {', '.join(where)}",
+            next_step=f"correct rollout_database.password in the vault; try: {command}",
+        )
+
+
+def _lines(lines: t.Iterable[str]) -> str:
+    return "\n    ".join(lines)
+
+
+def _one_line(text: t.Any) -> str:
+    line = " ".join(str(text or "no reason was given").split())
+    return line if len(line) <= REASON_LENGTH else f"{line[: REASON_LENGTH - 3]}..."
+
+
+def _count(things: t.Sized, noun: str) -> str:
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+
+
+def _names(names: t.Sequence[str], total: int) -> str:
+    return f"all {total} hosts" if len(names) == total > 1 else ", ".join(names)

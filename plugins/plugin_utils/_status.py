@@ -1,0 +1,276 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The status of an application as a screenful of lines. Pure. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import datetime
+import typing as t
+
+SLOTS = ("blue", "green")
+WIDTH = 100
+RELEASE_WIDTH = 26
+MOST_LINES = 7  # in each of the two parts that grow: groups of hosts, and what needs attention
+
+Fields = t.Mapping[str, t.Any]
+
+
+class Status(t.NamedTuple):
+    """What was asked of the hosts; shapes as rollout_info and slot_info return them.
+
+    state: content of state.json. pointer: live, candidate, weight. servers: slot, name, status of each server of the
+    load balancer. instances: result of slot_info by host. problems: sentences. now: seconds since 1970-01-01 UTC.
+    """
+
+    application: str
+    environment: str
+    state: Fields | None
+    pointer: Fields | None
+    servers: t.Sequence[Fields]
+    instances: t.Mapping[str, Fields]
+    problems: t.Sequence[str]
+    now: float
+
+    @property
+    def live(self) -> str | None:
+        """The slot that is live as the state tells."""
+        return self.state["live"] if self.state else None
+
+    @property
+    def pointed(self) -> str | None:
+        """The slot that the traffic pointer calls live."""
+        return self.pointer["live"] if self.pointer else None
+
+    def record(self, slot: str) -> Fields | None:
+        """What the state tells about *slot*: release, since, by."""
+        slots: t.Mapping[str, Fields | None] = (self.state or {}).get("slots", {})
+        return slots.get(slot)
+
+    def wanted(self, host: str, slot: str) -> list[Fields]:
+        """The instances of *slot* on *host* that should run."""
+        told = self.instances[host]["slots"].get(slot) or {}
+        started = told.get("processes_started")
+        return [
+            one
+            for one in told.get("instances") or []
+            if one["kind"] is not None and (started is None or one["process"] in started)
+        ]
+
+
+def render(status: Status) -> list[str]:
+    """Returns at most 30 lines of at most 100 characters."""
+    lines = [_headline(status), "", *_slot_table(status), "", *_host_table(status)]
+    if status.instances:
+        lines.append("")
+    last_good = (status.state or {}).get("last_good")
+    lines.append(f"  last good   {last_good or 'none yet'}")
+    lines.append(f"  roll back   {_way_back(status)}")
+    lines.append(f"  traffic     {_traffic(status)}")
+    lines.append(f"  last run    {_last_run(status)}")
+    odd = [*status.problems, *oddities(status)]
+    if odd:
+        lines += ["", "  attention", *(f"  - {' '.join(text.split())}" for text in _capped(odd, "more"))]
+    return [_clip(line, WIDTH) for line in lines]
+
+
+def oddities(status: Status) -> list[str]:
+    """Returns what a person should look at, in words, the worst first."""
+    odd = []
+    if status.live != status.pointed:
+        odd.append(
+            f"traffic pointer and state disagree: the pointer sends users to {status.pointed or 'nobody'}, "
+            f"the state says {status.live or 'nothing'} is live; roll_back converges"
+        )
+    down = [one["name"] for one in status.servers if one["slot"] == status.live and not _serves(one)]
+    if down:
+        odd.append(f"the load balancer does not send users to {_few(down)} of the live slot {status.live}")
+    ordered = [slot for slot in SLOTS if slot == status.live] + [slot for slot in SLOTS if slot != status.live]
+    for slot in ordered:
+        record = status.record(slot)
+        for host in sorted(status.instances):
+            current = ((status.instances[host]["slots"].get(slot) or {}).get("current") or {}).get("id")
+            if record and current != record["release"]["id"] and slot == status.live:
+                odd.append(f"{host}: the live slot {slot} holds {current or 'nothing'}, not {record['release']['id']}")
+            odd += [
+                f"{host}: {one['name']} is {_condition(one)}{_restarted(one)}"
+                for one in status.wanted(host, slot)
+                if not _is_up(one)
+            ]
+    for host in sorted(status.instances):
+        strays = [
+            one["name"]
+            for told in status.instances[host]["slots"].values()
+            for one in (told or {}).get("instances") or []
+            if one["kind"] is None
+        ]
+        if strays:
+            odd.append(f"{host}: {_few(strays)} should not be there")
+    return odd
+
+
+def _headline(status: Status) -> str:
+    place = f"{status.application} in {status.environment}"
+    record = status.record(status.live) if status.live else None
+    if record is None:
+        return f"{place}: nothing is live yet"
+    age = _age(record["since"], status.now)
+    return f"{place}: {record['release']['version']} is live in slot {status.live}, for {age} (by {record['by']})"
+
+
+def _slot_table(status: Status) -> list[str]:
+    rows = [("slot", "state", "release", "since (UTC)", "instances", "in HAProxy")]
+    for slot in SLOTS:
+        record = status.record(slot)
+        wanted = [one for host in status.instances for one in status.wanted(host, slot)]
+        servers = [one for one in status.servers if one["slot"] == slot]
+        rows.append(
+            (
+                slot,
+                "live" if slot == status.live else "idle",
+                _clip(record["release"]["id"], RELEASE_WIDTH) if record else "empty",
+                f"{_moment(record['since'])} ({_age(record['since'], status.now)} ago)" if record else "-",
+                f"{sum(map(_is_up, wanted))}/{len(wanted)} up" if wanted else "-",
+                f"{sum(map(_serves, servers))}/{len(servers)} up" if servers else "-",
+            )
+        )
+    return _aligned(rows)
+
+
+def _host_table(status: Status) -> list[str]:
+    """Hosts that look the same share a row."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for host in sorted(status.instances):
+        groups.setdefault(tuple(_cell(status, host, slot) for slot in SLOTS), []).append(host)
+    rows = [(_few(hosts), *cells) for cells, hosts in groups.items()]
+    return (
+        _capped(_aligned([("instances", *SLOTS), *rows]), "more groups of hosts", most=MOST_LINES + 1) if rows else []
+    )
+
+
+def _cell(status: Status, host: str, slot: str) -> str:
+    wanted = status.wanted(host, slot)
+    processes: dict[str, list[Fields]] = {}
+    for one in (status.instances[host]["slots"].get(slot) or {}).get("instances") or []:
+        if one["kind"] is not None:
+            processes.setdefault(one["process"], []).append(one)
+    parts = []
+    for process, instances in processes.items():
+        if any(one in wanted for one in instances):
+            parts.append(f"{process} {sum(map(_is_up, instances))}/{len(instances)}")
+        else:
+            left = sum(map(_is_up, instances))
+            parts.append(f"{process} {f'{left} still up' if left else 'off'}")
+    return "  ".join(parts) or "-"
+
+
+def _way_back(status: Status) -> str:
+    if status.live is None:
+        return "no: nothing is live"
+    if status.pointed not in (None, status.live):
+        record = status.record(status.live)
+        return f"to {record['release']['id'] if record else '?'} in {status.live}: a run was cut off after its switch"
+    target = next(slot for slot in SLOTS if slot != status.live)
+    record = status.record(target)
+    if record is None:
+        return f"no: slot {target} is empty, this is the first release"
+    release = record["release"]["id"]
+    if not status.instances:
+        return f"to {release} in {target}: unknown, no application host answered"
+    return f"to {release} in {target}: {_warmth(status, target, release)}"
+
+
+def _warmth(status: Status, slot: str, release: str) -> str:
+    web = up = 0
+    for host in sorted(status.instances):
+        told = status.instances[host]["slots"].get(slot) or {}
+        current = (told.get("current") or {}).get("id")
+        if current != release:
+            before = (told.get("previous") or {}).get("id")
+            if before != release:
+                return f"no, {host} does not have it any more (found {current or 'nothing'})"
+            return f"possible, must be started first ({host} holds {current or 'nothing'} there now)"
+        instances = [one for one in told.get("instances") or [] if one["kind"] == "web"]
+        web += len(instances)
+        up += sum(map(_is_up, instances))
+    if not web:
+        return "possible, must be started first (no web instance is there)"
+    return f"warm, {up} of {web} web instances up" if up == web else f"possible, {web - up} of {web} must start first"
+
+
+def _traffic(status: Status) -> str:
+    if not status.pointer or not status.pointed:
+        return "to nobody: there is no traffic pointer yet"
+    weight, candidate = int(status.pointer.get("weight") or 0), status.pointer.get("candidate")
+    if candidate and weight:
+        return f"{100 - weight} % to {status.pointed}, {weight} % to {candidate}"
+    return f"100 % to {status.pointed}"
+
+
+def _last_run(status: Status) -> str:
+    history = (status.state or {}).get("history") or []
+    if not history:
+        return "none is recorded"
+    last = history[-1]
+    return (
+        f"{last['operation']} of {last['release']} in {last['slot']}: {last['outcome']}, "
+        f"{_age(last['at'], status.now)} ago by {last['by']}"
+    )
+
+
+def _is_up(instance: Fields) -> bool:
+    return instance["state"] in ("running", "active", "up") and instance.get("health") in (None, "", "none", "healthy")
+
+
+def _condition(instance: Fields) -> str:
+    return f"{instance['state']} but {instance['health']}" if instance["state"] == "running" else str(instance["state"])
+
+
+def _restarted(instance: Fields) -> str:
+    restarts = int(instance.get("restarts") or 0)
+    return f", restarted {restarts} time{'s' if restarts > 1 else ''}" if restarts else ""
+
+
+def _serves(server: Fields) -> bool:
+    return str(server["status"]).startswith("UP") or server["status"] == "no check"
+
+
+def _parse(moment: str) -> datetime.datetime:
+    parsed = datetime.datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=datetime.timezone.utc)
+
+
+def _moment(moment: str) -> str:
+    return _parse(moment).astimezone(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M")
+
+
+def _age(moment: str, now: float) -> str:
+    """Returns how long ago *moment* was, such as 2 h 05 min; a clock that runs ahead gives 0 s."""
+    seconds = max(0, int(now - _parse(moment).timestamp()))
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if minutes < 1:
+        return f"{seconds} s"
+    if hours < 1:
+        return f"{minutes} min"
+    if days < 1:
+        return f"{hours} h {minutes % 60:02d} min"
+    return f"{days} d {hours % 24:02d} h"
+
+
+def _aligned(rows: t.Sequence[t.Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return [f"  {'  '.join(cell.ljust(width) for cell, width in zip(row, widths))}".rstrip() for row in rows]
+
+
+def _few(names: t.Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= 3 else f"{names[0]} to {names[-1]} ({len(names)})"
+
+
+def _capped(lines: t.Sequence[str], rest: str, *, most: int = MOST_LINES) -> list[str]:
+    if len(lines) <= most:
+        return list(lines)
+    return [*lines[: most - 1], f"  ... and {len(lines) - most + 1} {rest}"]
+
+
+def _clip(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 3]}..."

@@ -1,0 +1,313 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filter preflight_problems: a sound fleet has none; each thing that can be wrong is told once and clearly."""
+
+from __future__ import annotations
+
+import copy
+import typing as t
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.vitalops.rollout.plugins.filter.preflight_problems import preflight_problems
+
+KNOWN = ["rollout_environment", "rollout_application", "rollout_processes", "rollout_ports", "rollout_database"]
+KNOWN += ["rollout_allow", "rollout_public_port", "rollout_version"]
+GROUPS = {"lb1": "load_balancer", "app1": "application", "app2": "application", "data1": "postgres"}
+VARIABLES: dict[str, t.Any] = {
+    "rollout_environment": "production",
+    "rollout_application": "shop",
+    "rollout_processes": [{"name": "web", "kind": "web", "instances": 2}],
+    "rollout_database": {"host": "10.0.0.5", "port": 5432, "name": "shop", "user": "shop", "password": "hunter2"},
+    "ansible_host": "10.0.0.1",
+}
+DEBIAN = {"id": "debian", "version": "13", "codename": "trixie", "name": "Debian GNU/Linux 13 (trixie)"}
+
+Fleet = dict[str, dict[str, t.Any]]
+Change = t.Callable[[Fleet], None]
+
+
+def sound_fleet() -> Fleet:
+    return {
+        name: {
+            "variables": copy.deepcopy(VARIABLES),
+            "groups": [group],
+            "host_info": {
+                "changed": False,
+                "init": {"name": "systemd", "systemd": True},
+                "distribution": dict(DEBIAN),
+                "listeners": [],
+            },
+            "login": None,
+        }
+        for name, group in GROUPS.items()
+    }
+
+
+def put(fleet: Fleet, host: str, **variables: t.Any) -> None:
+    fleet[host]["variables"].update(variables)
+
+
+def listener(port: int, **more: t.Any) -> dict[str, t.Any]:
+    nothing = {"address": "0.0.0.0", "process": None, "pid": None, "unit": None, "container": None}
+    return {"port": port, **nothing, **more}
+
+
+def hears(fleet: Fleet, host: str, port: int, **more: t.Any) -> None:
+    fleet[host]["host_info"]["listeners"].append(listener(port, **more))
+
+
+def everywhere(**variables: t.Any) -> Change:
+    def change(fleet: Fleet) -> None:
+        for host in fleet:
+            put(fleet, host, **variables)
+
+    return change
+
+
+def unreachable(fleet: Fleet) -> None:
+    fleet["app1"]["host_info"] = {"unreachable": True, "msg": "Failed to connect\nto the host via ssh: No route"}
+    fleet["app2"]["host_info"] = {"unreachable": True, "msg": "Permission denied (publickey)."}
+
+
+def refused_login(fleet: Fleet) -> None:
+    answer = {"is_available": False, "conn_err_msg": 'FATAL: password "hunter2" failed for user "shop"\n'}
+    fleet["app1"]["login"] = fleet["app2"]["login"] = answer
+
+
+def ours(fleet: Fleet) -> None:
+    hears(fleet, "lb1", 80, process="haproxy", pid=3, unit="haproxy.service")
+    hears(fleet, "app1", 18000, process="docker-proxy", pid=4, unit="docker.service", container="shop-blue-web-1")
+    hears(fleet, "app2", 18101, process="python3", pid=5, unit="shop-green-web@2.service")
+    hears(fleet, "data1", 5432, process="postgres", pid=6, unit="postgresql@17-main.service")
+    hears(fleet, "app1", 80, process="nginx", pid=7, unit="nginx.service")
+
+
+FOUND: list[tuple[str, Change, list[str]]] = [
+    (
+        "unreachable hosts share one message",
+        unreachable,
+        [
+            "2 hosts cannot be reached.",
+            "app1: Failed to connect to the host via ssh: No route\n",
+            "app2: Permission denied (publickey).\n",
+            "try ssh app1; to go on without: --limit 'all:!app1:!app2'",
+        ],
+    ),
+    (
+        "a host that failed to tell",
+        lambda fleet: fleet["app1"].update(host_info={"failed": True, "msg": "no python"}),
+        ["1 host did not tell what it is.", "app1: no python", "ansible app1 -b -m vitalops.rollout.host_info"],
+    ),
+    (
+        "a host without any result",
+        lambda fleet: fleet["app1"].update(host_info=None),
+        ["1 host did not tell what it is.", "app1: no reason was given"],
+    ),
+    (
+        "a host without systemd",
+        lambda fleet: fleet["app2"]["host_info"].update(init={"name": "runit", "systemd": False}),
+        ["app2 does not run systemd.", "found: runit as process 1", "ps -p 1 -o comm="],
+    ),
+    (
+        "two environments",
+        lambda fleet: put(fleet, "app2", rollout_environment="staging"),
+        ["The play mixes environments.", "production: lb1, app1, data1\n    staging: app2\n"],
+    ),
+    (
+        "a host without environment",
+        lambda fleet: fleet["data1"]["variables"].pop("rollout_environment"),
+        ["Some hosts do not say to which environment they belong.", "(none): data1\n"],
+    ),
+    (
+        "no environment at all",
+        everywhere(rollout_environment=""),
+        ["No host says to which environment it belongs.", "(none): lb1, app1, app2, data1"],
+    ),
+    (
+        "a mistyped variable with a neighbour",
+        everywhere(rollout_proceses=[]),
+        ["Nothing reads the variable rollout_proceses.", "did you mean rollout_processes?", "set for all 4 hosts"],
+    ),
+    (
+        "a variable that resembles none",
+        lambda fleet: put(fleet, "app1", rollout_xyzzy=1),
+        ["Nothing reads the variable rollout_xyzzy.", "a variable of role rollout", "set for app1\n"],
+    ),
+    (
+        "an empty group",
+        lambda fleet: t.cast(None, fleet.pop("lb1")),
+        ["no host for deploy in: load_balancer.", "found: hosts in application, postgres"],
+    ),
+    (
+        "a port taken by a service",
+        lambda fleet: hears(fleet, "app1", 18000, process="nginx", pid=42, unit="nginx.service"),
+        [
+            "Port 18000 of app1 is taken by someone else.",
+            "expected: port 18000 free, or used by ours (slot blue, web instance 1)",
+            "found: process nginx, pid 42, unit nginx.service\n",
+            "where: app1, 0.0.0.0:18000",
+            "on app1: ss -ltnp sport = :18000",
+        ],
+    ),
+    (
+        "a port taken by another container",
+        lambda fleet: hears(
+            fleet, "app1", 18101, process="docker-proxy", pid=9, unit="docker.service", container="blog-blue-web-1"
+        ),
+        ["Port 18101 of app1 is taken by someone else.", "unit docker.service, container blog-blue-web-1"],
+    ),
+    (
+        "a port taken by nobody who can be seen",
+        lambda fleet: hears(fleet, "lb1", 80),
+        ["Port 80 of lb1 is taken by someone else.", "found: a process that cannot be seen\n"],
+    ),
+    (
+        "ports given by hand",
+        lambda fleet: (
+            fleet["data1"].update(expected_ports=[{"port": 7, "purpose": "echo", "owners": ["^echo"]}]),
+            hears(fleet, "data1", 7, process="other"),
+        )[0],
+        ["Port 7 of data1 is taken by someone else.", "used by ours (echo)"],
+    ),
+    (
+        "slots that overlap",
+        everywhere(rollout_ports={"blue": 18000, "green": 18001}),
+        [
+            "The configured ports clash.",
+            "at least 2 ports between the slots",
+            "blue takes 18000 to 18001; green takes 18001 to 18002",
+            "where: app1, app2",
+        ],
+    ),
+    (
+        "a slot on the users' port",
+        lambda fleet: (
+            fleet["app1"]["groups"].append("load_balancer"),
+            put(fleet, "app1", rollout_public_port=18001),
+        )[0],
+        ["The configured ports clash.", "port 18001 for load balancer, users and for slot blue, web instance 2"],
+    ),
+    (
+        "a refused login, asked from two hosts",
+        refused_login,
+        [
+            "The login of rollout_database is not accepted.",
+            'FATAL: password "********" failed for user "shop"',
+            "where: 10.0.0.5:5432, database shop, user shop, asked from app1, app2",
+            "psql -h 10.0.0.5 -p 5432 -U shop shop",
+        ],
+    ),
+    (
+        "a login that could not be tried",
+        lambda fleet: fleet["app1"].update(login={"failed": True, "msg": "psycopg2 is missing"}),
+        ["The login of rollout_database is not accepted.", "psycopg2 is missing"],
+    ),
+    (
+        "an unsupported distribution",
+        lambda fleet: fleet["app1"]["host_info"].update(
+            distribution={"id": "ubuntu", "version": "24.04", "name": "Ubuntu 24.04 LTS"}
+        ),
+        [
+            "The distribution of app1 is not supported.",
+            "Debian 12 or 13",
+            "Ubuntu 24.04 LTS",
+            "unsupported_distribution",
+        ],
+    ),
+    (
+        "a Debian of another age",
+        lambda fleet: fleet["app1"]["host_info"].update(distribution={**DEBIAN, "version": "11"}),
+        ["The distribution of app1 is not supported."],
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "parts"), [row[1:] for row in FOUND], ids=[row[0] for row in FOUND])
+def test_one_thing_wrong_is_one_message(change: Change, parts: list[str]) -> None:
+    fleet = sound_fleet()
+    change(fleet)
+    found = preflight_problems(fleet, "deploy", KNOWN)
+    assert len(found) == 1, found
+    for part in parts:
+        assert part in found[0] + "\n"
+    assert "hunter2" not in found[0]
+
+
+SOUND: list[tuple[str, Change, str]] = [
+    ("an untouched fleet", lambda fleet: None, "deploy"),
+    ("our own programs on our ports, others elsewhere", ours, "deploy"),
+    ("a login that is accepted", lambda fleet: fleet["app1"].update(login={"is_available": True}), "deploy"),
+    ("a login that was not asked for", lambda fleet: fleet["app1"].update(login={"skipped": True}), "deploy"),
+    ("provision without application hosts", lambda fleet: t.cast(None, fleet.pop("lb1")), "provision"),
+    ("status where a port is taken", lambda fleet: hears(fleet, "app1", 18000, process="nginx"), "status"),
+    (
+        "an unsupported distribution that is allowed",
+        lambda fleet: (
+            fleet["app1"]["host_info"].update(distribution={"id": "ubuntu", "version": "24.04"}),
+            put(fleet, "app1", rollout_allow=["unsupported_distribution"]),
+        )[0],
+        "deploy",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "verb"), [row[1:] for row in SOUND], ids=[row[0] for row in SOUND])
+def test_nothing_wrong_is_no_message(change: Change, verb: str) -> None:
+    fleet = sound_fleet()
+    change(fleet)
+    assert preflight_problems(fleet, verb, KNOWN) == []
+
+
+def test_everything_wrong_at_once_is_told_at_once_causes_first() -> None:
+    fleet = sound_fleet()
+    unreachable(fleet)
+    put(fleet, "lb1", rollout_enviroment="production")
+    hears(fleet, "lb1", 80, process="nginx")
+    first = [message.splitlines()[0] for message in preflight_problems(fleet, "deploy", KNOWN)]
+    assert first == [
+        "2 hosts cannot be reached.",
+        "Nothing reads the variable rollout_enviroment.",
+        "Port 80 of lb1 is taken by someone else.",
+    ]
+
+
+def test_names_known_elsewhere_are_no_typing_errors() -> None:
+    fleet = sound_fleet()
+    put(fleet, "lb1", rollout_verb="deploy")
+    assert preflight_problems(fleet, "deploy", KNOWN, also_known=["rollout_verb"]) == []
+
+
+def test_hostvars_are_looked_at_for_the_named_hosts_only() -> None:
+    hostvars = {
+        name: {
+            **entry["variables"],
+            "group_names": entry["groups"],
+            "__rollout_host": entry["host_info"],
+            "login": {"is_available": name != "data1", "conn_err_msg": "no"},
+        }
+        for name, entry in sound_fleet().items()
+    }
+    del hostvars["app2"]["__rollout_host"]
+    hosts = ["lb1", "app1"]
+    assert preflight_problems(hostvars, "deploy", KNOWN, hosts=hosts) == []
+    assert len(preflight_problems(hostvars, "deploy", KNOWN, hosts=[*hosts, "app2"])) == 1
+    found = preflight_problems(hostvars, "deploy", KNOWN, hosts=[*hosts, "data1"], login="login")
+    assert "asked from data1" in found[0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (["lb1"], "deploy", KNOWN),
+        ({}, None, KNOWN),
+        ({}, "deploy", "rollout_environment"),
+        ({"lb1": None}, "deploy", KNOWN),
+        ({"lb1": {"variables": {}}}, "deploy", KNOWN),
+        ({"lb1": {"variables": [], "groups": []}}, "deploy", KNOWN),
+    ],
+)
+def test_input_of_another_shape_is_refused_by_name(arguments: t.Any) -> None:
+    with pytest.raises(AnsibleFilterError, match=r"^vitalops\.rollout\.preflight_problems: "):
+        preflight_problems(*arguments)
