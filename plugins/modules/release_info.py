@@ -11,7 +11,7 @@ module: release_info
 version_added: "0.1.0"
 short_description: Tell which release a version is
 description:
-  - Asks the registry which digest a version has now, and computes the release id from digest, configuration and secrets.
+  - Asks the registry which digest a version has now; the release id follows from digest, configuration and secrets.
   - Fails with the versions that are there when the registry does not have it.
 author:
   - The vitalops.rollout maintainers (@vitalops)
@@ -37,7 +37,7 @@ options:
   artefact:
     description:
       - Under docker, the image repository without a tag.
-      - Under systemd, the https URL of a tar file, with C({version}) in it; beside it lies the same name with C(.sha256).
+      - Under systemd, the https URL of a tar file, with C({version}) in it; its digest lies beside it as C(.sha256).
     type: str
     required: true
   processes:
@@ -58,7 +58,8 @@ options:
       command:
         description:
           - The program and its arguments, exactly as they are; no shell and no variables.
-          - Under docker, arguments for the entry point of the image. Under systemd, a program relative to the release folder.
+          - Under docker, arguments for the entry point of the image.
+          - Under systemd, the first word is a path inside the release folder, an absolute path or a name to look up.
         type: list
         elements: str
         default: []
@@ -80,7 +81,7 @@ options:
         type: int
         default: 30
       health_command:
-        description: Shell command inside the container that tells its health (docker only). The image's own one when left out.
+        description: Shell command in the container that tells its health (docker only), instead of the image's own one.
         type: str
   environment:
     description: Plain environment variables; part of the configuration.

@@ -41,7 +41,8 @@ options:
   release_id:
     description:
       - The release that must be in the slot.
-      - When it is the previous release of the slot, it is taken back first. When the slot does not hold it at all, the module fails.
+      - When it is the previous release of the slot, it is taken back first.
+      - When the slot does not hold it at all, the module fails.
     type: str
 seealso:
   - module: vitalops.rollout.slot_release

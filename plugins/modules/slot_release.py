@@ -11,7 +11,7 @@ module: slot_release
 version_added: "0.1.0"
 short_description: Put a release into a slot of this host, or take it out again
 description:
-  - Brings the artefact, writes the environment file (0600), records what the slot runs, and starts the processes that are named.
+  - Brings the artefact, writes the environment file (0600), records what the slot runs, and starts the named processes.
   - Everything of another release in this slot is stopped and removed. The other slot is never touched.
   - Interrupted at any moment, the next call completes what was begun.
 author:
@@ -31,8 +31,8 @@ options:
   state:
     description:
       - V(present) puts O(release) into the slot. What was in it before stays on record as the previous release.
-      - V(restored) withdraws O(release) from the slot. The previous release is back and its web processes run if they ran;
-        without a previous release the slot becomes empty. Nothing happens when the slot does not hold O(release).
+      - V(restored) withdraws O(release) from the slot. The previous release is back and its web processes run if they
+        ran; without a previous release the slot becomes empty. Nothing happens when the slot does not hold O(release).
       - V(absent) removes everything of the slot.
     type: str
     default: present
@@ -78,7 +78,8 @@ options:
       command:
         description:
           - The program and its arguments, exactly as they are; no shell and no variables.
-          - Under docker, arguments for the entry point of the image. Under systemd, a program relative to the release folder.
+          - Under docker, arguments for the entry point of the image.
+          - Under systemd, the first word is a path inside the release folder, an absolute path or a name to look up.
         type: list
         elements: str
         default: []
@@ -100,7 +101,7 @@ options:
         type: int
         default: 30
       health_command:
-        description: Shell command inside the container that tells its health (docker only). The image's own one when left out.
+        description: Shell command in the container that tells its health (docker only), instead of the image's own one.
         type: str
   processes_started:
     description: Names of the processes that run after this; the others do not run.

@@ -53,31 +53,39 @@ def plan(
     """Returns the steps that bring a slot from *observed* to *expected*, ordered by verb.
 
     Processes in *started* run, others do not (they may exist, stopped). What differs from its definition is replaced
-    when it should run and removed when not; what no definition knows is removed. *only* leaves other processes alone.
+    when it should run and removed when not; what no definition knows is removed. *only* leaves the instances of other
+    processes alone, unless they belong to another release: two releases are never mixed in a slot.
     """
-    wanted = {one.name: one for one in expected if only is None or one.process.name in only}
-    present = {one.name: one for one in observed if only is None or one.process in only}
+    wanted = {one.name: one for one in expected}
     steps: list[Step] = []
-    for name, found in present.items():
-        instance = wanted.get(name)
-        if instance is None or found.checksum != instance.checksum:
-            reason = _difference(instance, found)
-            if found.state != "stopped" or found.boots:
-                steps.append(Step("stop", name, reason))
-            steps.append(Step("remove", name, reason))
-            if instance is not None and instance.process.name in started:
-                steps.append(Step("create", name, reason))
-        elif instance.process.name in started:
-            if found.state == "stopped" or not found.boots:
-                steps.append(Step("start", name, "it should run"))
-        elif found.state != "stopped" or found.boots:
-            steps.append(Step("stop", name, "it should not run"))
-    steps += [
-        Step("create", name, "it should run and does not exist")
-        for name, instance in wanted.items()
-        if name not in present and instance.process.name in started
-    ]
+    seen = set()
+    for found in observed:
+        seen.add(found.name)
+        instance = wanted.get(found.name)
+        foreign = instance is None or found.release_id != instance.definition.release.id
+        if foreign or only is None or found.process in only:
+            steps += _steps_for(instance, found, started)
+    for name, instance in wanted.items():
+        process = instance.process.name
+        if name not in seen and process in started and (only is None or process in only):
+            steps.append(Step("create", name, "it should run and does not exist"))
     return sorted(steps, key=lambda step: VERBS.index(step.verb))
+
+
+def _steps_for(instance: Instance | None, found: Observed, started: t.Container[str]) -> list[Step]:
+    """What one instance that exists needs. *instance* is how it should be; None when it should not exist."""
+    up = found.state != "stopped"
+    should_run = instance is not None and instance.process.name in started
+    if instance is None or found.checksum != instance.checksum:
+        reason = _difference(instance, found)
+        stopping = [Step("stop", found.name, reason)] if up or found.boots else []
+        replacing = [Step("create", found.name, "it replaces one that differs")] if should_run else []
+        return [*stopping, Step("remove", found.name, reason), *replacing]
+    if should_run and not (up and found.boots):
+        return [Step("start", found.name, "it should run")]
+    if not should_run and (up or found.boots):
+        return [Step("stop", found.name, "it should not run")]
+    return []
 
 
 def _difference(instance: Instance | None, found: Observed) -> str:

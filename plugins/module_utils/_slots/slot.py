@@ -75,6 +75,7 @@ class Slot:
         self._slot = slot
         self._check = check
         self._run = run
+        self._available: dict[str, bool] = {}
         self._drivers = drivers or {"docker": Docker(paths), "systemd": Systemd(paths)}
 
     def place(self, definition: Definition, variables: t.Mapping[str, str]) -> Outcome:
@@ -91,13 +92,7 @@ class Slot:
         outcome, observed, steps = self._prepare(recorded, target, only=None)
         self._refuse_taken_ports(definition, observed, steps)
 
-        driver = self._drivers[definition.runtime]
-        if not self._reachable(definition.runtime) or not driver.has_artefact(definition):
-            outcome.note(
-                "fetch", f"{definition.release.artefact} {definition.release.digest}", "it is not on this host"
-            )
-            if not self._check:
-                driver.fetch(definition)
+        self._provide_artefact(outcome, definition)
         if not self._has_content(definition.environment_file, encoded):
             outcome.note("write", definition.environment_file, "the environment of the release is new or differs")
             if not self._check:
@@ -111,19 +106,19 @@ class Slot:
         """Takes the release with the id *withdrawn* out again: the slot is as it was before that release came.
 
         The web processes that ran then run again; workers and schedulers stay off. A slot without a previous release
-        becomes empty. Nothing happens when the slot does not hold *withdrawn* (any more).
+        becomes empty. When the slot does not hold *withdrawn* (any more), it gets what its record says.
         """
         recorded = record.read(self._paths, self._slot)
-        if recorded.current is None or recorded.current.release.id != withdrawn:
-            return Outcome(before=_meaning(recorded.current, {}), after=_meaning(recorded.current, {}))
-        previous = recorded.previous
-        if previous is not None:
-            web = previous.process_names(kind="web")
-            previous = previous.starting(name for name in previous.started if name in web)
-        target = Record(previous, None)
+        if recorded.current is None:
+            return Outcome(before=_meaning(None, {}), after=_meaning(None, {}))
+        target = recorded
+        if recorded.current.release.id == withdrawn:
+            if recorded.previous is None:
+                return self.empty()
+            target = Record(recorded.previous.only_web(), None)
+        # Also when the record says so already: a call that was killed may have left instances behind.
         outcome, observed, steps = self._prepare(recorded, target, only=None)
-        if previous is not None:
-            self._refetch(outcome, previous)
+        self._provide_artefact(outcome, target.current)
         self._apply(outcome, recorded, target, observed, steps)
         self._discard(outcome, target)
         return outcome
@@ -155,11 +150,12 @@ class Slot:
         target = recorded
         if release_id is not None and (current is None or current.release.id != release_id):
             previous = recorded.previous
-            if previous is None or previous.release.id != release_id:
-                raise self._missing_release(release_id, recorded)
-            current, target = previous.starting([]), Record(previous.starting([]), None)
+            current = previous.starting([]) if previous and previous.release.id == release_id else None
+            target = Record(current, None)
         if current is None:
-            raise self._missing_release("any release", recorded)
+            if self._check:
+                return self._foreseen_switch(names, on, recorded)
+            raise self._missing_release(release_id or "any release", recorded)
         unknown = [name for name in names if name not in current.process_names()]
         if unknown:
             raise BadInput(
@@ -169,13 +165,11 @@ class Slot:
                 where=f"slot {self._slot}, release {current.release.id}",
             )
         running = set(current.started) | set(names) if on else set(current.started) - set(names)
-        restored = target is not recorded
         target = Record(current.starting(running), target.previous)
-        # A release that comes back must push out all of the other one, not only the named processes.
-        outcome, observed, steps = self._prepare(recorded, target, only=None if restored else names)
+        outcome, observed, steps = self._prepare(recorded, target, only=names)
         self._refuse_taken_ports(target.current, observed, steps)
         if on:
-            self._refetch(outcome, current)
+            self._provide_artefact(outcome, current)
         self._apply(outcome, recorded, target, observed, steps)
         return outcome
 
@@ -206,7 +200,9 @@ class Slot:
 
     def _reachable(self, runtime: str) -> bool:
         """Whether the runtime can be used; only in check mode it may still be missing. Raises NotFound."""
-        if self._drivers[runtime].available():
+        if runtime not in self._available:
+            self._available[runtime] = self._drivers[runtime].available()
+        if self._available[runtime]:
             return True
         if self._check:
             return False
@@ -229,7 +225,9 @@ class Slot:
         steps: dict[str, list[Step]],
     ) -> None:
         if target != recorded:
-            reason = f"the slot holds {target.current.release.id}" if target.current else "the slot is empty"
+            current = target.current
+            running = ", ".join(current.started) or "nothing" if current else ""
+            reason = f"release {current.release.id}, running {running}" if current else "the slot is empty"
             outcome.note("record", self._paths.slot_file(self._slot), reason)
             if not self._check:
                 record.write(self._paths, self._slot, target)
@@ -263,15 +261,22 @@ class Slot:
                 else:
                     driver.start([instances[name] for name in names])
 
-    def _refetch(self, outcome: Outcome, definition: Definition) -> None:
-        """Makes sure that the artefact of a recorded release is still here."""
-        driver = self._drivers[definition.runtime]
-        if self._reachable(definition.runtime) and not driver.has_artefact(definition):
-            outcome.note(
-                "fetch", f"{definition.release.artefact} {definition.release.digest}", "it is not on this host"
-            )
+    def _provide_artefact(self, outcome: Outcome, definition: Definition | None) -> None:
+        """Makes sure that the artefact of a release is on this host."""
+        if definition is None:
+            return
+        driver, release = self._drivers[definition.runtime], definition.release
+        if not self._reachable(definition.runtime) or not driver.has_artefact(definition):
+            outcome.note("fetch", f"{release.artefact} {release.digest}", "it is not on this host")
             if not self._check:
                 driver.fetch(definition)
+
+    def _foreseen_switch(self, names: t.Sequence[str], on: bool, recorded: Record) -> Outcome:
+        """In check mode the release may not be in the slot yet: a step before this one would have put it there."""
+        outcome = Outcome(before=_meaning(recorded.current, {}), after=_meaning(recorded.current, {}))
+        for name in names:
+            outcome.note("start" if on else "stop", name, "as far as the release will be in the slot by then")
+        return outcome
 
     def _discard(self, outcome: Outcome, target: Record) -> None:
         """Removes environment files and artefacts that no slot needs any more."""
