@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import datetime
+import textwrap
 import typing as t
 
 SLOTS = ("blue", "green")
 WIDTH = 100
 RELEASE_WIDTH = 26
-MOST_LINES = 7  # in each of the two parts that grow: groups of hosts, and what needs attention
+# The two parts that grow: lines of the table of hosts, and things that need attention (two lines each at most).
+MOST_HOST_LINES = 7
+MOST_ODDITIES = 5
 
 Fields = t.Mapping[str, t.Any]
 
@@ -70,7 +73,11 @@ def render(status: Status) -> list[str]:
     lines.append(f"  last run    {_last_run(status)}")
     odd = [*status.problems, *oddities(status)]
     if odd:
-        lines += ["", "  attention", *(f"  - {' '.join(text.split())}" for text in _capped(odd, "more"))]
+        lines += ["", "  attention"]
+        for text in _capped(odd, "... and {} more", MOST_ODDITIES):
+            lines += textwrap.wrap(
+                text, WIDTH, initial_indent="  - ", subsequent_indent="    ", max_lines=2, placeholder=" ..."
+            )
     return [_clip(line, WIDTH) for line in lines]
 
 
@@ -79,8 +86,8 @@ def oddities(status: Status) -> list[str]:
     odd = []
     if status.live != status.pointed:
         odd.append(
-            f"traffic pointer and state disagree: the pointer sends users to {status.pointed or 'nobody'}, "
-            f"the state says {status.live or 'nothing'} is live; roll_back converges"
+            f"the traffic pointer sends users to {status.pointed or 'nobody'}, "
+            f"but the state says {status.live or 'nothing'} is live: run roll_back"
         )
     down = [one["name"] for one in status.servers if one["slot"] == status.live and not _serves(one)]
     if down:
@@ -143,9 +150,9 @@ def _host_table(status: Status) -> list[str]:
     for host in sorted(status.instances):
         groups.setdefault(tuple(_cell(status, host, slot) for slot in SLOTS), []).append(host)
     rows = [(_few(hosts), *cells) for cells, hosts in groups.items()]
-    return (
-        _capped(_aligned([("instances", *SLOTS), *rows]), "more groups of hosts", most=MOST_LINES + 1) if rows else []
-    )
+    if not rows:
+        return []
+    return _capped(_aligned([("instances", *SLOTS), *rows]), "  ... and {} more groups of hosts", MOST_HOST_LINES)
 
 
 def _cell(status: Status, host: str, slot: str) -> str:
@@ -189,12 +196,12 @@ def _warmth(status: Status, slot: str, release: str) -> str:
             before = (told.get("previous") or {}).get("id")
             if before != release:
                 return f"no, {host} does not have it any more (found {current or 'nothing'})"
-            return f"possible, must be started first ({host} holds {current or 'nothing'} there now)"
+            return f"possible, must start first ({host} holds {current or 'nothing'})"
         instances = [one for one in told.get("instances") or [] if one["kind"] == "web"]
         web += len(instances)
         up += sum(map(_is_up, instances))
     if not web:
-        return "possible, must be started first (no web instance is there)"
+        return "possible, must start first (no web instance is there)"
     return f"warm, {up} of {web} web instances up" if up == web else f"possible, {web - up} of {web} must start first"
 
 
@@ -266,10 +273,10 @@ def _few(names: t.Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 3 else f"{names[0]} to {names[-1]} ({len(names)})"
 
 
-def _capped(lines: t.Sequence[str], rest: str, *, most: int = MOST_LINES) -> list[str]:
+def _capped(lines: t.Sequence[str], rest: str, most: int) -> list[str]:
     if len(lines) <= most:
         return list(lines)
-    return [*lines[: most - 1], f"  ... and {len(lines) - most + 1} {rest}"]
+    return [*lines[: most - 1], rest.format(len(lines) - most + 1)]
 
 
 def _clip(text: str, width: int) -> str:

@@ -1,0 +1,296 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filter rollout_status: the screenful, and what it says about fleets that do not fit together."""
+
+from __future__ import annotations
+
+import copy
+import typing as t
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.vitalops.rollout.plugins.filter.rollout_status import rollout_status
+
+NOW = 1795273500.0  # 2026-11-21 15:05 UTC
+NEW, OLD = "1.1.0-3f9c21ab77d0", "1.0.0-0a1b2c3d4e5f"
+Model = dict[str, t.Any]
+
+
+def instance(slot: str, process: str, number: int, state: str = "running", **more: t.Any) -> Model:
+    return {
+        "name": f"shop-{slot}-{process}-{number}",
+        "process": process,
+        "kind": process,
+        "number": number,
+        "state": state,
+        "health": None,
+        "restarts": 0,
+        **more,
+    }
+
+
+def app_host() -> Model:
+    return {
+        "slots": {
+            "blue": {
+                "current": {"id": NEW},
+                "previous": None,
+                "processes_started": ["web", "worker"],
+                "instances": [instance("blue", "web", 1, health="healthy"), instance("blue", "worker", 1)],
+            },
+            "green": {
+                "current": {"id": OLD},
+                "previous": None,
+                "processes_started": ["web"],
+                "instances": [instance("green", "web", 1), instance("green", "worker", 1, "stopped")],
+            },
+        }
+    }
+
+
+def sound() -> Model:
+    return {
+        "application": "shop",
+        "environment": "production",
+        "state": {
+            "schema": 1,
+            "live": "blue",
+            "last_good": NEW,
+            "slots": {
+                "blue": {"release": {"id": NEW, "version": "1.1.0"}, "since": "2026-11-21T13:00:00Z", "by": "alice"},
+                "green": {"release": {"id": OLD, "version": "1.0.0"}, "since": "2026-11-20T09:00:00Z", "by": "bob"},
+            },
+            "history": [
+                {
+                    "at": "2026-11-21T15:00:00Z",
+                    "operation": "deploy",
+                    "release": "1.2.0-bad",
+                    "slot": "green",
+                    "by": "alice",
+                    "outcome": "refused",
+                }
+            ],
+        },
+        "pointer": {"live": "blue", "candidate": None, "weight": 0},
+        "servers": [
+            {"slot": slot, "name": f"{host}-web-1", "status": "UP"}
+            for slot in ("blue", "green")
+            for host in ("app1", "app2")
+        ],
+        "instances": {"app1": app_host(), "app2": app_host()},
+        "problems": [],
+    }
+
+
+def first(model: Model, host: str, slot: str) -> Model:
+    return t.cast(Model, model["instances"][host]["slots"][slot]["instances"][0])
+
+
+def nothing_deployed(model: Model) -> None:
+    model.update(state=None, pointer=None, servers=[], instances={})
+
+
+def first_release(model: Model) -> None:
+    model["state"]["slots"]["green"] = None
+
+
+def old_release_replaced(model: Model, previous: str | None) -> None:
+    model["instances"]["app2"]["slots"]["green"].update(
+        current={"id": "1.2.0-bad"}, previous={"id": previous} if previous else None
+    )
+
+
+def test_a_sound_fleet_is_one_screen_without_complaints() -> None:
+    assert rollout_status(sound(), now=NOW) == [
+        "shop in production: 1.1.0 is live in slot blue, for 2 h 05 min (by alice)",
+        "",
+        "  slot   state  release             since (UTC)                        instances  in HAProxy",
+        "  blue   live   1.1.0-3f9c21ab77d0  2026-11-21 13:00 (2 h 05 min ago)  4/4 up     2/2 up",
+        "  green  idle   1.0.0-0a1b2c3d4e5f  2026-11-20 09:00 (1 d 06 h ago)    2/2 up     2/2 up",
+        "",
+        "  instances   blue                 green",
+        "  app1, app2  web 1/1  worker 1/1  web 1/1  worker off",
+        "",
+        f"  last good   {NEW}",
+        f"  roll back   to {OLD} in green: warm, 2 of 2 web instances up",
+        "  traffic     100 % to blue",
+        "  last run    deploy of 1.2.0-bad in green: refused, 5 min ago by alice",
+    ]
+
+
+CHANGES: list[tuple[str, t.Callable[[Model], t.Any], str]] = [
+    ("nothing is deployed", nothing_deployed, "shop in production: nothing is live yet"),
+    ("nothing to go back from", nothing_deployed, "  roll back   no: nothing is live"),
+    ("the first release", first_release, "  roll back   no: slot green is empty, this is the first release"),
+    (
+        "the old release can be fetched back",
+        lambda model: old_release_replaced(model, OLD),
+        f"  roll back   to {OLD} in green: possible, must start first (app2 holds 1.2.0-bad)",
+    ),
+    (
+        "the old release is gone",
+        lambda model: old_release_replaced(model, None),
+        f"  roll back   to {OLD} in green: no, app2 does not have it any more (found 1.2.0-bad)",
+    ),
+    (
+        "the old release is cold on one host",
+        lambda model: first(model, "app1", "green").update(state="stopped"),
+        f"  roll back   to {OLD} in green: possible, 1 of 2 must start first",
+    ),
+    (
+        "no application host answered",
+        lambda model: model.update(instances={}),
+        f"  roll back   to {OLD} in green: unknown, no application host answered",
+    ),
+    (
+        "a run died after its switch",
+        lambda model: model["pointer"].update(live="green"),
+        "  - the traffic pointer sends users to green, but the state says blue is live: run roll_back",
+    ),
+    (
+        "and the way back is the recorded slot",
+        lambda model: model["pointer"].update(live="green"),
+        f"  roll back   to {NEW} in blue: a run was cut off after its switch",
+    ),
+    (
+        "traffic is shared",
+        lambda model: model["pointer"].update(candidate="green", weight=25),
+        "  traffic     75 % to blue, 25 % to green",
+    ),
+    (
+        "an instance is missing",
+        lambda model: first(model, "app2", "blue").update(state="missing", restarts=3),
+        "  - app2: shop-blue-web-1 is missing, restarted 3 times",
+    ),
+    (
+        "its host has a row of its own",
+        lambda model: first(model, "app2", "blue").update(state="missing"),
+        "  app2       web 0/1  worker 1/1  web 1/1  worker off",
+    ),
+    (
+        "an instance is unhealthy",
+        lambda model: first(model, "app1", "blue").update(health="unhealthy"),
+        "  - app1: shop-blue-web-1 is running but unhealthy",
+    ),
+    (
+        "a live server gets no traffic",
+        lambda model: model["servers"][1].update(status="DOWN"),
+        "  - the load balancer does not send users to app2-web-1 of the live slot blue",
+    ),
+    (
+        "the live slot holds another release",
+        lambda model: model["instances"]["app1"]["slots"]["blue"].update(current={"id": OLD}),
+        f"  - app1: the live slot blue holds {OLD}, not {NEW}",
+    ),
+    (
+        "an instance nobody asked for",
+        lambda model: first(model, "app1", "green").update(kind=None, name="shop-green-web-9"),
+        "  - app1: shop-green-web-9 should not be there",
+    ),
+    (
+        "an old worker that still finishes",
+        lambda model: [
+            model["instances"][host]["slots"]["green"]["instances"][1].update(state="running")
+            for host in ("app1", "app2")
+        ],
+        "  app1, app2  web 1/1  worker 1/1  web 1/1  worker 1 still up",
+    ),
+    (
+        "a problem that was told",
+        lambda model: model["problems"].append("lb2 cannot be reached:\n no route"),
+        "  - lb2 cannot be reached:  no route",
+    ),
+    (
+        "a clock that runs ahead",
+        lambda model: model["state"]["slots"]["blue"].update(since="2026-11-21T16:00:00+00:00"),
+        "shop in production: 1.1.0 is live in slot blue, for 0 s (by alice)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "line"), [row[1:] for row in CHANGES], ids=[row[0] for row in CHANGES])
+def test_the_screen_says(change: t.Callable[[Model], t.Any], line: str) -> None:
+    model = sound()
+    change(model)
+    lines = rollout_status(model, now=NOW)
+    assert line in lines, "\n".join(lines)
+
+
+def test_the_largest_fleet_with_everything_wrong_still_fits_a_screen() -> None:
+    model = sound()
+    model["state"]["slots"]["blue"]["release"]["id"] = "1.1.0-" + "f" * 90
+    model["problems"] = [f"problem {number} " + "with a long story " * 12 for number in range(20)]
+    for number in range(1, 17):
+        host = copy.deepcopy(app_host())
+        host["slots"]["blue"]["processes_started"].append("p" * 40)
+        host["slots"]["blue"]["instances"] += [instance("blue", "p" * 40, one, "missing") for one in range(number)]
+        model["instances"][f"app{number}"] = host
+    lines = rollout_status(model, now=NOW)
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= 100
+    assert any("more groups of hosts" in line for line in lines)
+
+
+def hostvars() -> Model:
+    model = sound()
+    balancer = {"state": model["state"], "pointer": model["pointer"], "haproxy_pointer": model["pointer"]}
+    balancer.update(servers=model["servers"], haproxy_error="")
+    names = {"rollout_application": "shop", "rollout_environment": "production"}
+    told: Model = {host: {"__status_slots": result} for host, result in model["instances"].items()}
+    for host in ("lb1", "lb2"):
+        told[host] = {**names, "__status_load_balancer": copy.deepcopy(balancer)}
+    return told
+
+
+def drawn(told: Model) -> list[str]:
+    return rollout_status(told, ["lb1", "lb2"], ["app1", "app2"], now=NOW)
+
+
+def test_hostvars_give_the_same_screen() -> None:
+    assert drawn(hostvars()) == rollout_status(sound(), now=NOW)
+
+
+DIFFERENCES: list[tuple[str, str, Model, str]] = [
+    ("pointers differ", "lb2", {"pointer": {"live": "green"}}, "differ: traffic goes to blue on lb1, to green on lb2"),
+    ("states differ", "lb2", {"state": None}, "differ: the state of lb2 is not the state of lb1"),
+    ("HAProxy is down", "lb1", {"haproxy_error": "no socket"}, "HAProxy of lb1 does not answer: no socket"),
+    ("HAProxy routes otherwise", "lb2", {"haproxy_pointer": None}, "HAProxy of lb2 routes otherwise than its map file"),
+    ("a module failed", "lb2", {"failed": True, "msg": "oops"}, "lb2 did not answer: oops"),
+    (
+        "a server is down for one of two",
+        "lb2",
+        {"servers": [{"slot": "blue", "name": "app1-web-1", "status": "DOWN"}]},
+        "the load balancer does not send users to app1-web-1",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("host", "change", "line"), [row[1:] for row in DIFFERENCES], ids=[row[0] for row in DIFFERENCES]
+)
+def test_load_balancers_that_differ_are_told(host: str, change: Model, line: str) -> None:
+    told = hostvars()
+    told[host]["__status_load_balancer"].update(change)
+    assert line in "\n".join(drawn(told))
+
+
+@pytest.mark.parametrize(
+    ("result", "line"),
+    [
+        (None, "  - app2 was not asked or cannot be reached"),
+        ({"unreachable": True, "msg": "no route"}, "  - app2 cannot be reached: no route"),
+    ],
+)
+def test_a_host_without_an_answer_is_told_and_not_counted(result: Model | None, line: str) -> None:
+    told = hostvars()
+    told["app2"] = {} if result is None else {"__status_slots": result}
+    lines = drawn(told)
+    assert line in lines
+    assert "  app1       web 1/1  worker 1/1  web 1/1  worker off" in lines
+
+
+@pytest.mark.parametrize("arguments", [("shop",), ({"application": "shop"},), ({}, []), ({}, ["lb1"])])
+def test_input_of_another_shape_is_refused_by_name(arguments: t.Any) -> None:
+    with pytest.raises(AnsibleFilterError, match=r"^vitalops\.rollout\.rollout_status: "):
+        rollout_status(*arguments)
