@@ -34,10 +34,18 @@ options:
     required: true
     choices: [started, stopped]
   processes:
-    description: Names of the processes. Others are left as they are.
+    description:
+      - Names of the processes. Others are left as they are.
+      - To start one that the release does not have is an error; to stop one is not, for it does not run.
     type: list
     elements: str
-    required: true
+    default: []
+  kinds:
+    description: Kinds of processes, all of which are meant, as the release in the slot has them.
+    type: list
+    elements: str
+    choices: [web, worker, scheduler]
+    default: []
   release_id:
     description:
       - The release that must be in the slot.
@@ -62,7 +70,7 @@ EXAMPLES = r"""
     application: shop
     slot: blue
     state: started
-    processes: [web]
+    kinds: [web]
     release_id: 1.0.0-0c1b2a3d4e5f
 """
 
@@ -107,7 +115,8 @@ def change(module: AnsibleModule) -> dict[str, t.Any]:
     paths = Paths(definition.check_application(wanted["application"]))
     slot = Slot(paths, wanted["slot"], check=module.check_mode)
     on = wanted["state"] == "started"
-    return slot.switch_processes(wanted["processes"], on=on, release_id=wanted["release_id"]).result()
+    outcome = slot.switch_processes(wanted["processes"], kinds=wanted["kinds"], on=on, release_id=wanted["release_id"])
+    return outcome.result()
 
 
 def main() -> None:
@@ -117,7 +126,8 @@ def main() -> None:
             "application": {"type": "str", "required": True},
             "slot": {"type": "str", "required": True, "choices": list(definition.SLOTS)},
             "state": {"type": "str", "required": True, "choices": ["started", "stopped"]},
-            "processes": {"type": "list", "elements": "str", "required": True},
+            "processes": {"type": "list", "elements": "str", "default": []},
+            "kinds": {"type": "list", "elements": "str", "choices": list(definition.KINDS), "default": []},
             "release_id": {"type": "str"},
         },
         change,

@@ -137,40 +137,48 @@ class Slot:
         self._discard(outcome, target)
         return outcome
 
-    def switch_processes(self, names: t.Sequence[str], *, on: bool, release_id: str | None = None) -> Outcome:
-        """Starts or stops processes of the release that is in the slot, from the record alone.
+    def switch_processes(
+        self,
+        names: t.Collection[str] = (),
+        *,
+        on: bool,
+        kinds: t.Collection[str] = (),
+        release_id: str | None = None,
+    ) -> Outcome:
+        """Starts or stops processes, by name or by kind, of the release in the slot, from the record alone.
 
         With *release_id* the slot must hold that release; when only *previous* is it, it is taken back first.
+        Raises NotFound when the slot does not hold it, BadInput when a process to be started does not exist.
         """
         recorded = record.read(self._paths, self._slot)
-        current = recorded.current
-        if current is None and not on and release_id is None:
-            # An empty slot runs nothing, which is what was asked for.
-            return Outcome(before=_meaning(None, {}), after=_meaning(None, {}))
-        target = recorded
+        current, previous = recorded
         if release_id is not None and (current is None or current.release.id != release_id):
-            previous = recorded.previous
-            current = previous.starting([]) if previous and previous.release.id == release_id else None
-            target = Record(current, None)
+            held = previous is not None and previous.release.id == release_id
+            current, previous = previous.starting([]) if previous and held else None, None
         if current is None:
+            if not on and release_id is None:
+                # An empty slot runs nothing, which is what was asked for.
+                return Outcome(before=_meaning(None, {}), after=_meaning(None, {}))
             if self._check:
-                return self._foreseen_switch(names, on, recorded)
+                return self._foreseen_switch([*names, *kinds], on, recorded)
             raise self._missing_release(release_id or "any release", recorded)
-        unknown = [name for name in names if name not in current.process_names()]
-        if unknown:
+        known = current.process_names()
+        chosen = {process.name for process in current.processes if process.name in names or process.kind in kinds}
+        unknown = sorted(set(names) - set(known))
+        if unknown and on:
             raise BadInput(
                 "The release in the slot does not have these processes.",
-                expected=f"names out of {', '.join(current.process_names())}",
+                expected=f"names out of {', '.join(known)}",
                 found=", ".join(unknown),
                 where=f"slot {self._slot}, release {current.release.id}",
             )
-        running = set(current.started) | set(names) if on else set(current.started) - set(names)
-        target = Record(current.starting(running), target.previous)
-        outcome, observed, steps = self._prepare(recorded, target, only=names)
-        self._refuse_taken_ports(target.current, observed, steps)
+        running = set(current.started) | chosen if on else set(current.started) - chosen
+        wanted = Record(current.starting(running), previous)
+        outcome, observed, steps = self._prepare(recorded, wanted, only=chosen)
+        self._refuse_taken_ports(wanted.current, observed, steps)
         if on:
             self._provide_artefact(outcome, current)
-        self._apply(outcome, recorded, target, observed, steps)
+        self._apply(outcome, recorded, wanted, observed, steps)
         return outcome
 
     def _prepare(
