@@ -31,6 +31,8 @@ def main(arguments: list[str]) -> int:
     except RolloutError as error:
         say(f"\n{error}")
         return 1
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the reader has seen enough
     except KeyboardInterrupt:
         say("\nInterrupted. The same command picks up where it was; `lab.py down` removes what is there.")
         return 130

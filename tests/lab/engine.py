@@ -28,7 +28,10 @@ PROGRAMS = {
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
 }
-DOCKER_PID_FILES = (Path("/var/run/docker.pid"), Path("/var/run/docker/containerd/containerd.pid"))
+PID_FILES = {
+    "dockerd": Path("/var/run/docker.pid"),
+    "containerd": Path("/var/run/docker/containerd/containerd.pid"),
+}
 
 
 def docker(
@@ -119,17 +122,17 @@ def _start_engine() -> None:
 
 def _engine_is_coming() -> bool:
     """Removes pid files that a dead engine left. Returns whether a living one was started by somebody else."""
-    living = False
-    for pid_file in DOCKER_PID_FILES:
+    living = set()
+    for program, pid_file in PID_FILES.items():
         try:
-            program = Path(f"/proc/{int(pid_file.read_text())}/comm").read_text().strip()
+            found = Path(f"/proc/{int(pid_file.read_text())}/comm").read_text().strip()
         except (OSError, ValueError):
-            program = ""
-        if program == pid_file.stem.replace("docker", "dockerd"):
-            living = living or program == "dockerd"
+            found = ""
+        if found == program:
+            living.add(program)
         else:
             pid_file.unlink(missing_ok=True)
-    return living
+    return "dockerd" in living
 
 
 def _search_path() -> str:

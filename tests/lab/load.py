@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import time
 import typing as t
 from urllib.parse import urlsplit
 
@@ -25,6 +26,8 @@ CLIENT = "client1"
 FOLDER = "/var/lib/lab-load"
 UNIT = "lab-load.service"
 STOP_SECONDS = 20
+# Longer than any sensible timeout of one request.
+IN_FLIGHT_SECONDS = 30.0
 # What users of the reference application do; weights are shares of 100.
 MIX: list[dict[str, t.Any]] = [
     {"kind": "list", "weight": 25, "method": "GET", "path": "/api/v1/patients?limit=10"},
@@ -66,7 +69,7 @@ def start(
         for name in ("load_generator.py", "load_report.py")
     ]
     hosts.put_files(container, [*programs, hosts.File(f"{FOLDER}/specification.json", json.dumps(specification))])
-    docker("exec", container, "rm", "--force", f"{FOLDER}/results.csv")
+    docker("exec", container, "rm", "--force", f"{FOLDER}/results.csv", f"{FOLDER}/results.progress")
     docker(
         *("exec", container, "systemd-run", "--quiet", f"--unit={UNIT}", "--collect"),
         *("--property", f"TimeoutStopSec={STOP_SECONDS + timeout:g}", "--property", "LimitNOFILE=65536"),
@@ -76,13 +79,31 @@ def start(
 
 def stop(lab: Lab) -> None:
     """Stops sending and waits until every request in flight has ended and been written down."""
+    if not _active(lab.container(CLIENT)):
+        raise NotFound("No load is running.", where=CLIENT, next_step=f"lab.py load report --name {lab.name}")
     docker("exec", lab.container(CLIENT), "systemctl", "stop", UNIT, deadline=120, accepted=range(256))
 
 
 def report(lab: Lab, *, since: str | None, until: str | None) -> dict[str, t.Any]:
-    """Returns the report of load_report.py. The times are seconds since 1970 or ISO 8601; None is open."""
+    """Returns the report of load_report.py. The times are seconds since 1970 or ISO 8601; None is open.
+
+    With *until*, requests that were due before it and are still in flight are waited for, so that none is lost between
+    two windows.
+    """
     container = lab.container(CLIENT)
-    limits = ["-" if limit is None else str(moment(limit)) for limit in (since, until)]
+    limits = ["-" if limit is None else f"{moment(limit):.6f}" for limit in (since, until)]
+    end = min(moment(until), time.time()) if until else 0.0
+    deadline = time.monotonic() + IN_FLIGHT_SECONDS
+    while True:
+        found = _report(lab, container, limits)
+        whole = found["as_of"] >= end and not found["in_flight"]
+        if until is None or whole or not found["running"] or time.monotonic() > deadline:
+            return found
+        time.sleep(0.3)
+
+
+def _report(lab: Lab, container: str, limits: list[str]) -> dict[str, t.Any]:
+    running = _active(container)
     found = docker(
         *("exec", container, "python3", f"{FOLDER}/load_report.py", f"{FOLDER}/results.csv", *limits),
         accepted=range(256),
@@ -94,7 +115,7 @@ def report(lab: Lab, *, since: str | None, until: str | None) -> dict[str, t.Any
             where=f"{CLIENT}:{FOLDER}/results.csv",
             next_step=f"lab.py load start --name {lab.name} --url http://lb1/",
         )
-    result: dict[str, t.Any] = {"running": _active(container), **json.loads(found.output)}
+    result: dict[str, t.Any] = {"running": running, **json.loads(found.output)}
     return result
 
 

@@ -10,7 +10,8 @@ Usage: load_generator.py SPECIFICATION.json RESULTS.csv
 The specification: {"host", "port", "rate", "max_seconds", "timeout", "mix": [{"kind", "weight", "method", "path",
 "body"}]}. In a path {1..50} becomes a random number, in a path or body {n} becomes the number of the request.
 A line: due time (s since 1970), kind, method, status (0: none), latency in ms, how late it was sent in ms, 1 when it
-was sent again on a new connection, error (empty: none).
+was sent again on a new connection, error (empty: none). Beside it, RESULTS.progress says as JSON up to which moment
+everything that was due is accounted for ("as_of"): in a line, or in the due times that are still "in_flight".
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import json
 import random
 import re
 import resource
+import select
 import signal
 import sys
 import time
@@ -55,7 +57,6 @@ class Connection(asyncio.Protocol):
         self._status = 0
         self._body_start = 0
         self._length = 0
-        self._chunked = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
@@ -83,7 +84,7 @@ class Connection(asyncio.Protocol):
             if self._whole():
                 self._answer.set_result(self._status)
         except (ValueError, IndexError):
-            self._fail(RequestFailed("answer is not HTTP", answer_begun=True))
+            self._fail(RequestFailed("answer is not HTTP with a Content-Length", answer_begun=True))
             self.close()
 
     def ask(self, request: bytes) -> asyncio.Future[int]:
@@ -91,11 +92,18 @@ class Connection(asyncio.Protocol):
         assert self.transport is not None
         self._buffer.clear()
         self._status = self._body_start = self._length = 0
-        self._chunked = False
         self.requests += 1
         self._answer = asyncio.get_running_loop().create_future()
         self.transport.write(request)
         return self._answer
+
+    def usable(self) -> bool:
+        """Says whether the server still holds this resting connection open, as far as the kernel knows."""
+        if self.closed or self.transport is None or self.transport.is_closing():
+            return False
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not poll.poll(0)
 
     def close(self) -> None:
         """Closes without waiting."""
@@ -114,8 +122,6 @@ class Connection(asyncio.Protocol):
                 return False
             self._read_head(bytes(self._buffer[:end]))
             self._body_start = end + 4
-        if self._chunked:
-            return self._buffer.endswith(b"0\r\n\r\n")
         return len(self._buffer) >= self._body_start + self._length
 
     def _read_head(self, head: bytes) -> None:
@@ -125,10 +131,13 @@ class Connection(asyncio.Protocol):
         for line in lines[1:]:
             name, _, value = line.partition(b":")
             fields[name.strip().lower()] = value.strip().lower()
-        self._chunked = fields.get(b"transfer-encoding") == b"chunked"
-        if not self._chunked and self._status not in (204, 304):
-            self._length = int(fields[b"content-length"]) if b"content-length" in fields else 0
-        self.keep = fields.get(b"connection") != b"close" and lines[0].startswith(b"HTTP/1.1")
+        # Without a length nobody can say that an answer is whole, so only its status counts, and it must be an error.
+        self._length = int(fields.get(b"content-length", b"0"))
+        if b"content-length" not in fields and self._status == 200:
+            raise ValueError
+        self.keep = (
+            b"content-length" in fields and fields.get(b"connection") != b"close" and lines[0].startswith(b"HTTP/1.1")
+        )
 
 
 class Pool:
@@ -144,8 +153,9 @@ class Pool:
         """Returns an open connection. Raises RequestFailed."""
         while self._idle and not new:
             connection = self._idle.popleft()
-            if not connection.closed:
+            if connection.usable():
                 return connection
+            connection.close()
             self.open -= 1
         if self.open >= MOST_CONNECTIONS:
             raise RequestFailed(f"all {MOST_CONNECTIONS} connections are busy")
@@ -189,6 +199,8 @@ class Generator:
         self.pool = Pool(specification["host"], int(specification["port"]))
         self.timeout = float(specification["timeout"])
         self.lines: list[Line] = []
+        self.in_flight: dict[int, float] = {}
+        self.next_due = 0.0
         self.stopped = asyncio.Event()
         self._random = random.Random(specification.get("seed", 1))
         self._mix = specification["mix"]
@@ -201,9 +213,10 @@ class Generator:
         total = int(rate * float(self.specification["max_seconds"]))
         begun = time.monotonic()
         offset = time.time() - begun
-        in_flight: set[asyncio.Task[None]] = set()
+        tasks: set[asyncio.Task[None]] = set()
         for number in range(total):
             due = begun + number / rate
+            self.next_due = offset + due
             wait = due - time.monotonic()
             if wait > 0:
                 with contextlib.suppress(TimeoutError):
@@ -212,11 +225,16 @@ class Generator:
                 await asyncio.sleep(0)
             if self.stopped.is_set():
                 break
+            self.in_flight[number] = offset + due
             task = asyncio.create_task(self._one(number, due, offset))
-            in_flight.add(task)
-            task.add_done_callback(in_flight.discard)
-        if in_flight:
-            await asyncio.wait(in_flight)
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def progress(self) -> dict[str, t.Any]:
+        """Returns what the file RESULTS.progress says."""
+        return {"as_of": min(time.time(), self.next_due), "in_flight": list(self.in_flight.values())}
 
     async def _one(self, number: int, due: float, offset: float) -> None:
         entry = self._random.choices(self._mix, self._weights)[0]
@@ -225,7 +243,8 @@ class Generator:
         sent = time.monotonic()
         status, again, reason = 0, 0, ""
         try:
-            async with asyncio.timeout_at(asyncio.get_running_loop().time() - (time.monotonic() - due) + self.timeout):
+            # The loop's clock is time.monotonic.
+            async with asyncio.timeout_at(due + self.timeout):
                 status, again = await self._send(request, may_repeat=method == "GET")
             if not 200 <= status <= 299:
                 reason = f"status {status}"
@@ -234,6 +253,7 @@ class Generator:
         except TimeoutError:
             reason = f"no answer within {self.timeout:g} s"
         latency, late = ((moment - due) * 1000 for moment in (time.monotonic(), sent))
+        del self.in_flight[number]
         self.lines.append(
             Line(f"{offset + due:.4f}", entry["kind"], method, status, f"{latency:.2f}", f"{late:.2f}", again, reason)
         )
@@ -277,13 +297,17 @@ class Generator:
 
 async def write_results(generator: Generator, file: Path, ended: asyncio.Event) -> None:
     """Appends the lines of finished requests, so that a report can be asked for at any time."""
+    progress = file.with_suffix(".progress")
+    beside = file.with_suffix(".new")
     with file.open("w", newline="", encoding="utf-8") as output:
         writer = csv.writer(output)
         while True:
             last = ended.is_set()
             lines, generator.lines = generator.lines, []
+            beside.write_text(json.dumps(generator.progress()), encoding="utf-8")
             writer.writerows(lines)
             output.flush()
+            beside.replace(progress)
             if last:
                 return
             await asyncio.sleep(FLUSH_SECONDS)

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Turns the lines of load_generator.py into a report. Runs on the client host; Python 3.11 alone.
 
-Usage: load_report.py RESULTS.csv [SINCE|-] [UNTIL|-]        (seconds since 1970)
+Usage: load_report.py RESULTS.csv SINCE|- UNTIL|-        (seconds since 1970)
 """
 
 from __future__ import annotations
@@ -52,24 +52,29 @@ def percentile(ordered: t.Sequence[float], share: float) -> float | None:
 
 
 def summarise(
-    requests: t.Iterable[Request], since: float | None = None, until: float | None = None
+    requests: t.Iterable[Request],
+    since: float | None = None,
+    until: float | None = None,
+    in_flight: t.Iterable[float] = (),
 ) -> dict[str, t.Any]:
     """Returns the report on the requests that were due from *since* up to, not including, *until*.
 
+    *in_flight* are the due times of requests that have not ended; those in the window are only counted.
     Latencies are ms from the moment a request was due, failed requests included. `rate` is requests a second over the
     window that the requests span. `late_p99_ms` says how late requests were sent: when it is large, the generator
     itself was the bottleneck.
     """
-    chosen = sorted(
-        request
-        for request in requests
-        if (since is None or request.due >= since) and (until is None or request.due < until)
-    )
+
+    def inside(due: float) -> bool:
+        return (since is None or due >= since) and (until is None or due < until)
+
+    chosen = sorted(request for request in requests if inside(request.due))
     failed = [request for request in chosen if request.error]
     span = chosen[-1].due - chosen[0].due if len(chosen) > 1 else 0.0
     return {
         "requests": len(chosen),
         "failures": len(failed),
+        "in_flight": sum(map(inside, in_flight)),
         "reconnects": sum(request.again for request in chosen),
         "rate": round((len(chosen) - 1) / span, 1) if span else 0.0,
         **_latencies(chosen),
@@ -106,5 +111,9 @@ def _latencies(requests: t.Iterable[Request]) -> dict[str, float | None]:
 
 
 if __name__ == "__main__":
-    limits = [None if limit == "-" else float(limit) for limit in [*sys.argv[2:4], "-", "-"][:2]]
-    json.dump(summarise(read(Path(sys.argv[1])), *limits), sys.stdout)
+    results = Path(sys.argv[1])
+    since, until = (None if limit == "-" else float(limit) for limit in sys.argv[2:4])
+    # Read before the lines: a request that ends in between is counted twice rather than not at all.
+    progress = json.loads(results.with_suffix(".progress").read_text(encoding="utf-8"))
+    report = summarise(read(results), since, until, progress["in_flight"])
+    json.dump({"as_of": progress["as_of"], **report}, sys.stdout)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB_FOLDER = ROOT / ".lab"
+LOCK_FOLDER = LAB_FOLDER / ".locks"
 HERE = ROOT / "tests" / "lab"
 
 
@@ -19,7 +20,8 @@ HERE = ROOT / "tests" / "lab"
 def exclusive(name: str) -> t.Iterator[None]:
     """Lets one lab program at a time do what *name* says; the others wait."""
     LAB_FOLDER.mkdir(mode=0o700, exist_ok=True)
-    with (LAB_FOLDER / f"{name}.lock").open("w") as lock:
+    LOCK_FOLDER.mkdir(mode=0o700, exist_ok=True)
+    with (LOCK_FOLDER / name).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

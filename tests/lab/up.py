@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError
@@ -73,7 +74,7 @@ def _start(lab: state.Lab) -> str:
 
 def down(name: str) -> None:
     """Removes a lab: containers, volumes, network, files. Also what is left of a lab that never came up whole."""
-    with Step(f"Lab {name} is gone") as step:
+    with exclusive(f"lab-{name}"), Step(f"Lab {name} is gone") as step:
         if engine_answers():
             removed = hosts.remove(name)
             step.note = "nothing was running" if not removed else ""
@@ -85,7 +86,6 @@ def down(name: str) -> None:
                 for host in lab.hosts():
                     hosts.close_connections(lab, host.name)
             state.forget(lab)
-        (LAB_FOLDER / f"lab-{name}.lock").unlink(missing_ok=True)
 
 
 def down_all() -> None:
@@ -105,6 +105,6 @@ def remove_images() -> None:
 def next_commands(lab: state.Lab) -> None:
     """Says how to get in and how to get rid of it."""
     first = lab.hosts()[0].name
-    say(f"\n  Look around:  ssh -F {lab.folder / 'ssh_config'} {first}")
+    say(f"\n  Look around:  ssh -F {shlex.quote(str(lab.folder / 'ssh_config'))} {first}")
     say(f"  Inventory:    {lab.inventory}")
     say(f"  Take it down: make lab-down LAB={lab.name}")
