@@ -108,8 +108,9 @@ def write_archive(entries: list[Entry], output: Path) -> str:
     output.parent.mkdir(parents=True, exist_ok=True)
     part = output.with_name(f".{output.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=TIME, compresslevel=1) as gz:
-            write_tar(entries, t.cast("t.IO[bytes]", gz))
+        # Neither name nor time of day in the header, or no two archives would be equal.
+        with part.open("wb") as raw, gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=TIME) as packed:
+            write_tar(entries, t.cast("t.IO[bytes]", packed))
         part.replace(output)
     finally:
         part.unlink(missing_ok=True)
@@ -213,7 +214,9 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         if not VERSION.fullmatch(chosen.version):
-            raise BuildError(f"a version has letters, digits, dots, dashes and underscores only, found {chosen.version!r}")
+            raise BuildError(
+                f"a version is made of letters, digits, dots, dashes and underscores, found {chosen.version!r}"
+            )
         faults, python = parse_faults(chosen.fault), PYTHON_OF_DEBIAN[chosen.debian]
         if chosen.command == "image":
             build_image(chosen.version, chosen.tag, chosen.base, faults, python)

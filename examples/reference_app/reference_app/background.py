@@ -1,7 +1,7 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What worker and scheduler share: prepared stores, a stop that is asked for by SIGTERM, and a sign of life in a file."""
+"""What worker and scheduler share: prepared stores, a stop at SIGTERM, and a sign of life in a file."""
 
 from __future__ import annotations
 

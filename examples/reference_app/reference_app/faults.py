@@ -34,15 +34,16 @@ class Faults:
     wrong_body: bool = False  # status 200 with a body that nobody asked for
 
     def update(self, values: Mapping[str, t.Any]) -> None:
-        """Sets the given faults; raises ValueError, and changes nothing, when one of them is unknown or out of range."""
+        """Sets the given faults; raises ValueError, and changes nothing, when one is unknown or out of range."""
         if not isinstance(values, Mapping):
-            raise ValueError("faults must be an object such as {\"latency_ms\": 200}")
+            raise ValueError("faults must be an object such as {'latency_ms': 200}")
         for name, value in {name: parse_fault(name, value) for name, value in values.items()}.items():
             setattr(self, name, value)
 
     def update_from_environment(self, environment: Mapping[str, str]) -> None:
         """Sets the faults that stand in variables such as FAULT_LATENCY_MS."""
-        self.update({key[6:].lower(): value for key, value in environment.items() if key.startswith("FAULT_") and value})
+        given = {name[6:].lower(): value for name, value in environment.items() if name.startswith("FAULT_")}
+        self.update({name: value for name, value in given.items() if value})
 
     def as_dict(self) -> dict[str, t.Any]:
         """Returns every fault by name."""

@@ -10,7 +10,9 @@ import time
 import typing as t
 from collections.abc import Awaitable, Callable
 
+import psycopg
 from fastapi import APIRouter, Response
+from redis.exceptions import RedisError
 
 from .context import Context, answer
 from .schema import read_migrations
@@ -19,31 +21,50 @@ from .stores import Stores, one_line
 DEADLINE = 2.0  # s for one check
 
 
-async def _schema(stores: Stores, needed: int) -> None:
+async def _revision(stores: Stores) -> int:
     async with stores.pool.connection(timeout=DEADLINE) as connection:
         row = await (await connection.execute("SELECT max(number) FROM schema_migrations")).fetchone()
-    if (row[0] or 0) < needed:
-        raise ValueError(f"revision {needed} is needed, the database has {row[0] or 0}")
+    return int(row[0] or 0)
 
 
-async def _checked(check: Callable[[], Awaitable[t.Any]]) -> dict[str, t.Any]:
+async def _checked(check: Callable[[], Awaitable[t.Any]]) -> tuple[dict[str, t.Any], t.Any]:
+    """Returns what to tell about a check, and what the check itself returned."""
     begin = time.perf_counter()
     try:
         async with asyncio.timeout(DEADLINE):
-            await check()
+            value = await check()
+    except TimeoutError:
+        return _unhealthy(f"no answer within {DEADLINE:g} s"), None
     except Exception as error:  # whatever is wrong with a store is the answer
-        return {"status": "unhealthy", "reason": one_line(error)}
-    return {"status": "healthy", "milliseconds": round((time.perf_counter() - begin) * 1000, 2)}
+        return _unhealthy(one_line(error)), None
+    return {"status": "healthy", "milliseconds": round((time.perf_counter() - begin) * 1000, 2)}, value
+
+
+def _unhealthy(reason: str) -> dict[str, t.Any]:
+    return {"status": "unhealthy", "reason": reason}
 
 
 async def check_stores(stores: Stores, needed: int) -> dict[str, dict[str, t.Any]]:
     """Returns database, redis and schema, each with status healthy or unhealthy and the reason."""
-    if stores.problem:
-        schema = {"status": "unhealthy", "reason": stores.problem}
-        return {"database": schema, "redis": await _checked(stores.redis.ping), "schema": schema}
-    # One question to the database answers for both, so that probes stay cheap.
-    schema, cache = await asyncio.gather(_checked(lambda: _schema(stores, needed)), _checked(stores.redis.ping))
-    return {"database": schema, "redis": cache, "schema": schema}
+    problem = stores.problem
+    if problem is None:
+        # One question answers for database and schema, so that probes stay cheap.
+        asked = await asyncio.gather(_checked(stores.redis.ping), _checked(lambda: _revision(stores)))
+        (cache, _pong), (database, revision) = asked
+    else:
+        cache, _pong = await _checked(stores.redis.ping)
+        answers = not isinstance(problem, psycopg.OperationalError)
+        database = {"status": "healthy"} if answers else _unhealthy(one_line(problem))
+        revision = 0
+    if "reason" in database:
+        schema = _unhealthy("not known while the database does not answer")
+    elif problem is not None:
+        schema = _unhealthy(one_line(problem))
+    elif revision < needed:
+        schema = _unhealthy(f"revision {needed} is needed, the database has {revision}")
+    else:
+        schema = {"status": "healthy", "revision": revision}
+    return {"database": database, "redis": cache, "schema": schema}
 
 
 def routes(context: Context) -> APIRouter:
@@ -98,6 +119,10 @@ def routes(context: Context) -> APIRouter:
 
     @router.get("/api/v1/metrics")
     async def _numbers() -> Response:
+        try:
+            depth = await context.queue.depth()
+        except RedisError:
+            depth = None  # the other numbers are worth having without it
         return answer(
             {
                 "version": settings.version,
@@ -108,7 +133,7 @@ def routes(context: Context) -> APIRouter:
                     "hit_rate_percent": metrics.hit_rate_percent(),
                 },
                 "database": pool_numbers(),
-                "queue": await context.queue.depth(),
+                "queue": depth,
             }
         )
 

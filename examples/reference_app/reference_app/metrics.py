@@ -42,7 +42,8 @@ class Metrics:
     def exposition(self, identity: Mapping[str, str], gauges: Mapping[str, float]) -> str:
         """Returns the Prometheus text format, version 0.0.4."""
         labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in identity.items())
-        lines = [f"# TYPE {PREFIX}_info gauge", f"{PREFIX}_info{{{labels}}} 1", f"# TYPE {PREFIX}_requests_total counter"]
+        lines = [f"# TYPE {PREFIX}_info gauge", f"{PREFIX}_info{{{labels}}} 1"]
+        lines.append(f"# TYPE {PREFIX}_requests_total counter")
         for (method, status), number in sorted(self.requests.items()):
             lines.append(f'{PREFIX}_requests_total{{method="{_escaped(method)}",status="{status}"}} {number}')
         lines.append(f"# TYPE {PREFIX}_request_seconds histogram")

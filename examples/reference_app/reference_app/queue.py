@@ -29,7 +29,9 @@ UPDATE jobs SET state = 'running', worker = %(worker)s, attempts = attempts + 1,
 WHERE id = %(job)s AND (state = 'queued' OR state = 'running' AND worker = %(worker)s)
 RETURNING kind, payload, attempts
 """
-FINISH = "UPDATE jobs SET state = %s, error = %s, due_at = now() + %s * interval '1 second', ended_at = now() WHERE id = %s"
+FINISH = """
+UPDATE jobs SET state = %s, error = %s, due_at = now() + %s * interval '1 second', ended_at = now() WHERE id = %s
+"""
 LOST = """
 UPDATE jobs SET state = 'queued', due_at = now()
 WHERE state = 'queued' AND due_at < now() - %(after)s * interval '1 second'
@@ -122,7 +124,7 @@ class Queue:
             await connection.execute(FINISH, (state, error, delay, job.number))
 
     async def requeue_lost(self) -> int:
-        """Gives out again what a dead worker or a lost Redis list has forgotten, and forgets old jobs; returns how many."""
+        """Gives out again the jobs that a dead worker or Redis has lost, and forgets old ones; returns how many."""
         async with self._pool.connection() as connection:
             cursor = await connection.execute(LOST, {"after": LOST_AFTER})
             numbers = [row[0] for row in await cursor.fetchall()]

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Applies the numbered SQL files of migrations/ that the database does not have yet. Several instances may try at once."""
+"""Applies the numbered SQL files of migrations/ that the database lacks. Several instances may try at once."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def read_migrations(folder: Path = FOLDER) -> list[Migration]:
 
 
 def missing(migrations: list[Migration], applied: Mapping[int, str]) -> list[Migration]:
-    """Returns what is still to be applied, given number -> checksum; raises SchemaError when an applied file was changed.
+    """Returns what is still to be applied, given number -> checksum; raises SchemaError for a changed file.
 
     Numbers that only the database knows belong to a newer release and are none of our business.
     """

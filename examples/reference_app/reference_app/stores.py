@@ -21,16 +21,18 @@ log = logging.getLogger("stores")
 
 
 class Stores:
-    """A PostgreSQL pool and a Redis client. Not usable before `prepare` has ended; `problem` says why not yet."""
+    """A PostgreSQL pool and a Redis client. Usable once `prepare` has ended; until then `problem` is the reason."""
 
     def __init__(self, settings: Settings) -> None:
         self._database_url = settings.database_url
-        self.problem = "the schema is not checked yet"
+        self.problem: Exception | None = SchemaError("the schema is not checked yet")
         self.pool = psycopg_pool.AsyncConnectionPool(
             settings.database_url,
             min_size=1,
             max_size=4,
             timeout=3,
+            # Short, because the pauses between attempts grow with it: a database that is back is found at once.
+            reconnect_timeout=4,
             open=False,
             # A restarted database costs no request: a dead connection is replaced before it is handed out.
             check=psycopg_pool.AsyncConnectionPool.check_connection,
@@ -55,20 +57,20 @@ class Stores:
 
     async def prepare(self) -> None:
         """Returns when the schema is up to date and the pool is open; tries again for as long as it takes."""
-        while self.problem:
+        while self.problem is not None:
             try:
                 applied = await apply_missing(self._database_url)
                 for name in applied:
                     log.info("migration %s is applied", name)
                 await self.pool.open()
-                self.problem = ""
+                self.problem = None
             except (psycopg.Error, SchemaError) as error:
-                self._tell(one_line(error))
+                self._tell(error)
                 await asyncio.sleep(1)
 
-    def _tell(self, problem: str) -> None:
-        if problem != self.problem:
-            log.warning("not ready: %s", problem)
+    def _tell(self, problem: Exception) -> None:
+        if str(problem) != str(self.problem):
+            log.warning("not ready: %s", one_line(problem))
         self.problem = problem
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import socket
 import time
 import typing as t
 from collections.abc import AsyncIterator
@@ -30,6 +31,8 @@ log = logging.getLogger("web")
 
 # Longer than a load balancer keeps an idle connection, so that it is never us who closes under a request.
 KEEP_ALIVE = 75
+BACKLOG = 1024
+LAST_CALL = 0.5  # s in which a connection may still bring a request after the last one was accepted
 # Slow or failing answers are for users: a release that hurts them can look healthy to every probe.
 PROBES = ("/health", "/ready", "/metrics", "/admin/faults")
 WRONG_BODY = json.dumps({"unexpected": "this is not the answer you asked for"})
@@ -53,7 +56,8 @@ def run(settings: Settings) -> int:
         timeout_keep_alive=KEEP_ALIVE,
     )
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    Server(context, config).run()
+    listener = socket.create_server((config.host, config.port), backlog=BACKLOG)
+    Server(context, config).run([listener])
     return 0
 
 
@@ -143,3 +147,17 @@ class Server(uvicorn.Server):
         if due and not self._context.settings.faults.hang_on_stop:
             self.should_exit = True
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Closing a listener resets the connections that wait in its queue. So let the queue run empty first: whoever
+        # comes now tries again, and is refused as a connection, never as a request.
+        for listener in sockets or []:
+            listener.listen(0)
+        await asyncio.sleep(0.05)
+        for server in self.servers:
+            server.close()
+        # A connection that was made just before may have its request on the way: it is still answered.
+        last_call = time.monotonic() + LAST_CALL
+        while self.server_state.connections and time.monotonic() < last_call:
+            await asyncio.sleep(0.05)
+        await super().shutdown(sockets)
