@@ -47,5 +47,5 @@ def expected_ports(variables: t.Mapping[str, t.Any], groups: t.Collection[str]) 
         database = variables.get("rollout_database") or {}
         wanted.append((int(database.get("port") or 5432), "PostgreSQL", "^postgres"))
     if "redis" in groups:
-        wanted.append((6379, "Redis", "^redis"))
+        wanted.append((int(variables.get("redis_port") or 6379), "Redis", "^redis"))
     return [{"port": port, "purpose": purpose, "owners": [owner]} for port, purpose, owner in sorted(wanted)]

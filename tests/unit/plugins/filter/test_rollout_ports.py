@@ -36,6 +36,7 @@ SHOP: dict[str, t.Any] = {
             [8000, 8001, 8002, 9000, 9001, 9002],
         ),
         (SHOP, ["load_balancer", "application", "redis"], [80, 6379, 18000, 18001, 18002, 18100, 18101, 18102]),
+        ({"redis_port": 6380}, ["redis"], [6380]),
         (SHOP, [], []),
         ({**SHOP, "group_names": ["redis"]}, None, [6379]),
     ],
