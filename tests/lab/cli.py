@@ -31,6 +31,9 @@ def main(arguments: list[str]) -> int:
     except RolloutError as error:
         say(f"\n{error}")
         return 1
+    except PermissionError as error:
+        say(f"\nThis user may not use {error.filename}.\n  next: run it as the user who made the lab, often root")
+        return 1
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the reader has seen enough
     except KeyboardInterrupt:

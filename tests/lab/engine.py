@@ -125,10 +125,11 @@ def _engine_is_coming() -> bool:
     living = set()
     for program, pid_file in PID_FILES.items():
         try:
-            found = Path(f"/proc/{int(pid_file.read_text())}/comm").read_text().strip()
+            # Empty for a process that is dead but not yet buried.
+            command = Path(f"/proc/{int(pid_file.read_text())}/cmdline").read_text()
         except (OSError, ValueError):
-            found = ""
-        if found == program:
+            command = ""
+        if Path(command.split("\0")[0]).name == program:
             living.add(program)
         else:
             pid_file.unlink(missing_ok=True)

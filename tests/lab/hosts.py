@@ -24,7 +24,7 @@ from . import images, topology
 from .console import Step
 from .engine import docker
 from .paths import ROOT
-from .state import CHECKOUT_LABEL, DOMAIN, LABEL, Lab
+from .state import CHECKOUT_LABEL, DOMAIN, LABEL, Lab, control_folder
 
 READY_DEADLINE_SECONDS = 60.0
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
@@ -186,23 +186,23 @@ def last_words(container: str) -> str:
     return "\n    ".join(lines[-8:]) or "no journal"
 
 
-def close_connections(lab: Lab, host: str) -> None:
-    """Ends the shared SSH connections to *host*: after a reboot they would lead nowhere."""
-    for path in lab.control_folder.glob(f"{host}-*"):
-        run(["ssh", "-O", "exit", "-o", f"ControlPath={path}", host], deadline=10, accepted=range(256))
+def close_connections(lab_name: str, host: str = "*") -> None:
+    """Ends the shared SSH connections to *host* (default: all): after a reboot they would lead nowhere."""
+    for path in control_folder(lab_name).glob(f"{host}-*"):
+        run(["ssh", "-O", "exit", "-o", f"ControlPath={path}", "any"], deadline=10, accepted=range(256))
         path.unlink(missing_ok=True)
 
 
 def restart(lab: Lab, host: str) -> None:
     """Reboots *host* the orderly way: systemd stops everything, the network comes back with the same address."""
-    close_connections(lab, host)
+    close_connections(lab.name, host)
     docker("restart", "--time", "30", lab.container(host), deadline=120)
 
 
 def kill_host(lab: Lab, host: str) -> None:
     """Takes the power away from *host*."""
     docker("kill", lab.container(host))
-    close_connections(lab, host)
+    close_connections(lab.name, host)
 
 
 def kill_process(lab: Lab, host: str, pattern: str) -> str:

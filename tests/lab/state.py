@@ -51,12 +51,12 @@ class Lab:
     @property
     def network(self) -> str:
         """The name of the Docker network; the containers' names begin with it."""
-        return f"vitalops-lab-{CHECKOUT}-{self.name}"
+        return network(self.name)
 
     @property
     def control_folder(self) -> Path:
         """Where SSH keeps its shared connections: a UNIX socket path must be short, a checkout may lie anywhere."""
-        return Path(tempfile.gettempdir()) / self.network
+        return control_folder(self.name)
 
     def container(self, host: str) -> str:
         """Returns the name of the container of *host*."""
@@ -93,6 +93,16 @@ class Lab:
             write_private(file, json.dumps({name: secrets.token_hex(16) for name in SECRETS}, indent=2) + "\n")
         found: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
         return found
+
+
+def network(name: str) -> str:
+    """Returns the name of the Docker network of the lab *name*."""
+    return f"vitalops-lab-{CHECKOUT}-{name}"
+
+
+def control_folder(name: str) -> Path:
+    """Returns the folder of the shared SSH connections of the lab *name*."""
+    return Path(tempfile.gettempdir()) / network(name)
 
 
 def names() -> list[str]:
@@ -153,15 +163,12 @@ def _parameters(lab: Lab) -> tuple[str, ...]:
     return ("topology", "debian", "inventory", *(("apps",) if counts else ()))
 
 
-def forget(lab: Lab) -> None:
-    """Removes every file of the lab, the generated inventory included."""
-    inventory = Path(lab.inventory)
-    inventory.unlink(missing_ok=True)
-    for folder in (inventory.parent, inventory.parent.parent):
-        if folder != ROOT and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-    shutil.rmtree(lab.control_folder, ignore_errors=True)
-    shutil.rmtree(lab.folder, ignore_errors=True)
+def forget(name: str) -> None:
+    """Removes every file of the lab *name*, the generated inventory included."""
+    if name in names():
+        Path(load(name).inventory).unlink(missing_ok=True)
+    shutil.rmtree(control_folder(name), ignore_errors=True)
+    shutil.rmtree(LAB_FOLDER / name, ignore_errors=True)
 
 
 def registry_facts(lab: Lab) -> dict[str, t.Any]:

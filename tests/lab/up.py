@@ -56,7 +56,7 @@ def _start(lab: state.Lab) -> str:
     def start(host: Host) -> None:
         files = [client_key, *(registry.files(lab) if host.image == "registry" else [])]
         if hosts.ensure_running(lab, host, files):
-            hosts.close_connections(lab, host.name)
+            hosts.close_connections(lab.name, host.name)
             started.append(host.name)
         host_keys[host.name] = hosts.host_key(lab, host.name)
 
@@ -80,12 +80,8 @@ def down(name: str) -> None:
             step.note = "nothing was running" if not removed else ""
         elif (LAB_FOLDER / name / "lab.json").exists():
             step.note = "no engine answers: only files were removed"
-        if name in state.names():
-            lab = state.load(name)
-            if lab.subnet:
-                for host in lab.hosts():
-                    hosts.close_connections(lab, host.name)
-            state.forget(lab)
+        hosts.close_connections(name)
+        state.forget(name)
 
 
 def down_all() -> None:
