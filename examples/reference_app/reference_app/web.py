@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import socket
+import struct
 import time
 import typing as t
 from collections.abc import AsyncIterator
@@ -32,7 +33,7 @@ log = logging.getLogger("web")
 # Longer than a load balancer keeps an idle connection, so that it is never us who closes under a request.
 KEEP_ALIVE = 75
 BACKLOG = 1024
-LAST_CALL = 0.5  # s in which a connection may still bring a request after the last one was accepted
+LAST_CALL = 0.5  # s for the queue to run empty, and for a new connection to bring its request
 # Slow or failing answers are for users: a release that hurts them can look healthy to every probe.
 PROBES = ("/health", "/ready", "/metrics", "/admin/faults")
 WRONG_BODY = json.dumps({"unexpected": "this is not the answer you asked for"})
@@ -151,9 +152,11 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Closing a listener resets the connections that wait in its queue. So let the queue run empty first: whoever
         # comes now tries again, and is refused as a connection, never as a request.
+        last_call = time.monotonic() + LAST_CALL
         for listener in sockets or []:
             listener.listen(0)
-        await asyncio.sleep(0.05)
+            while _waiting(listener) and time.monotonic() < last_call:
+                await asyncio.sleep(0.002)
         for server in self.servers:
             server.close()
         # A connection that was made just before may have its request on the way: it is still answered.
@@ -161,3 +164,8 @@ class Server(uvicorn.Server):
         while self.server_state.connections and time.monotonic() < last_call:
             await asyncio.sleep(0.05)
         await super().shutdown(sockets)
+
+
+def _waiting(listener: socket.socket) -> int:
+    """Returns how many connections wait to be accepted. For a listener, Linux tells it as tcpi_unacked (at byte 24)."""
+    return int(struct.unpack_from("I", listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 24)[0])
