@@ -23,7 +23,8 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: partial
-    description: Samples nothing and returns RV(verdict=no_data), which is never a pass but does not fail the task.
+    description: Says what parameters a real run would refuse, and fails nothing.
+    details: Samples nothing and returns RV(verdict=no_data), which is never a pass.
   diff_mode:
     support: none
     description: There is no change to show.

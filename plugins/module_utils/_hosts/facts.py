@@ -32,7 +32,7 @@ def parse_meminfo(text: str) -> dict[str, int]:
     """Returns {"total", "available"} in bytes out of the text of /proc/meminfo; 0 for what it does not tell."""
     kibibytes = {}
     for line in text.splitlines():
-        name, _, value = line.partition(":")
+        name, _colon, value = line.partition(":")
         fields = value.split()
         if fields and fields[0].isdigit():
             kibibytes[name] = int(fields[0])

@@ -76,8 +76,8 @@ def parse_cgroup(text: str) -> tuple[str | None, str | None]:
     """
     paths = {}
     for line in text.splitlines():
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
+        number, _colon, rest = line.partition(":")
+        controllers, _colon, path = rest.partition(":")
         paths["unified" if number == "0" else controllers] = path
     path = paths.get("unified", "/")
     if path == "/":
