@@ -11,6 +11,10 @@ import typing as t
 from .errors import CommandFailed
 
 
+# A command line in a message is for recognising it; a container's has forty options.
+SHOWN_LENGTH = 120
+
+
 class Completed(t.NamedTuple):
     """How a program ended: exit code, and its output as text."""
 
@@ -33,6 +37,7 @@ def run(
     Raises CommandFailed when the program is missing, ends with a code outside *accepted*, or overruns.
     """
     shown = " ".join(arguments)
+    shown = shown if len(shown) <= SHOWN_LENGTH else f"{shown[:SHOWN_LENGTH]}…"
     try:
         ended = subprocess.run(
             list(arguments),

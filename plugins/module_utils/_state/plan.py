@@ -9,14 +9,15 @@ import dataclasses
 import typing as t
 
 from .._foundation.errors import BadInput
-from .state import State
+from .state import State, other_slot
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """*slot* gets (or keeps) *release*; *previous_slot* had the traffic before (None at a first rollout).
 
-    *converge* is True when the release is live already, so that the run only repairs what drifted.
+    *converge* is True when the release is live already, so that the run only repairs what drifted; *moves* when
+    traffic leaves *previous_slot* for *slot*.
     *steps* are sentences for people, in order.
     """
 
@@ -30,7 +31,12 @@ class Plan:
 
     def to_dict(self) -> dict[str, t.Any]:
         """Returns the plan as plain values."""
-        return {**dataclasses.asdict(self), "steps": list(self.steps)}
+        return {**dataclasses.asdict(self), "moves": self.moves, "steps": list(self.steps)}
+
+    @property
+    def moves(self) -> bool:
+        """Whether traffic leaves another slot."""
+        return self.previous_slot is not None and self.previous_slot != self.slot
 
 
 def _check_pointer(state: State, pointer_live: str | None) -> None:
@@ -49,33 +55,48 @@ def deploy(state: State, pointer_live: str | None, release: dict[str, str]) -> P
 
     Raises BadInput when the traffic pointer contradicts the state.
     """
-    _check_pointer(state, pointer_live)
     live = state.live_record
-    if live is not None and live.release["id"] == release["id"]:
-        return Plan(
-            "deploy",
-            t.cast(str, state.live),
-            release,
-            state.live,
-            live.release,
-            True,
-            (f"Release {release['id']} is live in slot {state.live} already: check it, repair what drifted.",),
-        )
+    if live is None:
+        return _first_deploy(state, pointer_live, release)
+    _check_pointer(state, pointer_live)
+    if live.release["id"] == release["id"]:
+        return _converge(state, live.release)
     idle = state.idle
     replaced = state.slots[idle]
     leaves = f" (replaces {replaced.release['id']})" if replaced else ""
-    steps = [
-        f"Stage release {release['id']} in slot {idle}{leaves}; users stay on "
-        + (f"{live.release['id']} in slot {state.live}." if live else "nothing: this is the first rollout."),
+    steps = (
+        f"Stage release {release['id']} in slot {idle}{leaves}; users stay on {live.release['id']} in {state.live}.",
+        *_gate_and_switch(idle),
+        f"Watch slot {state.live} drain; move workers and scheduler to slot {idle}.",
+        f"Keep {live.release['id']} warm in slot {state.live} for roll_back.",
+    )
+    return Plan("deploy", idle, release, state.live, live.release, False, steps)
+
+
+def _gate_and_switch(slot: str) -> tuple[str, str]:
+    return (
         "Pass the gate on every instance of the staged release.",
-        f"Switch all traffic to slot {idle} and verify through the load balancer.",
-    ]
-    if live:
-        steps.append(f"Watch slot {state.live} drain; move workers and scheduler to slot {idle}.")
-        steps.append(f"Keep {live.release['id']} warm in slot {state.live} for roll_back.")
-    else:
-        steps.append(f"Start workers and scheduler in slot {idle}.")
-    return Plan("deploy", idle, release, state.live, live.release if live else None, False, tuple(steps))
+        f"Switch all traffic to slot {slot} and verify through the load balancer.",
+    )
+
+
+def _converge(state: State, release: dict[str, str]) -> Plan:
+    steps = (f"Release {release['id']} is live in slot {state.live} already: check it, repair what drifted.",)
+    return Plan("deploy", t.cast(str, state.live), release, state.live, release, True, steps)
+
+
+def _first_deploy(state: State, pointer_live: str | None, release: dict[str, str]) -> Plan:
+    """Nothing was ever confirmed; an earlier first run that was cut off may have left a slot with traffic."""
+    slot = other_slot(pointer_live) if pointer_live else state.idle
+    users = (
+        f"what an unfinished run left in slot {pointer_live}" if pointer_live else "nothing: this is the first rollout"
+    )
+    steps = (
+        f"Stage release {release['id']} in slot {slot}; users stay on {users}.",
+        *_gate_and_switch(slot),
+        f"Start workers and scheduler in slot {slot}.",
+    )
+    return Plan("deploy", slot, release, pointer_live, None, False, steps)
 
 
 def roll_back(state: State, pointer_live: str | None) -> Plan:

@@ -11,6 +11,7 @@ systemctl mask systemd-udevd.service systemd-udev-trigger.service systemd-udevd-
     systemd-udevd-kernel.socket systemd-modules-load.service systemd-remount-fs.service systemd-firstboot.service \
     sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount \
     getty.target console-getty.service getty-static.service \
+    systemd-ask-password-console.path systemd-ask-password-wall.path \
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer
 systemctl set-default multi-user.target
 

@@ -27,6 +27,7 @@ def state(live: str | None = None, blue: dict[str, str] | None = None, green: di
     ("known", "pointer", "release", "slot", "previous", "converge"),
     [
         (state(), None, R1, "blue", None, False),
+        (state(), "blue", R1, "green", "blue", False),
         (state("blue", R1), "blue", R2, "green", "blue", False),
         (state("green", R1, R2), "green", R3, "blue", "green", False),
         (state("green", R1, R2), "green", R1, "blue", "green", False),
@@ -38,6 +39,7 @@ def test_deploy(
 ) -> None:
     made = plan.deploy(known, pointer, release)
     assert (made.slot, made.previous_slot, made.converge, made.release) == (slot, previous, converge, release)
+    assert made.moves is (previous is not None and previous != slot)
     assert made.steps
 
 
