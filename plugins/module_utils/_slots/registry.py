@@ -25,6 +25,7 @@ from .record import Paths
 
 _ANSWER = 30.0  # s, for one answer of a registry
 _TAGS_SHOWN = 10
+_REPOSITORY = re.compile(r"(localhost|[a-z0-9-]+(\.[a-z0-9-]+)+|[a-z0-9.-]+:[0-9]+)(:[0-9]+)?(/[a-z0-9._-]+)+")
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 # What skopeo says, and what it means for the operator. The first match counts.
@@ -39,10 +40,11 @@ def image_digest(paths: Paths, repository: str, version: str, *, run: Run = comm
 
     Raises NotFound when there is no such tag, CommandFailed when the registry cannot be asked.
     """
-    if not re.fullmatch(r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+", repository):
+    if not _REPOSITORY.fullmatch(repository):
+        # docker takes a first word without a dot or a port for a user of its own public registry.
         raise BadInput(
-            "The artefact is no image repository.",
-            expected="host/name without a tag, like registry.example.net/shop",
+            "The artefact is no image repository of a registry.",
+            expected="host/name without a tag, the host with a dot or a port, like registry.example.net/shop",
             found=repository,
             where="artefact",
         )
@@ -58,7 +60,7 @@ def image_digest(paths: Paths, repository: str, version: str, *, run: Run = comm
     digest = answer.output.strip()
     if answer.code == 0 and _HEX.fullmatch(digest.replace("sha256:", "", 1)):
         return digest
-    trouble = (answer.error.strip() or answer.output.strip()).replace("\n", " ")
+    trouble = _plain(answer.error.strip() or answer.output.strip())
     if _REFUSED.search(trouble):
         raise _refused(host, where)
     if _UNTRUSTED.search(trouble):
@@ -164,6 +166,12 @@ def _tags(repository: str, account: t.Sequence[str], run: Run) -> list[str]:
         return []
     tags = [str(tag) for tag in json.loads(answer.output).get("Tags") or []]
     return sorted(tags, key=_version_order)[-_TAGS_SHOWN:]
+
+
+def _plain(text: str) -> str:
+    """What skopeo has to say, without the decoration of its log: ``time="…" level=fatal msg="…"``."""
+    match = re.search(r'level=fatal msg="(.*)"', text, re.DOTALL)
+    return (match.group(1).replace('\\"', '"') if match else text).replace("\n", " ")
 
 
 def _version_order(tag: str) -> list[tuple[int, str]]:
