@@ -15,7 +15,7 @@ from pathlib import Path
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.command import Completed, run
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import CommandFailed, RolloutError
 
-from .console import Step, watched
+from .console import Step, say, watched
 from .paths import LAB_FOLDER, exclusive
 
 START_DEADLINE_SECONDS = 60.0
@@ -28,6 +28,8 @@ PROGRAMS = {
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
 }
+INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
+INOTIFY_INSTANCES = 4096
 PID_FILES = {
     "dockerd": Path("/var/run/docker.pid"),
     "containerd": Path("/var/run/docker/containerd/containerd.pid"),
@@ -90,6 +92,19 @@ def ensure_engine() -> None:
         ensure_programs("dockerd", "iptables")
         with Step("Docker engine starts"):
             _start_engine()
+
+
+def ensure_room() -> None:
+    """Makes sure that the kernel lets many systemd at once watch files: each takes about ten watchers of one user."""
+    found = int(INOTIFY_LIMIT.read_text())
+    if found >= INOTIFY_INSTANCES:
+        return
+    try:
+        INOTIFY_LIMIT.write_text(f"{INOTIFY_INSTANCES}\n")
+        say(f"  Set fs.inotify.max_user_instances to {INOTIFY_INSTANCES} (was {found}) until the machine restarts.")
+    except OSError:
+        say(f"  fs.inotify.max_user_instances is {found}: with more than ten hosts, units may fail to start.")
+        say(f"  next: sudo sysctl fs.inotify.max_user_instances={INOTIFY_INSTANCES}")
 
 
 def _start_engine() -> None:

@@ -13,7 +13,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.error
 
 from . import hosts, images, inventory, keys, registry, state
 from .console import Step, say
-from .engine import engine_answers, ensure_engine, ensure_programs
+from .engine import engine_answers, ensure_engine, ensure_programs, ensure_room
 from .paths import LAB_FOLDER, exclusive, write_private
 from .topology import Host
 
@@ -22,6 +22,7 @@ def up(wanted: state.Lab) -> state.Lab:
     """Starts what is missing of a lab, waits until every host lets us in, and writes its inventory."""
     ensure_programs("ssh", "ssh-keygen", "openssl")
     ensure_engine()
+    ensure_room()
     wanted.hosts()  # refuses a bad topology before anything is made
     with exclusive(f"lab-{wanted.name}"):
         if wanted.name not in state.names():
