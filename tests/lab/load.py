@@ -37,7 +37,7 @@ MIX: list[dict[str, t.Any]] = [
         "weight": 20,
         "method": "POST",
         "path": "/api/v1/patients",
-        "body": {"name": "Load {n}", "tenant_id": 1},
+        "body": {"given_name": "Load", "family_name": "{n}"},
     },
     {"kind": "slow", "weight": 2, "method": "GET", "path": "/api/v1/slow?seconds=1.5"},
 ]

@@ -32,13 +32,13 @@ def test_users_get_the_release(client: Host, load_balancer: Host) -> None:
 def test_a_write_reaches_the_database_and_is_read_back(client: Host, load_balancer: Host) -> None:
     code = (
         "import json,sys,urllib.request; r=urllib.request.Request(sys.argv[1]+'/api/v1/patients', method='POST', "
-        "data=json.dumps({'name': 'Ada Example', 'tenant_id': 1}).encode(), "
+        "data=json.dumps({'given_name': 'Ada', 'family_name': 'Example'}).encode(), "
         "headers={'content-type': 'application/json'}); "
-        "print(json.load(urllib.request.urlopen(r, timeout=5))['id'])"
+        "print(json.load(urllib.request.urlopen(r, timeout=5))['patient']['id'])"
     )
     url = f"http://{address(load_balancer)}"
     number = client.check_output("python3 -c %s %s", code, url)
-    assert ask(client, f"{url}/api/v1/patients/{number}")["name"] == "Ada Example"
+    assert ask(client, f"{url}/api/v1/patients/{number}")["family_name"] == "Example"
 
 
 def test_the_load_balancer_states_what_is_live(load_balancer: Host) -> None:

@@ -57,7 +57,9 @@ def append_line(path: str, line: str, *, mode: int = 0o600) -> None:
     try:
         end = os.lseek(descriptor, 0, os.SEEK_END)
         torn = end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"
-        os.write(descriptor, (("\n" if torn else "") + line + "\n").encode("utf-8"))
+        left = (("\n" if torn else "") + line + "\n").encode("utf-8")
+        while left:  # a full disk takes a part, and raises at the next call
+            left = left[os.write(descriptor, left) :]
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -90,16 +92,16 @@ def read_json(path: str, *, schema: int) -> dict[str, t.Any] | None:
     *schema* is the newest value of the key ``schema`` that this code understands.
     Raises StateUnreadable for anything that is not such an object, or was written by a newer collection.
     """
-    text = read_text(path)
-    if text is None:
-        return None
     try:
+        text = read_text(path)
+        if text is None:
+            return None
         content: t.Any = json.loads(text)
     except ValueError as error:
         raise StateUnreadable(
             "A state file is damaged.",
             expected="a JSON object",
-            found=f"{len(text)} characters that do not parse ({error})",
+            found=f"{os.path.getsize(path)} bytes that do not parse ({error})",
             where=path,
             next_step=f"look at it, then move it away: mv {path} {path}.damaged",
         ) from error
