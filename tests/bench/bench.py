@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -154,7 +153,7 @@ def main() -> int:
     }
     OUTPUT.mkdir(parents=True, exist_ok=True)
     (OUTPUT / "bench.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    say("\nSeconds, median; images pulled before. “- gates”: deploy without the time of its gates.\n")
+    say("\nSeconds, median; images pulled before. The column - gates is deploy without the time of its gates.\n")
     say("\n".join(table(rows)))
     if result["demo"]:
         seconds = sum(phase["ended"] - phase["started"] for phase in result["demo"][:-1])

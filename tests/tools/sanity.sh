@@ -4,7 +4,9 @@ set -euo pipefail
 source .venv/bin/activate
 target=$(bash tests/tools/collection_copy.sh)
 # ansible-test keeps its results and caches in the home folder: it gets one inside the checkout.
-mkdir -p .cache/home
+mkdir -p .cache/home/.ansible/test/cache
+# It would download a bootstrap script for pip; the one that comes with Python does.
+echo 'import ensurepip; ensurepip.bootstrap()' >.cache/home/.ansible/test/cache/get_pip_24_2.py
 export HOME=$PWD/.cache/home
 unset ANSIBLE_CONFIG ANSIBLE_COLLECTIONS_PATH
 cd "$target"

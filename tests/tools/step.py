@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Runs one step of a make target: says what it does, never stays silent for long, says how long it took.
 
 Usage: step.py "Title of the step" COMMAND [ARGUMENT ...]

@@ -34,7 +34,7 @@ def test_a_write_reaches_the_database_and_is_read_back(client: Host, load_balanc
         "import json,sys,urllib.request; r=urllib.request.Request(sys.argv[1]+'/api/v1/patients', method='POST', "
         "data=json.dumps({'given_name': 'Ada', 'family_name': 'Example'}).encode(), "
         "headers={'content-type': 'application/json'}); "
-        "print(json.load(urllib.request.urlopen(r, timeout=5))['patient']['id'])"
+        "print(json.load(urllib.request.urlopen(r, timeout=5))['id'])"
     )
     url = f"http://{address(load_balancer)}"
     number = client.check_output("python3 -c %s %s", code, url)

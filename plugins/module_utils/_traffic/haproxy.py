@@ -62,7 +62,7 @@ class RuntimeApi:
         except OSError as error:
             raise CommandFailed(
                 "HAProxy does not answer on its admin socket.",
-                expected=f"an answer to “{text.split(' ', maxsplit=1)[0]}” within {self.deadline:g} s",
+                expected=f"an answer to {text.split(' ', maxsplit=1)[0]} within {self.deadline:g} s",
                 found=f"{type(error).__name__}: {error}",
                 where=self.path,
                 next_step="look at it: systemctl status haproxy; journalctl -u haproxy -n 30",
