@@ -21,6 +21,7 @@ from .paths import LAB_FOLDER, exclusive
 START_DEADLINE_SECONDS = 60.0
 # Program → Debian package. Everything the lab calls on the machine, the engine included.
 PROGRAMS = {
+    "docker": "docker-cli",
     "dockerd": "docker.io",
     "iptables": "iptables",
     "mmdebstrap": "mmdebstrap",
@@ -90,6 +91,7 @@ def ensure_engine() -> None:
                 next_step="start the engine and join its group (sudo usermod -aG docker $USER), or run this as root",
             )
         ensure_programs("dockerd", "iptables")
+        ensure_programs("docker")  # part of docker.io before Debian 13
         with Step("Docker engine starts"):
             _start_engine()
 

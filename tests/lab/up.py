@@ -28,7 +28,8 @@ def up(wanted: state.Lab) -> state.Lab:
         if wanted.name not in state.names():
             hosts.remove(wanted.name)  # hosts whose keys are lost
         lab = state.load_or_create(wanted)
-        for kind, debian in sorted({(host.image, host.debian) for host in lab.hosts()}):
+        missing = [host for host in lab.hosts() if hosts.state(lab, host.name) == "missing"]
+        for kind, debian in sorted({(host.image, host.debian) for host in missing}):
             images.ensure(kind, debian)
         with Step(f"Lab {lab.name}: keys, certificates, network"):
             lab = _prepare(lab)
