@@ -1,0 +1,102 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The modules of the slots: what they pass on, and that what they return holds no secret."""
+
+from __future__ import annotations
+
+import json
+import types
+
+import pytest
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput
+from ansible_collections.vitalops.rollout.plugins.module_utils._slots import record, registry
+from ansible_collections.vitalops.rollout.plugins.modules import release_info, slot_info, slot_processes, slot_release
+
+DIGEST = "sha256:" + "a" * 64
+WEB = {"name": "web", "kind": "web", "command": ["web"], "instances": 1, "container_port": 8000}
+
+
+@pytest.fixture(autouse=True)
+def host(monkeypatch, tmp_path):
+    """A host with nothing on it, and a registry that has every version."""
+    monkeypatch.setattr(registry, "image_digest", lambda paths, repository, version: DIGEST)
+    monkeypatch.setattr(registry, "file_digest", lambda paths, url, version: DIGEST)
+    for module in (release_info, slot_info, slot_processes, slot_release):
+        monkeypatch.setattr(module, "Paths", lambda application: record.Paths(application, str(tmp_path)))
+
+
+def checking(**parameters):
+    return types.SimpleNamespace(params=parameters, check_mode=True)
+
+
+def information(**changes):
+    base = {
+        "application": "shop",
+        "version": "1.1.0",
+        "runtime": "docker",
+        "artefact": "registry.test/shop",
+        "processes": [WEB],
+        "environment": {"PAGE_SIZE": 20},
+        "secrets": {"PASSWORD": "hidden-value"},
+    }
+    return release_info.tell(checking(**{**base, **changes}))
+
+
+def placed(release, **changes):
+    base = {
+        "application": "shop",
+        "slot": "blue",
+        "state": "present",
+        "release": release,
+        "runtime": "docker",
+        "processes": [WEB],
+        "processes_started": ["web"],
+        "port_base": 18000,
+        "bind_address": "127.0.0.1",
+        "environment": {"PAGE_SIZE": 20},
+        "secrets": {"PASSWORD": "hidden-value"},
+    }
+    return slot_release.change(checking(**{**base, **changes}))
+
+
+def test_what_release_info_returns_is_what_slot_release_takes():
+    release = information()["release"]
+    assert release["id"].startswith("1.1.0-")
+    planned = placed(release)
+    assert planned["diff"]["after"]["release"] == release["id"]
+    assert [one["action"] for one in planned["actions"]] == ["fetch", "write", "record", "create"]
+
+
+def test_no_result_holds_a_secret():
+    release = information()["release"]
+    assert "hidden-value" not in json.dumps([release, placed(release)])
+    assert placed(release)["diff"]["after"]["variables"] == ["PAGE_SIZE", "PASSWORD"]
+
+
+def test_the_version_is_put_into_the_url_of_a_release_folder():
+    told = information(runtime="systemd", artefact="https://registry.test/shop-{version}.tar.gz")["release"]
+    assert told["artefact"] == "https://registry.test/shop-1.1.0.tar.gz"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"version": "1.1/0"}, {"application": "Shop"}, {"secrets": {"PORT": "1"}}, {"environment": {"A": True}}],
+    ids=str,
+)
+def test_bad_input_is_refused_before_the_registry_is_asked(monkeypatch, changes):
+    monkeypatch.setattr(registry, "image_digest", lambda *unused: pytest.fail("the registry was asked"))
+    with pytest.raises(BadInput):
+        information(**changes)
+
+
+def test_a_process_to_be_started_must_be_one_of_the_processes():
+    with pytest.raises(BadInput, match="found: ghost"):
+        placed(information()["release"], processes_started=["web", "ghost"])
+
+
+def test_an_empty_host_has_two_empty_slots_and_nothing_to_stop():
+    told = slot_info.tell(checking(application="shop", log_lines=5))
+    assert [one["current"] for one in told["slots"].values()] == [None, None]
+    stopping = checking(application="shop", slot="blue", state="stopped", processes=[], kinds=["web"], release_id=None)
+    assert slot_processes.change(stopping)["changed"] is False
