@@ -149,9 +149,9 @@ def _unsafe(member: tarfile.TarInfo, found: str, where: str) -> BadInput:
 
 def _write_member(opened: tarfile.TarFile, member: tarfile.TarInfo, target: str) -> None:
     source = opened.extractfile(member)
-    assert source is not None
-    with source, open(target, "wb") as handle:
-        shutil.copyfileobj(source, handle, _BLOCK)
+    with open(target, "wb") as handle:
+        if source is not None:  # as it is for every regular file
+            shutil.copyfileobj(source, handle, _BLOCK)
     os.chmod(target, 0o755 if member.mode & 0o111 else 0o644)
 
 

@@ -123,7 +123,8 @@ def open_url(paths: Paths, url: str) -> http.client.HTTPResponse:
     try:
         authority = os.path.join(paths.certificates, parts.netloc, "ca.crt")
         context = ssl.create_default_context(cafile=authority if os.path.exists(authority) else None)
-        return t.cast(http.client.HTTPResponse, urllib.request.urlopen(request, timeout=_ANSWER, context=context))
+        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
+        return t.cast(http.client.HTTPResponse, opener.open(request, timeout=_ANSWER))
     except urllib.error.HTTPError as error:
         if error.code == 404:
             raise NotFound("The server does not have this file.", found="HTTP status 404", where=url) from error

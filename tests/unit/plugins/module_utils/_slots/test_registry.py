@@ -100,9 +100,9 @@ class Server:
 
     def __init__(self, monkeypatch, answer):
         self.answer, self.request = answer, None
-        monkeypatch.setattr(urllib.request, "urlopen", self)
+        monkeypatch.setattr(urllib.request, "build_opener", lambda *handlers: self)
 
-    def __call__(self, request, **options):
+    def open(self, request, timeout):
         self.request = request
         if isinstance(self.answer, Exception):
             raise self.answer
