@@ -75,7 +75,7 @@ bench: setup ## Measure the figures and print them as a table (kept in tests/out
 
 .PHONY: lab-up
 lab-up: setup ## Start test hosts (TOPOLOGY=fleet|single DEBIAN=13|12 APPS=2 LAB=lab)
-	@$(STEP) "Lab $(LAB) up" $(BIN)/python tests/lab/lab.py up --name $(LAB) --topology $(TOPOLOGY) --debian $(DEBIAN) --apps $(APPS)
+	@$(STEP) "Lab $(LAB) up" $(BIN)/python tests/lab/lab.py up --name $(LAB) --topology $(TOPOLOGY) --debian $(DEBIAN) --apps $(APPS) --inventory $(if $(filter lab,$(LAB)),inventories/lab/hosts.yml,.lab/$(LAB)-inventory/hosts.yml)
 
 .PHONY: lab-down
 lab-down: setup ## Remove the test hosts and everything they left
