@@ -30,7 +30,7 @@ class Stores:
             settings.database_url,
             min_size=1,
             max_size=4,
-            timeout=3,
+            timeout=8,
             # Short, because the pauses between attempts grow with it: a database that is back is found at once.
             reconnect_timeout=4,
             open=False,

@@ -1,0 +1,108 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab of this scenario as the tests see it: its hosts, its load, and playbooks run as an operator runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+import testinfra
+import yaml
+
+Host = testinfra.host.Host
+
+SCENARIO = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
+PROJECT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
+NAME = os.environ["LAB_NAME"]
+STATE = "/var/lib/rollout/reference"
+
+
+class Played(t.NamedTuple):
+    """How a playbook ended: its exit code and everything it wrote."""
+
+    code: int
+    output: str
+
+
+class Lab:
+    """Hosts by group, connections by name, and the verbs of the collection."""
+
+    def __init__(self) -> None:
+        self.inventory = SCENARIO / "inventory"
+        self.hosts = yaml.safe_load((self.inventory / "hosts.yml").read_text())["all"]
+        self.systemd = (self.inventory / "host_vars" / "host1.yml").exists()
+
+    def group(self, name: str) -> list[str]:
+        """Returns the names of the hosts in a group."""
+        return sorted(self.hosts["children"][name]["hosts"])
+
+    def address(self, name: str) -> str:
+        """Returns the address of a host."""
+        return t.cast(str, self.hosts["hosts"][name]["ansible_host"])
+
+    def connect(self, name: str) -> Host:
+        """Returns a connection to a host."""
+        config = str(PROJECT / ".lab" / NAME / "ssh_config")
+        return testinfra.get_host(f"ssh://{name}", ssh_config=config, controlpersist=60)
+
+    def play(self, verb: str, *arguments: str, inventories: t.Sequence[Path] = ()) -> Played:
+        """Runs a playbook with the inventory of this scenario, and what it wrote is shown when the test fails."""
+        sources = [option for path in (self.inventory, *inventories) for option in ("-i", str(path))]
+        command = ["ansible-playbook", f"playbooks/{verb}.yml", *sources, *arguments]
+        environment = {**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+        ended = subprocess.run(
+            command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False, timeout=600
+        )
+        print("$", " ".join(command), "\n", ended.stdout[-6000:], ended.stderr[-6000:])
+        return Played(ended.returncode, ended.stdout + ended.stderr)
+
+    def verb(self, *arguments: str) -> str:
+        """Runs a verb of the lab itself. Returns its standard output."""
+        command = [sys.executable, "tests/lab/lab.py", *arguments, "--name", NAME]
+        return subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    def ask(self, path: str) -> dict[str, t.Any]:
+        """Asks as a user does: from client1, through the load balancer. Returns the JSON body of a good answer."""
+        code = "import sys,urllib.request as u; sys.stdout.write(u.urlopen(sys.argv[1], timeout=5).read().decode())"
+        url = f"http://{self.address(self.group('load_balancer')[0])}{path}"
+        answer: dict[str, t.Any] = json.loads(self.connect("client1").check_output("python3 -c %s %s", code, url))
+        return answer
+
+    def state(self) -> dict[str, t.Any]:
+        """Returns the recorded state of the first load balancer."""
+        host = self.connect(self.group("load_balancer")[0])
+        state: dict[str, t.Any] = json.loads(host.check_output(f"cat {STATE}/state.json"))
+        return state
+
+    def running(self, process: str) -> list[str]:
+        """Returns the running instances of a process in the whole fleet, as host/instance."""
+        command = (
+            f"systemctl list-units --state=running --plain --no-legend 'reference-*-{process}@*' | cut -d' ' -f1"
+            if self.systemd
+            else f"docker ps --filter label=rollout.process={process} --format '{{{{.Names}}}}'"
+        )
+        return sorted(
+            f"{name}/{line}"
+            for name in self.group("application")
+            for line in self.connect(name).check_output(command).splitlines()
+        )
+
+    def fingerprint(self) -> list[str]:
+        """Returns what a refused run must not change: instances, slots, environment files, traffic pointer."""
+        found = self.running("web") + self.running("worker") + self.running("scheduler")
+        for name in {*self.group("application"), *self.group("load_balancer")}:
+            files = "find /etc/rollout /etc/haproxy/rollout.d /var/lib/rollout -type f ! -name state.json"
+            found.append(self.connect(name).run(f"{files} ! -name journal.ndjson -exec sha256sum {{}} + | sort").stdout)
+        return found
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    return Lab()

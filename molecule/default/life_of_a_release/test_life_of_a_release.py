@@ -1,0 +1,101 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The life of a release, under load: upgrade, a broken one refused, roll back. No request of a user may fail.
+
+The tests build on each other, in the order of this file; the load runs from the first to the last.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import typing as t
+
+import pytest
+
+RATE = 60
+
+
+@pytest.fixture(scope="module", autouse=True)
+def load(lab: t.Any) -> t.Iterator[None]:
+    url = f"http://{lab.address(lab.group('load_balancer')[0])}/"
+    lab.verb("load", "start", "--url", url, "--rate", str(RATE), "--max-seconds", "800")
+    yield
+    lab.verb("load", "stop")
+
+
+def test_an_upgrade_goes_live_and_keeps_the_old_release_warm(lab: t.Any) -> None:
+    assert lab.play("deploy", "-e", "rollout_version=1.1.0").code == 0
+    assert lab.ask("/version")["version"] == "1.1.0"
+    state = lab.state()
+    assert (state["live"], state["slots"]["blue"]["release"]["version"]) == ("green", "1.0.0")
+    webs = lab.running("web")
+    assert len([web for web in webs if "-blue-" in web]) == len([web for web in webs if "-green-" in web]) > 0
+
+
+def test_workers_follow_and_one_scheduler_runs(lab: t.Any) -> None:
+    assert all("-green-" in worker for worker in lab.running("worker"))
+    assert len(lab.running("worker")) == len(lab.group("application"))
+    assert len(lab.running("scheduler")) == 1
+
+
+def test_the_same_version_again_changes_nothing(lab: t.Any) -> None:
+    played = lab.play("deploy", "-e", "rollout_version=1.1.0")
+    assert played.code == 0
+    assert "changed=0" in played.output
+    assert "changed=1" not in played.output
+
+
+def test_a_check_of_the_next_upgrade_touches_nothing(lab: t.Any) -> None:
+    before = lab.fingerprint()
+    played = lab.play("deploy", "-e", "rollout_version=1.0.0", "-e", "rollout_drain_deadline=5", "--check", "--diff")
+    assert played.code == 0
+    assert "Switch all traffic to slot blue" in played.output
+    assert lab.fingerprint() == before
+
+
+def test_a_release_that_is_never_ready_is_refused_and_leaves_no_trace(lab: t.Any) -> None:
+    before = lab.running("web")
+    played = lab.play("deploy", "-e", "rollout_version=1.2.0", "-e", "rollout_gate_deadline=12")
+    assert played.code != 0
+    assert "Users noticed nothing: 1.1.0-" in played.output
+    assert "503" in played.output
+    assert lab.ask("/version")["version"] == "1.1.0"
+    assert lab.running("web") == before
+    assert lab.state()["history"][-1]["outcome"] == "refused"
+
+
+def test_roll_back_needs_no_version(lab: t.Any) -> None:
+    assert lab.play("roll_back").code == 0
+    assert lab.ask("/version")["version"] == "1.0.0"
+    assert all("-blue-" in worker for worker in lab.running("worker"))
+    assert len(lab.running("scheduler")) == 1
+
+
+def test_status_fits_on_a_screen_and_tells_the_truth(lab: t.Any) -> None:
+    played = lab.play("status")
+    assert played.code == 0
+    shown = played.output[played.output.index("1.0.0 is live in slot blue") :]
+    assert "1.1.0-" in shown
+    assert len(shown.splitlines()) < 35
+
+
+def test_no_secret_shows_at_any_verbosity(lab: t.Any) -> None:
+    played = lab.play("deploy", "-e", "rollout_version=1.0.0", "-vvv", "--diff")
+    assert played.code == 0
+    for name in ("lab_postgres_password", "lab_redis_password", "lab_admin_token", "lab_registry_password"):
+        assert lab.hosts["vars"][name] not in played.output, f"{name} shows"
+
+
+def test_provisioning_a_live_fleet_again_changes_nothing(lab: t.Any) -> None:
+    played = lab.play("provision")
+    assert played.code == 0
+    assert "changed=1" not in played.output
+
+
+def test_no_request_of_any_user_failed(lab: t.Any) -> None:
+    now = str(time.time())
+    report = json.loads(lab.verb("load", "report", "--until", now))
+    assert report["requests"] > RATE * 20
+    assert report["failures"] == 0, report["first_failures"]
