@@ -180,7 +180,7 @@ class Demo:
     def table(self) -> list[str]:
         """Returns the table, one line a phase."""
         lines = [
-            f"{'phase':<24}{'seconds':>9}{'requests':>10}{'failures':>10}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}  outcome"
+            f"{'phase':<24}{'seconds':>9}{'requests':>10}{'failures':>10}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}  end"
         ]
         for phase in self.phases:
             cells = [""] * 5

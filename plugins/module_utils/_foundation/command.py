@@ -10,7 +10,6 @@ import typing as t
 
 from .errors import CommandFailed
 
-
 # A command line in a message is for recognising it; a container's has forty options.
 SHOWN_LENGTH = 120
 
