@@ -23,6 +23,7 @@ export XDG_CACHE_HOME := $(CURDIR)/.cache
 export MOLECULE_GLOB := molecule/*/molecule.yml
 export PYTHONDONTWRITEBYTECODE := 1
 export PYTHONUNBUFFERED := 1
+export COLUMNS ?= 140
 export PIP_NO_CACHE_DIR := 1
 export UV_CACHE_DIR := $(CURDIR)/.cache/uv
 export UV_LINK_MODE := hardlink

@@ -58,7 +58,6 @@ def problems(
     ]
     if verb != "status":
         found += [
-            *missing_version(hosts, verb),
             *without_systemd(hosts),
             *unsupported_distribution(hosts),
             *clashing_settings(hosts),
@@ -122,18 +121,6 @@ def mistyped(hosts: t.Sequence[Host], known: t.Collection[str]) -> t.Iterator[Ro
             where="group_vars or host_vars of the inventory, or -e",
             next_step=f"correct or remove it: grep -rn {name} inventories/ (names: ansible-doc -t role "
             "vitalops.rollout.rollout)",
-        )
-
-
-def missing_version(hosts: t.Sequence[Host], verb: str) -> t.Iterator[RolloutError]:
-    found = {str(host.variables.get("rollout_version") or "") for host in hosts}
-    if verb == "deploy" and (len(found) != 1 or found == {""}):
-        yield RolloutError(
-            "It is not clear which version to deploy.",
-            expected="one rollout_version for the whole play, such as 1.1.0",
-            found=", ".join(sorted(name or "none" for name in found)),
-            where="-e on the command line, or the survey of the job template",
-            next_step="run again with -e rollout_version=VERSION",
         )
 
 

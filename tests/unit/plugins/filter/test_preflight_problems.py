@@ -18,7 +18,6 @@ GROUPS = {"lb1": "load_balancer", "app1": "application", "app2": "application", 
 VARIABLES: dict[str, t.Any] = {
     "rollout_environment": "production",
     "rollout_application": "shop",
-    "rollout_version": "1.1.0",
     "rollout_processes": [{"name": "web", "kind": "web", "instances": 2}],
     "rollout_database": {"host": "10.0.0.5", "port": 5432, "name": "shop", "user": "shop", "password": "hunter2"},
     "ansible_host": "10.0.0.1",
@@ -95,16 +94,6 @@ FOUND: list[tuple[str, Change, list[str]]] = [
             "app2: Permission denied (publickey).\n",
             "try ssh app1; to go on without, take it out of the inventory",
         ],
-    ),
-    (
-        "no version",
-        everywhere(rollout_version=None),
-        ["It is not clear which version to deploy.", "found: none\n", "-e rollout_version=VERSION"],
-    ),
-    (
-        "two versions",
-        lambda fleet: put(fleet, "app2", rollout_version="2.0.0"),
-        ["It is not clear which version to deploy.", "found: 1.1.0, 2.0.0\n"],
     ),
     (
         "a host that failed to tell",
