@@ -54,7 +54,8 @@ class Lab:
 
     def play(self, verb: str, *arguments: str, inventories: t.Sequence[Path] = ()) -> Played:
         """Runs a playbook with the inventory of this scenario, and what it wrote is shown when the test fails."""
-        sources = [option for path in (self.inventory, *inventories) for option in ("-i", str(path))]
+        groups = PROJECT / "inventories" / "lab" / "groups.yml"
+        sources = [option for path in (groups, self.inventory, *inventories) for option in ("-i", str(path))]
         command = ["ansible-playbook", f"playbooks/{verb}.yml", *sources, *arguments]
         environment = {**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
         ended = subprocess.run(

@@ -65,7 +65,7 @@ def parse_stanzas(text: str) -> list[Mirror]:
             if line[:1] in (" ", "\t"):
                 fields[name] = f"{fields.get(name, '')} {line.strip()}"
             elif ":" in line:
-                name, _, value = line.partition(":")
+                name, _colon, value = line.partition(":")
                 name = name.strip().lower()
                 fields[name] = value.strip()
         if "deb" in fields.get("types", "").split() and fields.get("enabled", "yes").lower() not in ("no", "false"):

@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
         self._status = int(lines[0].split(b" ", 2)[1])
         fields = {}
         for line in lines[1:]:
-            name, _, value = line.partition(b":")
+            name, _colon, value = line.partition(b":")
             fields[name.strip().lower()] = value.strip().lower()
         # Without a length nobody can say that an answer is whole, so only its status counts, and it must be an error.
         self._length = int(fields.get(b"content-length", b"0"))
@@ -161,7 +161,9 @@ class Pool:
             raise RequestFailed(f"all {MOST_CONNECTIONS} connections are busy")
         self.open += 1
         try:
-            _, connection = await asyncio.get_running_loop().create_connection(Connection, self.host, self.port)
+            _transport, connection = await asyncio.get_running_loop().create_connection(
+                Connection, self.host, self.port
+            )
         except BaseException as error:
             self.open -= 1
             if isinstance(error, OSError):

@@ -66,6 +66,6 @@ def test_a_list_is_not_a_set_of_faults() -> None:
 
 
 def test_the_share_decides_how_many_requests_fail() -> None:
-    assert not any(Faults(error_share=0).strikes() for _ in range(1000))
-    assert all(Faults(error_share=1).strikes() for _ in range(1000))
-    assert 100 < sum(Faults(error_share=0.25).strikes() for _ in range(1000)) < 400
+    assert not any(Faults(error_share=0).strikes() for _number in range(1000))
+    assert all(Faults(error_share=1).strikes() for _number in range(1000))
+    assert 100 < sum(Faults(error_share=0.25).strikes() for _number in range(1000)) < 400
