@@ -37,7 +37,8 @@ class Lab:
     def __init__(self) -> None:
         self.inventory = SCENARIO / "inventory"
         self.hosts = yaml.safe_load((self.inventory / "hosts.yml").read_text())["all"]
-        self.systemd = (self.inventory / "host_vars" / "host1.yml").exists()
+        own = self.inventory / "host_vars" / "host1.yml"
+        self.systemd = own.exists() and yaml.safe_load(own.read_text()).get("rollout_runtime") == "systemd"
 
     def group(self, name: str) -> list[str]:
         """Returns the names of the hosts in a group."""
