@@ -85,5 +85,5 @@ lab-down: setup ## Remove the test hosts and everything they left
 .PHONY: clean
 clean: ## Remove the labs, the toolchain and every built file
 	@if [ -x $(BIN)/python ]; then $(STEP) "All labs down" $(BIN)/python tests/lab/lab.py down --all; fi
-	@rm -rf $(VENV) .cache .ansible .build .lab .mypy_cache .ruff_cache .pytest_cache tests/output inventories/lab/hosts.yml *.tar.gz
+	@rm -rf $(VENV) .cache .ansible .build .lab .mypy_cache .ruff_cache .pytest_cache tests/output inventories/lab/hosts.yml molecule/*/inventory/hosts.yml *.tar.gz
 	@echo "Clean."

@@ -21,6 +21,7 @@ Host = testinfra.host.Host
 SCENARIO = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
 PROJECT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
 NAME = os.environ["LAB_NAME"]
+LAB_VARIABLES = PROJECT / "inventories" / "lab"
 STATE = "/var/lib/rollout/reference"
 
 
@@ -53,9 +54,14 @@ class Lab:
         config = str(PROJECT / ".lab" / NAME / "ssh_config")
         return testinfra.get_host(f"ssh://{name}", ssh_config=config, controlpersist=60)
 
-    def play(self, verb: str, *arguments: str, inventories: t.Sequence[Path] = ()) -> Played:
+    def play(
+        self,
+        verb: str,
+        *arguments: str,
+        inventories: t.Sequence[Path] = (),
+        groups: Path = LAB_VARIABLES / "groups.yml",
+    ) -> Played:
         """Runs a playbook with the inventory of this scenario, and what it wrote is shown when the test fails."""
-        groups = PROJECT / "inventories" / "lab" / "groups.yml"
         sources = [option for path in (groups, self.inventory, *inventories) for option in ("-i", str(path))]
         command = ["ansible-playbook", f"playbooks/{verb}.yml", *sources, *arguments]
         environment = {**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import typing as t
 from pathlib import Path
@@ -33,7 +34,6 @@ CASES = {
         ("1 host cannot be reached", "app9", "Connection refused"),
     ),
     "no version": Case((), "", ("It is not clear which version to deploy", "-e rollout_version=VERSION")),
-    "a missing variable": Case((*DEPLOY, "-e", '{"rollout_artefact": null}'), "", ("rollout_artefact",)),
     "a mistyped variable": Case(
         (*DEPLOY, "-e", "rollout_verison=1"), "", ("Nothing reads the variable rollout_verison", "rollout_version?")
     ),
@@ -70,6 +70,17 @@ def test_refused_with_one_clear_message(lab: t.Any, extra: t.Callable[[str], lis
     for part in case.message:
         assert part in played.output
     assert "TASK [vitalops.rollout.slot" not in played.output
+
+
+def test_a_missing_variable_is_named(lab: t.Any, tmp_path: Path) -> None:
+    variables = Path("inventories/lab")
+    shutil.copytree(variables / "group_vars", tmp_path / "group_vars")
+    groups = shutil.copy(variables / "groups.yml", tmp_path)
+    settings = tmp_path / "group_vars" / "all" / "rollout.yml"
+    settings.write_text("".join(line for line in settings.open() if not line.startswith("rollout_artefact:")))
+    played = lab.play("deploy", *DEPLOY, groups=groups)
+    assert played.code != 0
+    assert "missing required arguments: rollout_artefact" in played.output
 
 
 def test_a_wrong_database_password_is_found_before_the_release_starts(lab: t.Any) -> None:
