@@ -43,8 +43,11 @@ demo: setup ## Show the main job on real hosts: deploy, upgrade, refuse a broken
 	@$(STEP) "Demo" $(BIN)/python tests/lab/demo.py
 
 .PHONY: test
-test: lint unit sanity package molecule ## Run every test (the command CI runs)
-	@echo; echo "All tests passed."
+test: setup ## Run every test (the command CI runs)
+	@started=$$(date +%s); \
+	$(MAKE) lint unit sanity package molecule; \
+	seconds=$$(($$(date +%s) - started)); mkdir -p tests/output; echo $$seconds > tests/output/test_seconds; \
+	echo; echo "All tests passed in $$((seconds / 60)) min $$((seconds % 60)) s."
 
 .PHONY: lint
 lint: setup ## Check YAML, Ansible, Python style and types
@@ -83,7 +86,7 @@ lab-down: setup ## Remove the test hosts and everything they left
 	@$(STEP) "Lab $(LAB) down" $(BIN)/python tests/lab/lab.py down --name $(LAB)
 
 .PHONY: clean
-clean: ## Remove the labs, the toolchain and every built file
-	@if [ -x $(BIN)/python ]; then $(STEP) "All labs down" $(BIN)/python tests/lab/lab.py down --all; fi
+clean: ## Remove the labs and their images, the toolchain and every built file
+	@if [ -x $(BIN)/python ]; then $(STEP) "All labs and images" $(BIN)/python tests/lab/lab.py down --all --images; fi
 	@rm -rf $(VENV) .cache .ansible .build .lab .mypy_cache .ruff_cache .pytest_cache tests/output inventories/lab/hosts.yml molecule/*/inventory/hosts.yml *.tar.gz
 	@echo "Clean."

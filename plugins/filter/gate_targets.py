@@ -26,6 +26,9 @@ options:
     description: The path to ask, such as C(/ready).
     type: str
     required: true
+  address:
+    description: Address to ask instead of those of the instances, which may be C(0.0.0.0).
+    type: str
 """
 
 EXAMPLES = r"""
@@ -46,14 +49,14 @@ _value:
 NAME = "vitalops.rollout.gate_targets"
 
 
-def gate_targets(instances: list[dict[str, t.Any]], path: str) -> list[dict[str, str]]:
+def gate_targets(instances: list[dict[str, t.Any]], path: str, address: str | None = None) -> list[dict[str, str]]:
     """Returns a list of name and url. Raises AnsibleFilterError when the path does not start with a slash."""
     if not isinstance(instances, list):
         raise AnsibleFilterError(f"{NAME}: expected a list of instances, found {type(instances).__name__}")
     if not str(path).startswith("/"):
         raise AnsibleFilterError(f"{NAME}: expected a path that starts with a slash, found {path!r}")
     return [
-        {"name": instance["name"], "url": f"http://{instance['address']}:{instance['port']}{path}"}
+        {"name": instance["name"], "url": f"http://{address or instance['address']}:{instance['port']}{path}"}
         for instance in instances
     ]
 

@@ -28,6 +28,10 @@ options:
   last_words:
     description: Result of M(vitalops.rollout.slot_info) with log lines, when there is one.
     type: dict
+  switched:
+    description: Whether users had the release for a while before it was taken back.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -56,21 +60,34 @@ def _logs(plan: dict[str, t.Any], last_words: dict[str, t.Any]) -> list[str]:
     return lines
 
 
-def refusal(result: dict[str, t.Any], plan: dict[str, t.Any], last_words: dict[str, t.Any] | None = None) -> str:
+def _outcome(plan: dict[str, t.Any], switched: bool) -> tuple[str, str]:
+    """Returns what users have now, and what to do next."""
+    previous, slot = plan.get("previous_release"), plan["previous_slot"]
+    mend = "mend the release and deploy it under a new version; playbook status.yml shows what runs."
+    if plan["converge"]:
+        return (
+            f"It is live in slot {plan['slot']} and stays there; look at it now.",
+            "playbook status.yml shows every instance; roll_back.yml goes to the release before it.",
+        )
+    if not slot:
+        return "No release is live yet: this was the first rollout.", "mend the release and deploy again."
+    name = f"{previous['id']} in slot {slot}" if previous else f"slot {slot}"
+    if switched:
+        return f"Users had it for a moment; {name} has all the traffic again.", mend
+    return f"Users noticed nothing: {name} keeps all the traffic.", mend
+
+
+def refusal(
+    result: dict[str, t.Any],
+    plan: dict[str, t.Any],
+    last_words: dict[str, t.Any] | None = None,
+    switched: bool = False,
+) -> str:
     """Returns the message. Raises AnsibleFilterError when *result* is not a failed result."""
     if not isinstance(result, dict):
         raise AnsibleFilterError(f"{NAME}: expected a failed result, found {type(result).__name__}")
     cause = str(result.get("msg") or "the failed task left no message").strip()
-    previous = plan.get("previous_release")
-    if plan.get("converge"):
-        outcome = f"Release {plan['release']['id']} is live in slot {plan['slot']} and stays there; look at it now."
-        following = "playbook status.yml shows every instance; roll_back.yml goes to the release before it."
-    elif previous:
-        outcome = f"Users noticed nothing: {previous['id']} in slot {plan['previous_slot']} keeps all the traffic."
-        following = "mend the release and deploy it under a new version; playbook status.yml shows what runs."
-    else:
-        outcome = "No release is live yet: this was the first rollout."
-        following = "mend the release and deploy again."
+    outcome, following = _outcome(plan, switched)
     verb = {"deploy": "was refused", "roll_back": "could not be brought back"}[plan["operation"]]
     return "\n".join(
         [

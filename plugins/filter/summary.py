@@ -55,6 +55,8 @@ def summary(plan: dict[str, t.Any], application: str, drain: dict[str, t.Any] | 
     lines = [f"{application}: release {release['id']} is live in slot {plan['slot']}."]
     if plan["converge"]:
         return [*lines, "It was live before this run; nothing moved."]
+    if not previous and plan["operation"] == "roll_back":
+        return [*lines, "A run before this one had been cut off; its traffic is taken back."]
     if not previous:
         return [*lines, "It is the first one: roll_back.yml works from the next deploy on."]
     if drain and drain.get("drained") is False and "in_flight" in drain:

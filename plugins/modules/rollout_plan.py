@@ -75,6 +75,14 @@ plan:
       description: Whether the release is live already, so that the run only repairs what drifted.
       type: bool
       returned: success
+    kept_release_id:
+      description: The confirmed release that the slot held before, which a refusal must bring back, or V(null).
+      type: str
+      returned: success
+    moves:
+      description: Whether traffic leaves another slot.
+      type: bool
+      returned: success
     steps:
       description: The steps, as sentences.
       type: list

@@ -161,9 +161,7 @@ class Pool:
             raise RequestFailed(f"all {MOST_CONNECTIONS} connections are busy")
         self.open += 1
         try:
-            _wire, connection = await asyncio.get_running_loop().create_connection(
-                Connection, self.host, self.port
-            )
+            _wire, connection = await asyncio.get_running_loop().create_connection(Connection, self.host, self.port)
         except BaseException as error:
             self.open -= 1
             if isinstance(error, OSError):

@@ -9,12 +9,14 @@ The tests build on each other, in the order of this file; the load runs from the
 from __future__ import annotations
 
 import json
+import re
 import time
 import typing as t
 
 import pytest
 
 RATE = 60
+CHANGED = re.compile(r"changed=[1-9]")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,8 +45,7 @@ def test_workers_follow_and_one_scheduler_runs(lab: t.Any) -> None:
 def test_the_same_version_again_changes_nothing(lab: t.Any) -> None:
     played = lab.play("deploy", "-e", "rollout_version=1.1.0")
     assert played.code == 0
-    assert "changed=0" in played.output
-    assert "changed=1" not in played.output
+    assert not CHANGED.search(played.output)
 
 
 def test_a_check_of_the_next_upgrade_touches_nothing(lab: t.Any) -> None:
@@ -91,7 +92,7 @@ def test_no_secret_shows_at_any_verbosity(lab: t.Any) -> None:
 def test_provisioning_a_live_fleet_again_changes_nothing(lab: t.Any) -> None:
     played = lab.play("provision")
     assert played.code == 0
-    assert "changed=1" not in played.output
+    assert not CHANGED.search(played.output)
 
 
 def test_no_request_of_any_user_failed(lab: t.Any) -> None:

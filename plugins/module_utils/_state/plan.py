@@ -18,6 +18,7 @@ class Plan:
 
     *converge* is True when the release is live already, so that the run only repairs what drifted; *moves* when
     traffic leaves *previous_slot* for *slot*.
+    *kept_release_id* is the confirmed release that *slot* held before, which a refusal must bring back, or None.
     *steps* are sentences for people, in order.
     """
 
@@ -27,6 +28,7 @@ class Plan:
     previous_slot: str | None
     previous_release: dict[str, str] | None
     converge: bool
+    kept_release_id: str | None
     steps: tuple[str, ...]
 
     def to_dict(self) -> dict[str, t.Any]:
@@ -60,7 +62,7 @@ def deploy(state: State, pointer_live: str | None, release: dict[str, str]) -> P
         return _first_deploy(state, pointer_live, release)
     _check_pointer(state, pointer_live)
     if live.release["id"] == release["id"]:
-        return _converge(state, live.release)
+        return _converge("deploy", state, live.release)
     idle = state.idle
     replaced = state.slots[idle]
     leaves = f" (replaces {replaced.release['id']})" if replaced else ""
@@ -70,7 +72,7 @@ def deploy(state: State, pointer_live: str | None, release: dict[str, str]) -> P
         f"Watch slot {state.live} drain; move workers and scheduler to slot {idle}.",
         f"Keep {live.release['id']} warm in slot {state.live} for roll_back.",
     )
-    return Plan("deploy", idle, release, state.live, live.release, False, steps)
+    return Plan("deploy", idle, release, state.live, live.release, False, _kept(state, idle), steps)
 
 
 def _gate_and_switch(slot: str) -> tuple[str, str]:
@@ -80,9 +82,15 @@ def _gate_and_switch(slot: str) -> tuple[str, str]:
     )
 
 
-def _converge(state: State, release: dict[str, str]) -> Plan:
-    steps = (f"Release {release['id']} is live in slot {state.live} already: check it, repair what drifted.",)
-    return Plan("deploy", t.cast(str, state.live), release, state.live, release, True, steps)
+def _kept(state: State, slot: str) -> str | None:
+    record = state.slots[slot]
+    return record.release["id"] if record else None
+
+
+def _converge(operation: str, state: State, release: dict[str, str]) -> Plan:
+    live = t.cast(str, state.live)
+    steps = (f"Release {release['id']} is live in slot {live} already: check it, repair what drifted.",)
+    return Plan(operation, live, release, live, release, True, release["id"], steps)
 
 
 def _first_deploy(state: State, pointer_live: str | None, release: dict[str, str]) -> Plan:
@@ -96,37 +104,47 @@ def _first_deploy(state: State, pointer_live: str | None, release: dict[str, str
         *_gate_and_switch(slot),
         f"Start workers and scheduler in slot {slot}.",
     )
-    return Plan("deploy", slot, release, pointer_live, None, False, steps)
+    return Plan("deploy", slot, release, pointer_live, None, False, _kept(state, slot), steps)
+
+
+def _rolled_back(state: State) -> bool:
+    """Whether the live release is live because of a roll back: another one would go forward to what was left."""
+    confirmed = [entry for entry in state.history if entry["outcome"] == "confirmed"]
+    return bool(confirmed) and confirmed[-1]["operation"] == "roll_back"
 
 
 def roll_back(state: State, pointer_live: str | None) -> Plan:
     """Returns the plan that puts the traffic back on the release before the live one; no version to look up.
 
-    When the traffic pointer was moved but never confirmed (a run was cut off), going back means the recorded live slot.
+    When the traffic pointer is not where the state says (a run was cut off, a map was lost), going back means the
+    recorded live slot. A second roll back in a row changes nothing, so that it is safe to run again.
     Raises BadInput when there is nothing to roll back to.
     """
-    if state.live is not None and pointer_live is not None and pointer_live != state.live:
-        target, previous = state.live, pointer_live
-    elif state.live is not None:
-        target, previous = state.idle, state.live
-    else:
+    live = state.live_record
+    if live is None:
         raise BadInput(
             f"{state.application} has no live release, so there is nothing to roll back.",
-            next_step="deploy a version: playbook deploy.yml -e rollout_version=…",
+            next_step="deploy a version: playbook deploy.yml -e rollout_version=VERSION",
         )
-    record = state.slots[target]
+    if pointer_live != state.live:
+        return _back_to(t.cast(str, state.live), live.release, pointer_live, None)
+    if _rolled_back(state):
+        return _converge("roll_back", state, live.release)
+    record = state.slots[state.idle]
     if record is None:
-        live = t.cast(t.Any, state.live_record).release
         raise BadInput(
             f"{state.application} cannot roll back: no earlier release is kept.",
-            expected=f"a release in slot {target}",
-            found=f"only {live['id']} in slot {state.live}, the first one ever deployed",
-            next_step="deploy a version that works: playbook deploy.yml -e rollout_version=…",
+            expected=f"a release in slot {state.idle}",
+            found=f"only {live.release['id']} in slot {state.live}, the first one ever deployed",
+            next_step="deploy a version that works: playbook deploy.yml -e rollout_version=VERSION",
         )
-    left = state.slots[previous]
+    return _back_to(state.idle, record.release, state.live, live.release)
+
+
+def _back_to(slot: str, release: dict[str, str], previous: str | None, left: dict[str, str] | None) -> Plan:
     steps = (
-        f"Make sure that release {record.release['id']} answers in slot {target}.",
-        f"Switch all traffic from slot {previous} back to slot {target} and verify through the load balancer.",
-        f"Move workers and scheduler back to slot {target}; slot {previous} stays warm.",
+        f"Make sure that release {release['id']} answers in slot {slot}.",
+        f"Switch all traffic to slot {slot} and verify through the load balancer.",
+        f"Move workers and scheduler to slot {slot}.",
     )
-    return Plan("roll_back", target, record.release, previous, left.release if left else None, False, steps)
+    return Plan("roll_back", slot, release, previous, left, False, release["id"], steps)

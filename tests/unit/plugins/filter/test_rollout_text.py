@@ -43,6 +43,12 @@ def test_refusal_tells_users_cause_and_next_step() -> None:
         assert part in text
 
 
+def test_refusal_after_the_switch_does_not_say_that_users_noticed_nothing() -> None:
+    text = refusal({"msg": "x"}, PLAN, switched=True)
+    assert "Users had it for a moment; 1.0.0-aaa in slot blue has all the traffic again." in text
+    assert "noticed nothing" not in text
+
+
 def test_refusal_of_a_first_rollout_does_not_promise_a_live_release() -> None:
     assert "No release is live yet" in refusal({"msg": "x"}, FIRST)
 

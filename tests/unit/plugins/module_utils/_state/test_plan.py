@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import plan
@@ -60,9 +62,24 @@ def test_roll_back_goes_to_the_release_before() -> None:
     assert (made.slot, made.release, made.previous_slot, made.previous_release) == ("blue", R1, "green", R2)
 
 
-def test_roll_back_of_a_switch_that_was_never_confirmed_returns_to_the_recorded_slot() -> None:
-    made = plan.roll_back(state("blue", R1, R2), "green")
-    assert (made.slot, made.release, made.previous_slot) == ("blue", R1, "green")
+@pytest.mark.parametrize("pointer", ["green", None])
+def test_roll_back_of_what_was_never_confirmed_or_got_lost_returns_to_the_recorded_slot(pointer: str | None) -> None:
+    made = plan.roll_back(state("blue", R1, R2), pointer)
+    assert (made.slot, made.release, made.previous_slot, made.converge) == ("blue", R1, pointer, False)
+
+
+def test_a_second_roll_back_in_a_row_changes_nothing() -> None:
+    rolled_back = dataclasses.replace(
+        state("blue", R1, R2),
+        history=({"operation": "roll_back", "outcome": "confirmed"}, {"operation": "deploy", "outcome": "refused"}),
+    )
+    made = plan.roll_back(rolled_back, "blue")
+    assert (made.operation, made.slot, made.release, made.converge) == ("roll_back", "blue", R1, True)
+
+
+def test_a_deploy_knows_which_confirmed_release_a_refusal_must_bring_back() -> None:
+    assert plan.deploy(state("green", R1, R2), "green", R3).kept_release_id == "1.0.0-aaa"
+    assert plan.deploy(state("blue", R1), "blue", R2).kept_release_id is None
 
 
 @pytest.mark.parametrize(
