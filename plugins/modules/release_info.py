@@ -88,7 +88,10 @@ options:
     type: dict
     default: {}
   secrets:
-    description: Secret environment variables; part of the configuration, and shown nowhere.
+    description:
+      - Secret environment variables; part of the configuration, and shown nowhere.
+      - Each has 6 characters or more (or none), and is no part of the release's id, version, digest or artefact,
+        because Ansible masks it wherever it occurs.
     type: dict
     default: {}
 notes:
@@ -163,6 +166,7 @@ def tell(module: AnsibleModule) -> dict[str, t.Any]:
     definition.check_variables(*variables)
     paths = Paths(application)
     artefact = wanted["artefact"].replace("{version}", version)
+    definition.check_secrets(variables[1], {"version": version, "artefact": artefact})
     if wanted["runtime"] == "docker":
         digest = registry.image_digest(paths, artefact, version)
     else:
@@ -177,6 +181,7 @@ def tell(module: AnsibleModule) -> dict[str, t.Any]:
         secrets=variables[1],
     )
     release = {"id": release_id, "version": version, "digest": digest, "artefact": artefact}
+    definition.check_secrets(variables[1], release)
     return {"changed": False, "release": release}
 
 

@@ -27,6 +27,13 @@ options:
     description: How many of the last log lines of each instance to return.
     type: int
     default: 0
+  masked:
+    description:
+      - Values that must never show in the result, such as the secrets of the application.
+      - Ansible masks them wherever they occur, also in messages and log lines.
+    type: list
+    elements: str
+    default: []
 seealso:
   - module: vitalops.rollout.slot_release
 """
@@ -36,6 +43,7 @@ EXAMPLES = r"""
   vitalops.rollout.slot_info:
     application: shop
     log_lines: 20
+    masked: "{{ shop_secrets.values() | list }}"
   register: shop_slots
 """
 
@@ -168,6 +176,7 @@ def main() -> None:
         {
             "application": {"type": "str", "required": True},
             "log_lines": {"type": "int", "default": 0},
+            "masked": {"type": "list", "elements": "str", "default": [], "no_log": True},
         },
         tell,
     )

@@ -52,6 +52,13 @@ options:
       - When it is the previous release of the slot, it is taken back first.
       - When the slot does not hold it at all, the module fails.
     type: str
+  masked:
+    description:
+      - Values that must never show in the result, such as the secrets of the application.
+      - Ansible masks them wherever they occur, also in messages and log lines.
+    type: list
+    elements: str
+    default: []
 seealso:
   - module: vitalops.rollout.slot_release
   - module: vitalops.rollout.slot_info
@@ -98,6 +105,40 @@ killed:
   returned: success
   type: list
   elements: str
+instances:
+  description:
+    - The web instances, of the processes and kinds that were asked for, of the release in the slot, as recorded.
+    - Empty when the slot is empty, and in check mode when the release is not in the slot yet.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the instance.
+      type: str
+      returned: success
+    process:
+      description: Name of its process.
+      type: str
+      returned: success
+    number:
+      description: Number of the instance within its process, from 1.
+      type: int
+      returned: success
+    address:
+      description: Address of the host on which it takes connections; V(0.0.0.0) means all of them.
+      type: str
+      returned: success
+    port:
+      description: Host port on which it takes connections.
+      type: int
+      returned: success
+  sample:
+    - name: shop-blue-web-1
+      process: web
+      number: 1
+      address: 192.0.2.11
+      port: 18000
 """
 
 import typing as t
@@ -116,7 +157,7 @@ def change(module: AnsibleModule) -> dict[str, t.Any]:
     slot = Slot(paths, wanted["slot"], check=module.check_mode)
     on = wanted["state"] == "started"
     outcome = slot.switch_processes(wanted["processes"], kinds=wanted["kinds"], on=on, release_id=wanted["release_id"])
-    return outcome.result()
+    return {**outcome.result(), "instances": outcome.instances}
 
 
 def main() -> None:
@@ -129,6 +170,7 @@ def main() -> None:
             "processes": {"type": "list", "elements": "str", "default": []},
             "kinds": {"type": "list", "elements": "str", "choices": list(definition.KINDS), "default": []},
             "release_id": {"type": "str"},
+            "masked": {"type": "list", "elements": "str", "default": [], "no_log": True},
         },
         change,
     )

@@ -33,6 +33,7 @@ options:
       - V(present) puts O(release) into the slot. What was in it before stays on record as the previous release.
       - V(restored) withdraws O(release) from the slot. The previous release is back and its web processes run if they
         ran; without a previous release the slot becomes empty. Nothing happens when the slot does not hold O(release).
+        See O(kept_release_id).
       - V(absent) removes everything of the slot.
     type: str
     default: present
@@ -123,6 +124,20 @@ options:
     description: Secret environment variables.
     type: dict
     default: {}
+  kept_release_id:
+    description:
+      - Id of the confirmed release that the load balancer's state names for this slot - what a refusal must bring back.
+      - With O(state=present), this release stays on record as the previous one, if the slot holds it.
+      - With O(state=restored), this release is in the slot afterwards, if the slot holds it. It is never withdrawn.
+      - Without it, or when the slot does not hold it, the release that O(release) replaced is the one to bring back.
+    type: str
+  masked:
+    description:
+      - Values that must never show in the result, such as the secrets of the application.
+      - Ansible masks them wherever they occur, also in messages and log lines.
+    type: list
+    elements: str
+    default: []
 notes:
   - Each instance also gets E(INSTANCE), E(RELEASE_ID), E(RELEASE_VERSION) and E(SLOT), and a web instance E(PORT) and
     E(BIND_ADDRESS), the place where it shall listen.
@@ -161,6 +176,7 @@ EXAMPLES = r"""
     slot: green
     state: restored
     release: "{{ shop_release.release }}"
+    kept_release_id: 1.0.0-0c1b2a3d4e5f
 """
 
 RETURN = r"""
@@ -207,7 +223,7 @@ def change(module: AnsibleModule) -> dict[str, t.Any]:
         return slot.empty(runtime=wanted["runtime"]).result()
     release = definition.release_from(wanted["release"])
     if wanted["state"] == "restored":
-        return slot.restore(release.id).result()
+        return slot.restore(release.id, kept=wanted["kept_release_id"]).result()
     return _place(slot, paths, release, wanted).result()
 
 
@@ -228,7 +244,7 @@ def _place(slot: Slot, paths: Paths, release: definition.Release, wanted: dict[s
         started=tuple(wanted["processes_started"]),
     )
     definition.check_definition(defined)
-    return slot.place(defined.starting(defined.started), variables)
+    return slot.place(defined.starting(defined.started), variables, kept=wanted["kept_release_id"])
 
 
 def main() -> None:
@@ -246,6 +262,8 @@ def main() -> None:
             "bind_address": {"type": "str", "default": "0.0.0.0"},  # noqa: S104
             "environment": {"type": "dict", "default": {}},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
+            "kept_release_id": {"type": "str"},
+            "masked": {"type": "list", "elements": "str", "default": [], "no_log": True},
         },
         change,
         required_if=[

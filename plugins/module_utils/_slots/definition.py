@@ -23,6 +23,9 @@ KINDS = ("web", "worker", "scheduler")
 #: Variables that every instance gets from its slot; an application cannot set them itself.
 RESERVED_VARIABLES = ("PORT", "BIND_ADDRESS", "INSTANCE", "RELEASE_VERSION", "RELEASE_ID", "SLOT")
 
+#: Secrets are masked in all output; a shorter one would take half of it away.
+SHORTEST_SECRET = 6
+
 #: Options of one process as an Ansible argument spec, shared by the modules (plain data, no Ansible here).
 PROCESS_OPTIONS: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
@@ -322,6 +325,31 @@ def check_variables(environment: t.Mapping[str, str], secrets: t.Mapping[str, st
     both = sorted(set(environment) & set(secrets))
     _expect(not both, "environment and secrets", "each variable in one of them", ", ".join(both))
     return {**environment, **secrets}
+
+
+def check_secrets(secrets: t.Mapping[str, str], shown: t.Mapping[str, str]) -> None:
+    """Raises BadInput for secrets that cannot be masked without masking other text: short ones, or part of *shown*.
+
+    Messages name variables, never values. *shown* is what results show, by what it is called.
+    """
+    short = sorted(name for name, value in secrets.items() if 0 < len(value) < SHORTEST_SECRET)
+    if short:
+        raise BadInput(
+            f"The value of {', '.join(short)} is not a secret; move it to rollout_configuration.",
+            expected=f"{SHORTEST_SECRET} characters or more (or none), because a secret is masked wherever it occurs",
+            found="fewer",
+            where="secrets",
+        )
+    for what, text in shown.items():
+        visible = sorted(name for name, value in secrets.items() if value and value in text)
+        if visible:
+            raise BadInput(
+                f"The value of {', '.join(visible)} occurs in the {what} of the release, which is no secret.",
+                expected=f"secrets that are no part of the {what}, which would be masked with them",
+                found=", ".join(visible),
+                where="secrets",
+                next_step="choose another secret; what is not secret belongs into rollout_configuration",
+            )
 
 
 def check_definition(definition: Definition) -> Definition:

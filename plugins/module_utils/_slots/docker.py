@@ -177,7 +177,6 @@ def run_arguments(instance: Instance) -> list[str]:
         *("--name", instance.name, "--hostname", instance.name),
         *("--restart", "unless-stopped", "--init"),
         *("--stop-timeout", str(process.stop_timeout)),
-        *("--log-driver", "local", "--log-opt", "max-size=10m", "--log-opt", "max-file=3"),
         *("--read-only", "--tmpfs", "/tmp"),  # noqa: S108
         *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
         *("--pids-limit", "512"),

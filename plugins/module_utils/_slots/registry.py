@@ -28,11 +28,16 @@ _TAGS_SHOWN = 10
 _REPOSITORY = re.compile(r"(localhost|[a-z0-9-]+(\.[a-z0-9-]+)+|[a-z0-9.-]+:[0-9]+)(:[0-9]+)?(/[a-z0-9._-]+)+")
 _HEX = re.compile(r"[0-9a-f]{64}")
 
-# What skopeo says, and what it means for the operator. The first match counts.
-_UNKNOWN = re.compile(r"manifest unknown|name unknown|not found|404", re.IGNORECASE)
-_REFUSED = re.compile(r"unauthorized|authentication required|denied|invalid username|401|403", re.IGNORECASE)
-_UNTRUSTED = re.compile(r"x509|certificate|tls:", re.IGNORECASE)
-_UNREACHABLE = re.compile(r"no such host|connection refused|timeout|timed out|no route|unreachable|EOF", re.IGNORECASE)
+# What skopeo says, and what it means for the operator. The first match counts. A bare number is no status: versions,
+# ports and addresses have numbers too.
+_STATUS = r"\bstatus(?: ?code)?(?: from registry)?\W{1,3}"
+_MEANINGS = (
+    ("unknown", rf"manifest unknown|name unknown|{_STATUS}404\b"),
+    ("refused", rf"unauthorized|authentication required|denied|invalid username|\bforbidden\b|{_STATUS}40[13]\b"),
+    ("untrusted", r"x509|certificate|tls:"),
+    ("unknown", r"not found"),
+    ("unreachable", r"no such host|connection refused|timeout|timed out|no route|unreachable|EOF"),
+)
 
 
 def image_digest(paths: Paths, repository: str, version: str, *, run: Run = command.run) -> str:
@@ -61,11 +66,12 @@ def image_digest(paths: Paths, repository: str, version: str, *, run: Run = comm
     if answer.code == 0 and _HEX.fullmatch(digest.replace("sha256:", "", 1)):
         return digest
     trouble = _plain(answer.error.strip() or answer.output.strip())
-    if _REFUSED.search(trouble):
+    meaning = next((word for word, signs in _MEANINGS if re.search(signs, trouble, re.IGNORECASE)), None)
+    if meaning == "refused":
         raise _refused(host, where)
-    if _UNTRUSTED.search(trouble):
+    if meaning == "untrusted":
         raise _untrusted(paths, host, trouble)
-    if _UNKNOWN.search(trouble):
+    if meaning == "unknown":
         tags = _tags(repository, account, run)
         raise NotFound(
             f"The registry does not have version {version}.",
@@ -74,7 +80,7 @@ def image_digest(paths: Paths, repository: str, version: str, *, run: Run = comm
             where=host,
             next_step=f"push the image {repository}:{version}, or deploy a version that is there",
         )
-    if _UNREACHABLE.search(trouble):
+    if meaning == "unreachable":
         raise _unreachable(host, where, trouble)
     raise CommandFailed("The registry gave no digest.", expected="sha256:…", found=trouble, where=where)
 

@@ -29,16 +29,22 @@ from .record import Paths, Record
 from .systemd import Systemd
 
 _ENVIRONMENT_FILE = re.compile(r".+-[0-9a-f]{12}\.env")
+# What a kill in the middle of a durable write leaves: the secrets under another name.
+_UNFINISHED_FILE = re.compile(r"\..+\.env\.[a-z0-9_]{8}")
 
 
 @dataclasses.dataclass
 class Outcome:
-    """What a call did, or in check mode would do. *actions* have the keys action, target and reason."""
+    """What a call did, or in check mode would do. *actions* have the keys action, target and reason.
+
+    *instances* are the web instances that switch_processes() was asked for, as the record has them.
+    """
 
     actions: list[dict[str, str]] = dataclasses.field(default_factory=list)
     killed: list[str] = dataclasses.field(default_factory=list)
     before: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     after: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    instances: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
 
     @property
     def changed(self) -> bool:
@@ -78,17 +84,15 @@ class Slot:
         self._available: dict[str, bool] = {}
         self._drivers = drivers or {"docker": Docker(paths), "systemd": Systemd(paths)}
 
-    def place(self, definition: Definition, variables: t.Mapping[str, str]) -> Outcome:
+    def place(self, definition: Definition, variables: t.Mapping[str, str], *, kept: str | None = None) -> Outcome:
         """Puts a release into the slot and runs exactly its processes in ``definition.started``.
 
-        What the slot ran before, when it was another release, stays on record as *previous*.
+        What the slot ran before, when it was another release, stays on record as *previous*: the release with the id
+        *kept* when the slot holds it, else the one that was current.
         """
         recorded = record.read(self._paths, self._slot)
         encoded = encode(definition.runtime, variables)
-        replaced = recorded.current
-        if replaced is not None and replaced.release.id == definition.release.id:
-            replaced = recorded.previous
-        target = Record(definition, replaced)
+        target = Record(definition, _replaced(recorded, definition.release.id, kept))
         outcome, observed, steps = self._prepare(recorded, target, only=None)
         self._refuse_taken_ports(definition, observed, steps)
 
@@ -102,17 +106,20 @@ class Slot:
         self._discard(outcome, target)
         return outcome
 
-    def restore(self, withdrawn: str) -> Outcome:
+    def restore(self, withdrawn: str, *, kept: str | None = None) -> Outcome:
         """Takes the release with the id *withdrawn* out again: the slot is as it was before that release came.
 
-        The web processes that ran then run again; workers and schedulers stay off. A slot without a previous release
-        becomes empty. When the slot does not hold *withdrawn* (any more), it gets what its record says.
+        The web processes that ran then run again; workers and schedulers stay off. When the slot holds the release
+        with the id *kept*, that one is in the slot afterwards, even if it is *withdrawn* itself. Else a slot without a
+        previous release becomes empty. When there is nothing to take out (any more), it gets what its record says.
         """
         recorded = record.read(self._paths, self._slot)
         if recorded.current is None:
             return Outcome(before=_meaning(None, {}), after=_meaning(None, {}))
         target = recorded
-        if recorded.current.release.id == withdrawn:
+        held = [one.release.id for one in recorded.definitions]
+        leaving = recorded.current.release.id != kept if kept in held else recorded.current.release.id == withdrawn
+        if leaving:
             if recorded.previous is None:
                 return self.empty()
             target = Record(recorded.previous.only_web(), None)
@@ -179,6 +186,9 @@ class Slot:
         if on:
             self._provide_artefact(outcome, current)
         self._apply(outcome, recorded, wanted, observed, steps)
+        outcome.instances = [
+            _listening(one) for one in current.instances if one.process.kind == "web" and one.process.name in chosen
+        ]
         return outcome
 
     def _prepare(
@@ -301,6 +311,11 @@ class Slot:
                 outcome.note("discard", path, "no slot holds this release")
                 if not self._check:
                     durable.remove(path)
+        for name in filter(_UNFINISHED_FILE.fullmatch, names):
+            path = os.path.join(self._paths.configuration, name)
+            outcome.note("discard", path, "a write that was cut short left it")
+            if not self._check:
+                durable.remove(path)
         for runtime, repository in sorted(
             {(one.runtime, one.release.artefact) for one in keep if one.runtime == "docker"}
         ):
@@ -399,6 +414,23 @@ def report(
         "previous": dataclasses.asdict(recorded.previous.release) if recorded.previous else None,
         "processes_started": list(current.started) if current else [],
         "instances": instances,
+    }
+
+
+def _replaced(recorded: Record, placed: str, kept: str | None) -> Definition | None:
+    """What stays on record as *previous* when the release with the id *placed* comes."""
+    others = [one for one in recorded.definitions if one.release.id != placed]
+    return next((one for one in others if one.release.id == kept), others[0] if others else None)
+
+
+def _listening(instance: Instance) -> dict[str, t.Any]:
+    """Where a web instance takes connections."""
+    return {
+        "name": instance.name,
+        "process": instance.process.name,
+        "number": instance.number,
+        "address": instance.definition.bind_address,
+        "port": instance.host_port,
     }
 
 

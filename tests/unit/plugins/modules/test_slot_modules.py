@@ -56,6 +56,7 @@ def placed(release, **changes):
         "bind_address": "127.0.0.1",
         "environment": {"PAGE_SIZE": 20},
         "secrets": {"PASSWORD": "hidden-value"},
+        "kept_release_id": None,
     }
     return slot_release.change(checking(**{**base, **changes}))
 
@@ -90,6 +91,29 @@ def test_bad_input_is_refused_before_the_registry_is_asked(monkeypatch, changes)
         information(**changes)
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("1", "not a secret; move it to rollout_configuration"),
+        (12345, "not a secret"),
+        ("registry.test", "occurs in the artefact"),
+        ("1.1.0-rc", "occurs in the version"),
+        ("aaaaaaaaaaaa", "occurs in the digest"),
+        ("1.1.0-rc.1-", "occurs in the id"),
+    ],
+)
+def test_a_value_that_would_mask_other_text_is_refused_by_the_name_of_its_variable(value, message):
+    with pytest.raises(BadInput, match=message) as refused:
+        information(version="1.1.0-rc.1", secrets={"FINE": "hidden-value", "NONE": "", "FLAG": value})
+    assert "FLAG" in str(refused.value)
+    assert "FINE" not in str(refused.value)
+    assert len(str(value)) == 1 or str(value) not in str(refused.value)
+
+
+def test_secrets_of_six_characters_and_empty_ones_are_fine():
+    assert information(secrets={"SIX": "sixsix", "NONE": ""})["release"]["version"] == "1.1.0"
+
+
 def test_a_process_to_be_started_must_be_one_of_the_processes():
     with pytest.raises(BadInput, match="found: ghost"):
         placed(information()["release"], processes_started=["web", "ghost"])
@@ -99,4 +123,5 @@ def test_an_empty_host_has_two_empty_slots_and_nothing_to_stop():
     told = slot_info.tell(checking(application="shop", log_lines=5))
     assert [one["current"] for one in told["slots"].values()] == [None, None]
     stopping = checking(application="shop", slot="blue", state="stopped", processes=[], kinds=["web"], release_id=None)
-    assert slot_processes.change(stopping)["changed"] is False
+    told = slot_processes.change(stopping)
+    assert (told["changed"], told["instances"]) == (False, [])

@@ -99,7 +99,8 @@ def test_a_container_runs_by_digest_hardened_limited_and_without_secrets_in_its_
         "--tmpfs": ["/tmp"],
         "--stop-timeout": ["7"],
         "--health-cmd": ["true"],
-        "--log-opt": ["max-size=10m", "max-file=3"],
+        "--log-driver": [],
+        "--log-opt": [],
         "--env-file": [DEFINITION.environment_file],
     }.items():
         assert values_of(arguments, option) == expected, option

@@ -76,11 +76,32 @@ def test_a_version_that_is_not_there_is_told_with_those_that_are(paths):
         ("dial tcp 192.0.2.1:443: connect: connection refused", "cannot be reached"),
         ("dial tcp 192.0.2.1:443: i/o timeout", "cannot be reached"),
         ("tls: failed to verify certificate: x509: unknown authority", "does not trust"),
+        ("invalid status code from registry 403 (Forbidden)", "refused the credentials"),
+        ("unexpected HTTP status: 401", "refused the credentials"),
+        ("dial tcp 192.0.2.1:5403: connect: connection refused", "cannot be reached"),
+        ("pinging registry.test:5401: i/o timeout", "cannot be reached"),
+        ("unauthorized: project shop not found", "refused the credentials"),
+        ("something new about 1.404.0 and 1.401.0", "gave no digest"),
         ("something new", "gave no digest"),
     ],
 )
 def test_each_trouble_has_its_own_message(paths, text, message):
     with pytest.raises(CommandFailed, match=message):
+        registry.image_digest(paths, "registry.test/shop", "9", run=Skopeo(fatal(text)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "reading manifest 1.403.0 in registry.test:5401/shop: manifest unknown",
+        "reading manifest 9 in registry.test/denied/shop: name unknown: repository name not known to registry",
+        "fetching 9: StatusCode: 404",
+        "unexpected status code 404",
+        "artifact shop:9 not found",
+    ],
+)
+def test_what_the_registry_does_not_have_is_not_mistaken_for_a_refusal(paths, text):
+    with pytest.raises(NotFound, match="found: no version of it"):
         registry.image_digest(paths, "registry.test/shop", "9", run=Skopeo(fatal(text)))
 
 

@@ -213,6 +213,76 @@ def test_a_refusal_in_a_slot_without_a_past_empties_it(paths, host):
     assert os.listdir(paths.configuration) == []
 
 
+A, C, D = "1", "2", "3"
+REFUSALS = {
+    "the confirmed release is deployed again": ([(A, None), (A, A)], A, A, [A, None]),
+    "the confirmed release is withdrawn twice": ([(A, None), (A, A), "refused"], A, A, [A, None]),
+    "the current release was never confirmed": ([(A, None), (C, A), (D, A)], D, A, [A, None]),
+    "a second run of the deployment": ([(A, None), (C, A), (D, A), (D, A)], D, A, [A, None]),
+    "the confirmed release comes back over an unconfirmed one": ([(A, None), (C, A), (A, A)], A, A, [A, C]),
+    "the release never reached this host": ([(A, None), (C, A)], D, A, [A, None]),
+    "the release never reached this host, which has the confirmed one": ([(C, None), (A, C)], D, A, [A, C]),
+    "the slot forgot the confirmed release": ([(C, None), (D, A)], D, A, [C, None]),
+    "nothing is confirmed, first release": ([(A, None)], A, None, [None, None]),
+    "nothing is confirmed, second release": ([(A, None), (C, None)], C, "", [A, None]),
+    "nothing is confirmed, third release": ([(A, None), (C, None), (D, None)], D, None, [C, None]),
+}
+
+
+@pytest.mark.parametrize("story", REFUSALS)
+def test_a_refusal_brings_back_the_confirmed_release(paths, host, story):
+    """Given releases placed with what was confirmed then, when one is withdrawn, then this is on record and runs."""
+
+    def id_of(version):
+        return f"{version}-{version * 12}" if version else version
+
+    calls, withdrawn, kept, expected = REFUSALS[story]
+    for call in calls:
+        if call == "refused":
+            slot_of(paths, host).restore(id_of(withdrawn), kept=id_of(kept))
+        else:
+            slot_of(paths, host).place(release(paths, call[0], "web"), VALUES, kept=id_of(call[1]))
+    slot_of(paths, host).restore(id_of(withdrawn), kept=id_of(kept))
+    assert [one and one.release.version for one in record.read(paths, "blue")] == expected
+    assert host.running == (dict.fromkeys(BOTH_WEB, expected[0]) if expected[0] else {})
+    assert sorted(os.listdir(paths.configuration)) == sorted(f"{id_of(one)}.env" for one in expected if one)
+    assert slot_of(paths, host).restore(id_of(withdrawn), kept=id_of(kept)).actions == []
+
+
+def test_a_confirmed_release_deployed_again_changes_nothing(paths, host):
+    slot_of(paths, host).place(release(paths, "1", "web"), VALUES)
+    assert slot_of(paths, host).place(release(paths, "1", "web"), VALUES, kept="1-111111111111").actions == []
+
+
+def test_a_write_that_was_cut_short_leaves_no_secret(paths, host, monkeypatch):
+    def killed(temporary, path):
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", killed)
+        patched.setattr(os, "unlink", lambda path: None)  # a kill leaves no time to clean up
+        with pytest.raises(Killed):
+            slot_of(paths, host).place(release(paths, "1", "web"), VALUES)
+    left = os.listdir(paths.configuration)
+    assert [name.startswith(".1-111111111111.env.") for name in left] == [True]
+    foreseen = slot_of(paths, host, check=True).place(release(paths, "1", "web"), VALUES)
+    assert f"discard {left[0]}" in verbs(foreseen)
+    assert os.listdir(paths.configuration) == left
+    slot_of(paths, host).place(release(paths, "1", "web"), VALUES)
+    assert os.listdir(paths.configuration) == ["1-111111111111.env"]
+
+
+def test_who_switches_processes_is_told_where_the_recorded_web_instances_listen(paths, host):
+    slot_of(paths, host).place(dataclasses.replace(release(paths, "1", "web"), port_base=18500), VALUES)
+    slot_of(paths, host).place(release(paths, "2", "web"), VALUES)
+    back = slot_of(paths, host).switch_processes(kinds=["web", "worker"], on=True, release_id="1-111111111111")
+    assert back.instances == [
+        {"name": f"shop-blue-web-{n}", "process": "web", "number": n, "address": "127.0.0.1", "port": 18499 + n}
+        for n in (1, 2)
+    ]
+    assert slot_of(paths, host).switch_processes(["worker"], on=True).instances == []
+
+
 def test_another_release_is_not_withdrawn_by_mistake(paths, host):
     slot_of(paths, host).place(release(paths, "1", "web"), VALUES)
     assert slot_of(paths, host).restore("2-222222222222").actions == []
