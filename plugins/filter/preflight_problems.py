@@ -17,7 +17,9 @@ version_added: "0.1.0"
 description:
   - Looks at all hosts of a play together before anything is changed, and tells every problem at once.
   - Finds unreachable and silent hosts, empty groups, mistyped variables, mixed environments, hosts without systemd,
-    unsupported distributions, clashing and taken ports, and a database login that is not accepted.
+    unsupported distributions, a bind address that is none, clashing, moved and taken ports, and a database login that
+    is not accepted.
+  - To find ports that were moved away from running instances it needs the listeners on all ports.
   - For the verb V(status) only the first five are looked for.
 author: The vitalops.rollout maintainers (@vitalops)
 options:

@@ -39,17 +39,17 @@ RETURN = r"""
 _value:
   description:
     - For each port its purpose, and regular expressions for the names of processes, units and containers that may
-      hold it.
+      hold it. For the ports of instances also the slot, otherwise none.
   type: list
   elements: dict
-  sample: [{"port": 80, "purpose": "load balancer, users", "owners": ["^haproxy"]}]
+  sample: [{"port": 80, "purpose": "load balancer, users", "owners": ["^haproxy"], "slot": null}]
 """
 
 NAME = "vitalops.rollout.rollout_ports"
 
 
 def rollout_ports(variables: t.Mapping[str, t.Any], groups: t.Sequence[str] | None = None) -> list[dict[str, t.Any]]:
-    """Returns a list of port, purpose and owners. Raises AnsibleFilterError for input of another shape."""
+    """Returns a list of port, purpose, owners and slot. Raises AnsibleFilterError for input of another shape."""
     if not isinstance(variables, t.Mapping):
         raise AnsibleFilterError(f"{NAME}: expected the variables of a host, found {type(variables).__name__}")
     if groups is None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -19,6 +20,7 @@ def run_module(
 ) -> None:
     """Runs *action* and leaves with what it returns (exit_json), or with its RolloutError (fail_json, key ``error``).
 
+    An OSError that no room has put in words is a refusal of the host: disk full, read-only folder, missing right.
     *options* go to AnsibleModule; check mode is supported unless said otherwise.
     """
     options.setdefault("supports_check_mode", True)
@@ -27,4 +29,30 @@ def run_module(
         result = action(module)
     except RolloutError as error:
         module.fail_json(msg=str(error), error=error.details())
+    except OSError as error:
+        refused = refusal(error)
+        module.fail_json(msg=str(refused), error=refused.details())
     module.exit_json(**result)
+
+
+def refusal(error: OSError) -> RolloutError:
+    """Returns *error* in words for people. The system does not name the file when a write to an open one fails."""
+    path = str(error.filename) if error.filename else ""
+    place = path or "/var/lib/rollout /etc/rollout"
+    what, next_step = {
+        errno.ENOSPC: ("write: the disk is full", f"free space, then run again; see: df -h {place}; df -i {place}"),
+        errno.EDQUOT: ("write: the disk quota is used up", f"raise the quota or free space; see: df -h {place}"),
+        errno.EROFS: ("write: the file system is read-only", f"see why, then remount it: findmnt -T {place}; dmesg"),
+        errno.EACCES: ("open a file: a right is missing", f"run with become: true; see: ls -ld {place}"),
+        errno.EPERM: (
+            "change a file: a right is missing",
+            f"run with become: true; see: ls -ld {place}; lsattr -d {place}",
+        ),
+        errno.EIO: ("read or write: the disk is faulty", "look at the disk: dmesg"),
+    }.get(error.errno or 0, ("read or write a file", f"look at it, then run again: ls -ld {place}; df -h {place}"))
+    return RolloutError(
+        f"The host refused to {what}.",
+        found=error.strerror or f"{type(error).__name__}: {error}",
+        where=path or "a file that the system did not name",
+        next_step=next_step,
+    )

@@ -89,6 +89,14 @@ options:
     description: Headers of every request that carry secrets. They win over O(headers) and are never shown.
     type: dict
     default: {}
+  masked:
+    description:
+      - Values that must never show, such as the secrets of the application, should an answer repeat one.
+      - Ansible replaces them in the result and in the message by asterisks, as it does with every secret parameter.
+      - The filter P(vitalops.rollout.secret_values#filter) lists them.
+    type: list
+    elements: str
+    default: []
   host_header:
     description:
       - The host to ask for when it is not the one in the address, for example to reach a site through one load
@@ -252,6 +260,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "method": {"type": "str", "choices": ["GET", "HEAD", "POST", "OPTIONS"], "default": "GET"},
     "headers": {"type": "dict", "default": {}},
     "secret_headers": {"type": "dict", "default": {}, "no_log": True},
+    "masked": {"type": "list", "elements": "str", "default": [], "no_log": True},
     "host_header": {"type": "str"},
     "validate_certs": {"type": "bool", "default": True},
     "ca_path": {"type": "path"},

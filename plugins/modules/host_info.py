@@ -81,6 +81,13 @@ clock:
   returned: success
   type: float
   sample: 1795269600.25
+container_engine:
+  description:
+    - Whether the container engine told its containers; V(answered), V(absent) when there is none, or V(silent) when it
+      did not answer in time. With V(silent), RV(listeners[].container) is unknown where it is none.
+  returned: success
+  type: str
+  sample: answered
 listeners:
   description: Listening TCP sockets on O(ports), sorted by port.
   returned: success
@@ -128,8 +135,13 @@ def main() -> None:
 
 def describe(module: AnsibleModule) -> dict[str, t.Any]:
     """Returns the description of the host this runs on."""
-    seen = [listener._asdict() for listener in listeners.collect(module.params["ports"])]
-    return {"changed": False, **facts.collect(), "listeners": seen}
+    seen = listeners.collect(module.params["ports"])
+    return {
+        "changed": False,
+        **facts.collect(),
+        "container_engine": seen.engine,
+        "listeners": [listener._asdict() for listener in seen.listeners],
+    }
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ description:
 author: The vitalops.rollout maintainers (@vitalops)
 extends_documentation_fragment:
   - vitalops.rollout.attributes
+notes:
+  - Check mode looks at the map file and at HAProxy as a real run does, and waits for nothing.
+    On a host without a running HAProxy, which is what a host is before its first provision, it looks at the file only.
 options:
   application:
     description: Name of the application.
@@ -80,20 +83,41 @@ def move(module: AnsibleModule) -> dict[str, t.Any]:
     live, candidate = (None if params[name] == pointer.NONE else params[name] for name in ("live", "candidate"))
     wanted = pointer.Pointer(live, candidate, params["weight"])
     pointer.check(wanted)
-    before = pointer.read_file(application, path)
+    api = haproxy.RuntimeApi(params["socket"])
+    in_file, in_haproxy = look(api, application, path, forgiving=module.check_mode)
     result = {
         "pointer": wanted._asdict(),
         "diff": {
-            "before": {"traffic pointer": before.text() if before else None},
-            "after": {"traffic pointer": wanted.text()},
+            "before": shown(in_file, in_haproxy),
+            "after": shown(wanted, wanted),
         },
     }
     if module.check_mode:
-        return {**result, "changed": before != wanted}
-    api = haproxy.RuntimeApi(params["socket"])
+        return {**result, "changed": (in_file, in_haproxy) != (wanted, wanted)}
     if live:
         switch.wait_for_servers(api, application, live, params["instances"], params["deadline"])
     return {**result, "changed": switch.switch(api, application, path, wanted)}
+
+
+def look(
+    api: haproxy.RuntimeApi, application: str, path: str, *, forgiving: bool
+) -> tuple[pointer.Pointer | None, pointer.Pointer | None]:
+    """Returns the pointers of file and HAProxy. *forgiving*: without HAProxy, the file stands for both."""
+    try:
+        return switch.provisioned(api, application, path)
+    except haproxy.NotRunning:
+        if not forgiving:
+            raise
+    in_file = pointer.read_file(application, path)
+    return in_file, in_file
+
+
+def shown(in_file: pointer.Pointer | None, in_haproxy: pointer.Pointer | None) -> dict[str, str | None]:
+    """Returns the pointers for a diff; HAProxy's own only where it is another one."""
+    told = {"traffic pointer": in_file.text() if in_file else None}
+    if in_haproxy != in_file:
+        told["traffic pointer of HAProxy"] = in_haproxy.text() if in_haproxy else None
+    return told
 
 
 def main() -> None:

@@ -28,24 +28,28 @@ def first_ports(variables: t.Mapping[str, t.Any]) -> dict[str, int]:
 
 
 def expected_ports(variables: t.Mapping[str, t.Any], groups: t.Collection[str]) -> list[dict[str, t.Any]]:
-    """Returns {"port", "purpose", "owners"} for every port that the host needs, sorted by port.
+    """Returns {"port", "purpose", "owners", "slot"} for every port that the host needs, sorted by port.
 
+    slot: whose instance listens there, None when it is no instance's port.
     owners: regular expressions, searched in the names of the process, the unit and the container that hold the port.
     """
-    wanted: list[tuple[int, str, str]] = []
+    wanted: list[tuple[int, str, str, str | None]] = []
     if "load_balancer" in groups:
-        wanted.append((int(variables.get("rollout_public_port") or 80), "load balancer, users", "^haproxy"))
+        wanted.append((int(variables.get("rollout_public_port") or 80), "load balancer, users", "^haproxy", None))
     if "application" in groups:
         application = re.escape(str(variables.get("rollout_application") or ""))
         count = web_instances(variables)
         for slot, first in first_ports(variables).items():
             wanted += [
-                (first + number - 1, f"slot {slot}, web instance {number}", f"^{application}-(blue|green)-")
+                (first + number - 1, f"slot {slot}, web instance {number}", f"^{application}-(blue|green)-", slot)
                 for number in range(1, count + 1)
             ]
     if "postgres" in groups:
         database = variables.get("rollout_database") or {}
-        wanted.append((int(database.get("port") or 5432), "PostgreSQL", "^postgres"))
+        wanted.append((int(database.get("port") or 5432), "PostgreSQL", "^postgres", None))
     if "redis" in groups:
-        wanted.append((int(variables.get("redis_port") or 6379), "Redis", "^redis"))
-    return [{"port": port, "purpose": purpose, "owners": [owner]} for port, purpose, owner in sorted(wanted)]
+        wanted.append((int(variables.get("redis_port") or 6379), "Redis", "^redis", None))
+    wanted.sort(key=lambda one: one[:2])
+    return [
+        {"port": port, "purpose": purpose, "owners": [owner], "slot": slot} for port, purpose, owner, slot in wanted
+    ]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 import typing as t
 
@@ -60,7 +61,9 @@ def problems(
         found += [
             *without_systemd(hosts),
             *unsupported_distribution(hosts),
+            *names_to_bind(hosts),
             *clashing_settings(hosts),
+            *moved_ports(hosts),
             *taken_ports(hosts),
             *refused_logins(hosts),
         ]
@@ -171,6 +174,30 @@ def unsupported_distribution(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError
             )
 
 
+def names_to_bind(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
+    wrong: dict[str, list[str]] = {}
+    for host in hosts:
+        address = str(host.variables.get("rollout_bind_address") or "")
+        if address and "application" in host.groups and not _is_address(address):
+            wrong.setdefault(address, []).append(host.name)
+    for address, where in wrong.items():
+        yield RolloutError(
+            "rollout_bind_address is not an IP address; instances can be published on IP addresses only.",
+            expected="an IP address of the host without brackets, or 0.0.0.0 for all of them",
+            found=address,
+            where=_names(where, len(hosts)),
+            next_step="correct rollout_bind_address in group_vars or host_vars; addresses of a host: ip -brief address",
+        )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def clashing_settings(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
     """Ports that the variables themselves give to two things; hosts with the same clash share a message."""
     clashes: dict[tuple[str, str], list[str]] = {}
@@ -205,12 +232,52 @@ def _clashes(host: Host) -> t.Iterator[tuple[str, str]]:
             yield "a port of its own for each service", f"port {port} for {' and for '.join(names)}"
 
 
+def moved_ports(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
+    """Slots whose instances run, none of them where the variables say: HAProxy would look for them in vain."""
+    for host in hosts:
+        count = web_instances(host.variables) if "application" in host.groups else 0
+        if not count:
+            continue
+        for slot, first in first_ports(host.variables).items():
+            expected = list(range(first, first + count))
+            found = _ports_of(host, slot)
+            if found and not found.intersection(expected):
+                yield RolloutError(
+                    f"rollout_ports would move slot {slot} of {host.name} away from its running instances.",
+                    expected=f"web instances of slot {slot} on {_ports(expected)}, as the variables say",
+                    found=f"instances of slot {slot} on {_ports(sorted(found))}",
+                    where=host.name,
+                    next_step="put rollout_ports back; ports can move only with the idle slot empty",
+                )
+
+
+def _ports_of(host: Host, slot: str) -> set[int]:
+    """Ports that instances of *slot* hold, those of its workers and schedulers left out: a worker may tell metrics."""
+    application = re.escape(str(host.variables.get("rollout_application") or ""))
+    others = {one.get("name") for one in host.variables.get("rollout_processes") or [] if one.get("kind") != "web"}
+    instance = re.compile(rf"{application}-{slot}-(?P<process>.+?)(?:-\d+|@\d+\.service)")
+    found = set()
+    for listener in (host.told or {}).get("listeners") or []:
+        matched = [instance.fullmatch(listener.get(key) or "") for key in ("container", "unit")]
+        if any(one and one["process"] not in others for one in matched):
+            found.add(int(listener["port"]))
+    return found
+
+
+def _ports(ports: t.Sequence[int]) -> str:
+    return f"port{'s' if len(ports) > 1 else ''} {', '.join(map(str, ports))}"
+
+
 def taken_ports(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
     for host in hosts:
         listeners = (host.told or {}).get("listeners") or []
         for wanted in host.ports:
             for listener in listeners:
-                if listener["port"] == wanted["port"] and not _is_ours(listener, wanted["owners"]):
+                if (
+                    listener["port"] == wanted["port"]
+                    and not _is_ours(listener, wanted["owners"])
+                    and not (wanted.get("slot") and _is_unknown_container(listener))
+                ):
                     yield RolloutError(
                         f"Port {wanted['port']} of {host.name} is taken by someone else.",
                         expected=f"port {wanted['port']} free, or used by ours ({wanted['purpose']})",
@@ -225,6 +292,12 @@ def taken_ports(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
 def _is_ours(listener: t.Mapping[str, t.Any], owners: t.Iterable[str]) -> bool:
     names = [listener.get(key) for key in ("container", "unit", "process")]
     return any(re.search(owner, name) for owner in owners for name in names if name)
+
+
+def _is_unknown_container(listener: t.Mapping[str, t.Any]) -> bool:
+    """The engine forwards the port and did not tell to whom: no reason to refuse, slot_release looks at ports again."""
+    forwarded = listener.get("process") == "docker-proxy" or listener.get("unit") == "docker.service"
+    return forwarded and not listener.get("container")
 
 
 def _holder(listener: t.Mapping[str, t.Any]) -> str:

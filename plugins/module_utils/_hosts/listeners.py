@@ -19,7 +19,7 @@ import sys
 import typing as t
 
 ENGINE_SOCKET = "/run/docker.sock"
-ENGINE_DEADLINE = 2.0  # seconds
+ENGINE_DEADLINE = 10.0  # seconds; an engine that pulls images on a small host takes its time
 LISTEN = "0A"
 _CONTAINER = re.compile(r"(?:docker-)?([0-9a-f]{64})(?:\.scope)?")
 
@@ -41,6 +41,13 @@ class Socket(t.NamedTuple):
     address: str
     port: int
     inode: str
+
+
+class Seen(t.NamedTuple):
+    """What one look found. *engine* tells a missing container name: absent, answered, or silent (names are unknown)."""
+
+    listeners: list[Listener]
+    engine: str
 
 
 class Published(t.NamedTuple):
@@ -130,16 +137,20 @@ def join(
     return sorted(found, key=lambda listener: (listener.port, listener.address))
 
 
-def collect(ports: t.Collection[int]) -> list[Listener]:
+def collect(ports: t.Collection[int], engine_socket: str = ENGINE_SOCKET) -> Seen:
     """Returns the listeners of this host on *ports*, or on every port when there are none given."""
     sockets = []
     for path in ("/proc/net/tcp", "/proc/net/tcp6"):
         sockets += parse_sockets(_text(path))
     if ports:
         sockets = [one for one in sockets if one.port in ports]
-    names, published = parse_containers(ask_engine(ENGINE_SOCKET))
+    engine, containers = "absent", None
+    if os.path.exists(engine_socket):
+        containers = ask_engine(engine_socket)
+        engine = "silent" if containers is None else "answered"
+    names, published = parse_containers(containers or [])
     published = [port for port in published if not ports or port.port in ports]
-    return join(sockets, find_owners({one.inode for one in sockets}), names, published)
+    return Seen(join(sockets, find_owners({one.inode for one in sockets}), names, published), engine)
 
 
 def find_owners(inodes: t.Collection[str]) -> dict[str, tuple[int, str, str]]:
@@ -182,18 +193,18 @@ class _EngineConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def ask_engine(path: str) -> list[dict[str, t.Any]]:
-    """Returns the running containers that the engine behind the socket *path* tells; none when it does not answer."""
+def ask_engine(path: str) -> list[dict[str, t.Any]] | None:
+    """Returns the running containers that the engine behind the socket *path* tells; None when it does not answer."""
     connection = _EngineConnection(path)
     try:
         connection.request("GET", "/containers/json")
         answer = connection.getresponse()
         content = json.loads(answer.read())
     except (OSError, ValueError, http.client.HTTPException):
-        return []
+        return None
     finally:
         connection.close()
-    return content if answer.status == 200 and isinstance(content, list) else []
+    return content if answer.status == 200 and isinstance(content, list) else None
 
 
 def _text(path: str) -> str:

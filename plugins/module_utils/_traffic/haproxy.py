@@ -16,6 +16,10 @@ from . import pointer as pointers
 SOCKET = "/run/haproxy/admin.sock"
 
 
+class NotRunning(CommandFailed):
+    """Nobody listens on the admin socket: HAProxy is not installed, not provisioned or stopped."""
+
+
 class Server(t.NamedTuple):
     """One instance as HAProxy sees it: *up* by its own checks; *status* and *check* in HAProxy's words."""
 
@@ -50,7 +54,10 @@ class RuntimeApi:
         self.deadline = deadline
 
     def command(self, text: str) -> str:
-        """Sends one command and returns the answer. Raises CommandFailed when HAProxy does not answer in time."""
+        """Sends one command and returns the answer. Raises CommandFailed when HAProxy does not answer in time.
+
+        Raises NotRunning, which is one too, when nobody is there to answer.
+        """
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 connection.settimeout(self.deadline)
@@ -60,7 +67,8 @@ class RuntimeApi:
                 while chunk := connection.recv(65536):
                     chunks.append(chunk)
         except OSError as error:
-            raise CommandFailed(
+            absent = isinstance(error, (FileNotFoundError, ConnectionRefusedError))
+            raise (NotRunning if absent else CommandFailed)(
                 "HAProxy does not answer on its admin socket.",
                 expected=f"an answer to {text.split(' ', maxsplit=1)[0]} within {self.deadline:g} s",
                 found=f"{type(error).__name__}: {error}",

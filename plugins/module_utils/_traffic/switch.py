@@ -57,12 +57,8 @@ def current(
     return pointers.read_file(application, map_path), api.pointer(application, map_path)
 
 
-def switch(api: RuntimeApi, application: str, map_path: str, wanted: pointers.Pointer) -> bool:
-    """Makes *wanted* the pointer, durably first, then in HAProxy, and reads both back. Returns whether it changed.
-
-    Raises CommandFailed when what is read back is not what was written.
-    """
-    pointers.check(wanted)
+def provisioned(api: RuntimeApi, application: str, map_path: str) -> tuple[pointers.Pointer, pointers.Pointer | None]:
+    """Returns what current() returns. Raises NotFound when there is no map to change, in the file or in HAProxy."""
     in_file, in_haproxy = current(api, application, map_path)
     if in_file is None:
         raise NotFound(
@@ -70,7 +66,16 @@ def switch(api: RuntimeApi, application: str, map_path: str, wanted: pointers.Po
             expected=map_path,
             next_step="provision the load balancer: playbook provision.yml",
         )
-    if in_file == wanted and in_haproxy == wanted:
+    return in_file, in_haproxy
+
+
+def switch(api: RuntimeApi, application: str, map_path: str, wanted: pointers.Pointer) -> bool:
+    """Makes *wanted* the pointer, durably first, then in HAProxy, and reads both back. Returns whether it changed.
+
+    Raises CommandFailed when what is read back is not what was written.
+    """
+    pointers.check(wanted)
+    if provisioned(api, application, map_path) == (wanted, wanted):
         return False
     pointers.write_file(application, map_path, wanted)
     api.set_pointer(application, map_path, wanted)
@@ -90,13 +95,21 @@ def switch(api: RuntimeApi, application: str, map_path: str, wanted: pointers.Po
 def drain(api: RuntimeApi, application: str, slot: str, deadline: float) -> Drained:
     """Waits until *slot* has no request in flight or queued, observed in HAProxy's counters; at most *deadline* s.
 
-    The slot must have lost its traffic before; this only watches.
+    The slot must have lost its traffic before; this only watches. Raises NotFound when HAProxy has no such backend:
+    what cannot be seen has not drained.
     """
     started = time.monotonic()
     quiet = 0
     while True:
         found = counters(api.statistics(), application).get(slot)
-        in_flight = found.in_flight + found.queued if found else 0
+        if found is None:
+            raise NotFound(
+                f"HAProxy has no backend for slot {slot} of {application}; nobody can say whether it has drained.",
+                expected=f"the backend {application}_{slot} in HAProxy's statistics",
+                where=api.path,
+                next_step="provision the load balancer: playbook provision.yml",
+            )
+        in_flight = found.in_flight + found.queued
         # Twice in a row: a request that read the old pointer may be between the map and the backend.
         quiet = quiet + 1 if in_flight == 0 else 0
         elapsed = time.monotonic() - started

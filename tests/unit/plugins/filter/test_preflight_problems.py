@@ -13,7 +13,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.vitalops.rollout.plugins.filter.preflight_problems import preflight_problems
 
 KNOWN = ["rollout_environment", "rollout_application", "rollout_processes", "rollout_ports", "rollout_database"]
-KNOWN += ["rollout_allow", "rollout_public_port", "rollout_version"]
+KNOWN += ["rollout_allow", "rollout_public_port", "rollout_version", "rollout_bind_address"]
 GROUPS = {"lb1": "load_balancer", "app1": "application", "app2": "application", "data1": "postgres"}
 VARIABLES: dict[str, t.Any] = {
     "rollout_environment": "production",
@@ -81,6 +81,7 @@ def ours(fleet: Fleet) -> None:
     hears(fleet, "app1", 18000, process="docker-proxy", pid=4, unit="docker.service", container="shop-blue-web-1")
     hears(fleet, "app2", 18101, process="python3", pid=5, unit="shop-green-web@2.service")
     hears(fleet, "data1", 5432, process="postgres", pid=6, unit="postgresql@17-main.service")
+    hears(fleet, "app2", 9100, process="python3", pid=8, unit="shop-green-web@1.service")
     hears(fleet, "app1", 80, process="nginx", pid=7, unit="nginx.service")
 
 
@@ -164,6 +165,39 @@ FOUND: list[tuple[str, Change, list[str]]] = [
         ["Port 80 of lb1 is taken by someone else.", "found: a process that cannot be seen\n"],
     ),
     (
+        "the users' port forwarded by an engine that does not tell to whom",
+        lambda fleet: hears(fleet, "lb1", 80, process="docker-proxy", pid=9, unit="docker.service"),
+        ["Port 80 of lb1 is taken by someone else."],
+    ),
+    (
+        "ports that move away from running containers",
+        lambda fleet: (
+            hears(fleet, "app1", 17000, process="docker-proxy", unit="docker.service", container="shop-blue-web-1"),
+            hears(fleet, "app1", 17001, process="docker-proxy", unit="docker.service", container="shop-blue-web-2"),
+        )[0],
+        [
+            "rollout_ports would move slot blue of app1 away from its running instances.",
+            "expected: web instances of slot blue on ports 18000, 18001",
+            "found: instances of slot blue on ports 17000, 17001\n",
+            "where: app1\n",
+            "put rollout_ports back; ports can move only with the idle slot empty",
+        ],
+    ),
+    (
+        "ports that move away from a running unit, to those of the other slot",
+        lambda fleet: hears(fleet, "app2", 18000, process="python3", unit="shop-green-web@1.service"),
+        [
+            "would move slot green of app2",
+            "expected: web instances of slot green on ports 18100, 18101",
+            "on port 18000\n",
+        ],
+    ),
+    (
+        "a name to bind to",
+        everywhere(rollout_bind_address="app.internal"),
+        ["rollout_bind_address is not an IP address", "found: app.internal\n", "where: app1, app2\n"],
+    ),
+    (
         "ports given by hand",
         lambda fleet: (
             fleet["data1"].update(expected_ports=[{"port": 7, "purpose": "echo", "owners": ["^echo"]}]),
@@ -238,6 +272,27 @@ def test_one_thing_wrong_is_one_message(change: Change, parts: list[str]) -> Non
 SOUND: list[tuple[str, Change, str]] = [
     ("an untouched fleet", lambda fleet: None, "deploy"),
     ("our own programs on our ports, others elsewhere", ours, "deploy"),
+    (
+        "a slot's port forwarded by an engine that does not tell to whom",
+        lambda fleet: hears(fleet, "app1", 18000, process="docker-proxy", pid=9, unit="docker.service"),
+        "deploy",
+    ),
+    (
+        "a worker that tells metrics, and an instance of another application",
+        lambda fleet: (
+            everywhere(rollout_processes=[*VARIABLES["rollout_processes"], {"name": "mail", "kind": "worker"}])(fleet),
+            hears(fleet, "app1", 9100, process="python3", unit="shop-blue-mail@1.service"),
+            hears(fleet, "app1", 9200, process="docker-proxy", container="workshop-blue-web-1"),
+        )[0],
+        "deploy",
+    ),
+    (
+        "status where ports have moved",
+        lambda fleet: hears(fleet, "app1", 17000, process="docker-proxy", container="shop-blue-web-1"),
+        "status",
+    ),
+    ("an IPv4 address to bind to", everywhere(rollout_bind_address="0.0.0.0"), "deploy"),
+    ("an IPv6 address to bind to", everywhere(rollout_bind_address="2001:db8::1"), "deploy"),
     ("a login that is accepted", lambda fleet: fleet["app1"].update(login={"is_available": True}), "deploy"),
     ("a login that was not asked for", lambda fleet: fleet["app1"].update(login={"skipped": True}), "deploy"),
     ("provision without application hosts", lambda fleet: t.cast(None, fleet.pop("lb1")), "provision"),

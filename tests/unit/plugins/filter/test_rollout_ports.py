@@ -47,6 +47,11 @@ def test_a_host_needs_the_ports_of_its_groups(
     assert [one["port"] for one in rollout_ports(variables, groups)] == ports
 
 
+def test_ports_of_instances_tell_their_slot() -> None:
+    slots = {one["port"]: one["slot"] for one in rollout_ports(SHOP, ["application", "load_balancer"])}
+    assert (slots[80], slots[18000], slots[18100]) == (None, "blue", "green")
+
+
 @pytest.mark.parametrize(
     ("name", "ours"),
     [

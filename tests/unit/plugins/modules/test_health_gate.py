@@ -131,6 +131,14 @@ def test_headers_are_merged_and_secret_ones_never_shown() -> None:
     assert "s3cr3t-value" not in told["__all"]
 
 
+def test_masked_values_never_show_when_an_answer_repeats_them() -> None:
+    with Service((500, "cannot log in as shop with s3cr3t-value")) as service:
+        told = run(service.url, masked=["s3cr3t-value"])
+    assert told["verdict"] == "fail"
+    assert "cannot log in as shop with ********" in told["msg"]
+    assert "s3cr3t-value" not in told["__all"]
+
+
 @pytest.mark.parametrize(
     ("options", "note"),
     [

@@ -38,6 +38,14 @@ def test_one_call_tells_the_host_and_the_listener_of_a_port() -> None:
     assert set(told) >= {"init", "python", "distribution", "free_bytes", "memory_bytes", "boot_id", "uptime", "clock"}
 
 
+def test_without_ports_every_listener_is_told_with_its_owner() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        told = run()
+    assert {(one["port"], one["pid"]) for one in told["listeners"]} >= {(port, os.getpid())}
+    assert told["container_engine"] in ("answered", "absent", "silent")
+
+
 def test_check_mode_looks_just_the_same() -> None:
     assert run(check=True, ports=[1])["listeners"] == []
 

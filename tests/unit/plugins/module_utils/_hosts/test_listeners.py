@@ -12,6 +12,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.vitalops.rollout.plugins.module_utils._hosts import listeners
 from ansible_collections.vitalops.rollout.plugins.module_utils._hosts.listeners import (
     Listener,
     Published,
@@ -124,8 +125,8 @@ def test_everything_seen_is_put_together_by_port() -> None:
 def test_a_port_of_this_process_is_found_on_this_machine() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_server(("127.0.0.1", 0)) as other:
         port, other_port = listening.getsockname()[1], other.getsockname()[1]
-        found = collect([port])
-        everything = {listener.port for listener in collect([])}
+        found = collect([port]).listeners
+        everything = {listener.port for listener in collect([]).listeners}
     assert [(one.port, one.address, one.pid) for one in found] == [(port, "127.0.0.1", os.getpid())]
     assert found[0].process == Path("/proc/self/comm").read_text().strip()
     assert {port, other_port} <= everything
@@ -150,18 +151,31 @@ def serve_once(path: str, said: bytes) -> threading.Thread:
     ("said", "told"),
     [
         (b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[{"Id": "abc"}]', [{"Id": "abc"}]),
-        (b'HTTP/1.1 500 Oops\r\nConnection: close\r\n\r\n{"message": "no"}', []),
-        (b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"message": "no"}', []),
-        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nnonsense", []),
-        (b"nonsense", []),
-        (b"", []),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[]", []),
+        (b'HTTP/1.1 500 Oops\r\nConnection: close\r\n\r\n{"message": "no"}', None),
+        (b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"message": "no"}', None),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nnonsense", None),
+        (b"nonsense", None),
+        (b"", None),
     ],
 )
-def test_an_engine_that_answers_badly_tells_nothing(tmp_path: t.Any, said: bytes, told: list[t.Any]) -> None:
+def test_an_engine_that_answers_badly_tells_nothing(tmp_path: t.Any, said: bytes, told: list[t.Any] | None) -> None:
     thread = serve_once(str(tmp_path / "engine"), said)
     assert ask_engine(str(tmp_path / "engine")) == told
     thread.join(5)
 
 
-def test_a_host_without_engine_has_no_containers(tmp_path: t.Any) -> None:
-    assert ask_engine(str(tmp_path / "missing")) == []
+def test_an_engine_that_does_not_answer_in_time_tells_nothing(tmp_path: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listeners, "ENGINE_DEADLINE", 0.1)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "engine"))
+        silent.listen()
+        assert ask_engine(str(tmp_path / "engine")) is None
+
+
+def test_a_silent_engine_is_not_taken_for_one_without_containers(tmp_path: t.Any) -> None:
+    assert collect([1], str(tmp_path / "missing")).engine == "absent"
+    for name, said in (("broken", b""), ("idle", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[]")):
+        thread = serve_once(str(tmp_path / name), said)
+        assert collect([1], str(tmp_path / name)).engine == ("answered" if said else "silent")
+        thread.join(5)

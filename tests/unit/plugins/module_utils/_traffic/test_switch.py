@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socketserver
 import threading
+import types
 import typing as t
 from pathlib import Path
 
@@ -17,20 +18,24 @@ import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import CommandFailed, NotFound
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import haproxy, pointer, switch
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic.pointer import Pointer
+from ansible_collections.vitalops.rollout.plugins.modules import traffic_switch
 
 HEADER = "# pxname,svname,qcur,scur,status,hrsp_4xx,hrsp_5xx,req_tot,econ,check_status,last_chk,addr\n"
 
 
 class Peer:
-    """Answers like HAProxy; `map` and `rows` are what it knows, `deaf` makes it lose what it is told."""
+    """Answers like HAProxy; `map` and `rows` are what it knows, `deaf` loses what it is told, `unknown` has no map."""
 
     def __init__(self) -> None:
         self.map: dict[str, str] = {}
         self.rows: list[str] = []
         self.deaf = False
+        self.unknown = False
 
     def answer(self, command: str) -> str:
         verb, kind, *rest = command.split()
+        if self.unknown:
+            return "Unknown map identifier. Please use #<id> or <file>.\n"
         if (verb, kind) == ("show", "map"):
             return "".join(f"0x1 {key} {value}\n" for key, value in self.map.items()) + "\n"
         if (verb, kind) == ("show", "stat"):
@@ -134,6 +139,74 @@ def test_a_drain_says_what_is_left_at_its_deadline(peer: tuple[Peer, haproxy.Run
     scripted.rows = [backend("blue", 3)]
     ended = switch.drain(api, "shop", "blue", 0.3)
     assert (ended.done, ended.in_flight) == (False, 3)
+
+
+def test_a_slot_without_backend_has_not_drained(peer: tuple[Peer, haproxy.RuntimeApi]) -> None:
+    scripted, api = peer
+    scripted.rows = [backend("green", 0)]
+    with pytest.raises(NotFound, match="no backend for slot blue of shop") as caught:
+        switch.drain(api, "shop", "blue", 1)
+    assert "provision" in str(caught.value)
+
+
+def would_change(
+    api: haproxy.RuntimeApi, map_path: str, monkeypatch: pytest.MonkeyPatch, check: bool = True
+) -> dict[str, t.Any]:
+    """What traffic_switch says of making green live, in check mode."""
+    monkeypatch.setattr(pointer, "path_of", lambda application: map_path)
+    params = {"application": "shop", "live": "green", "candidate": "none", "weight": 0, "socket": api.path}
+    params.update(instances=1, deadline=0.2)
+    return traffic_switch.move(t.cast(t.Any, types.SimpleNamespace(params=params, check_mode=check)))
+
+
+@pytest.mark.parametrize(
+    ("in_file", "in_haproxy", "changed", "before"),
+    [
+        ("green", "green", False, {"traffic pointer": "green:none:0"}),
+        ("blue", "blue", True, {"traffic pointer": "blue:none:0"}),
+        ("green", "blue", True, {"traffic pointer": "green:none:0", "traffic pointer of HAProxy": "blue:none:0"}),
+        ("blue", "green", True, {"traffic pointer": "blue:none:0", "traffic pointer of HAProxy": "green:none:0"}),
+    ],
+)
+def test_check_mode_looks_at_file_and_haproxy_and_changes_neither(
+    peer: tuple[Peer, haproxy.RuntimeApi],
+    map_path: str,
+    monkeypatch: pytest.MonkeyPatch,
+    in_file: str,
+    in_haproxy: str,
+    changed: bool,
+    before: dict[str, str],
+) -> None:
+    scripted, api = peer
+    pointer.write_file("shop", map_path, Pointer(in_file, None, 0))
+    scripted.map["shop"] = f"{in_haproxy}:none:0"
+    told = would_change(api, map_path, monkeypatch)
+    assert (told["changed"], told["diff"]["before"]) == (changed, before)
+    assert told["diff"]["after"] == {"traffic pointer": "green:none:0"}
+    assert scripted.map["shop"] == f"{in_haproxy}:none:0"
+    assert pointer.read_file("shop", map_path) == Pointer(in_file, None, 0)
+
+
+def test_check_mode_refuses_what_a_real_run_would_refuse(
+    peer: tuple[Peer, haproxy.RuntimeApi], map_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted, api = peer
+    with pytest.raises(NotFound, match="There is no traffic map for shop"):
+        would_change(api, str(tmp_path / "missing.map"), monkeypatch)
+    scripted.unknown = True
+    with pytest.raises(NotFound, match="does not know the traffic map"):
+        would_change(api, map_path, monkeypatch)
+
+
+def test_check_mode_goes_by_the_file_where_haproxy_is_not_there_yet(
+    tmp_path: Path, map_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = haproxy.RuntimeApi(str(tmp_path / "nobody.sock"))
+    assert would_change(nobody, str(tmp_path / "missing.map"), monkeypatch)["changed"] is True
+    pointer.write_file("shop", map_path, Pointer("green", None, 0))
+    assert would_change(nobody, map_path, monkeypatch)["changed"] is False
+    with pytest.raises(haproxy.NotRunning):
+        would_change(nobody, map_path, monkeypatch, check=False)
 
 
 def test_counters_belong_to_the_right_application() -> None:
