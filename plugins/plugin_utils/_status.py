@@ -177,6 +177,9 @@ def _way_back(status: Status) -> str:
     if status.pointed not in (None, status.live):
         record = status.record(status.live)
         return f"to {record['release']['id'] if record else '?'} in {status.live}: a run was cut off after its switch"
+    confirmed = [entry for entry in (status.state or {}).get("history") or [] if entry["outcome"] == "confirmed"]
+    if confirmed and confirmed[-1]["operation"] == "roll_back":
+        return "done already; to go forward, deploy a version"
     target = next(slot for slot in SLOTS if slot != status.live)
     record = status.record(target)
     if record is None:

@@ -11,7 +11,13 @@ import types
 import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import record, registry
-from ansible_collections.vitalops.rollout.plugins.modules import release_info, slot_info, slot_processes, slot_release
+from ansible_collections.vitalops.rollout.plugins.modules import (
+    release_info,
+    slot_handover,
+    slot_info,
+    slot_processes,
+    slot_release,
+)
 
 DIGEST = "sha256:" + "a" * 64
 WEB = {"name": "web", "kind": "web", "command": ["web"], "instances": 1, "container_port": 8000}
@@ -22,7 +28,7 @@ def host(monkeypatch, tmp_path):
     """A host with nothing on it, and a registry that has every version."""
     monkeypatch.setattr(registry, "image_digest", lambda paths, repository, version: DIGEST)
     monkeypatch.setattr(registry, "file_digest", lambda paths, url, version: DIGEST)
-    for module in (release_info, slot_info, slot_processes, slot_release):
+    for module in (release_info, slot_handover, slot_info, slot_processes, slot_release):
         monkeypatch.setattr(module, "Paths", lambda application: record.Paths(application, str(tmp_path)))
 
 
@@ -125,3 +131,26 @@ def test_an_empty_host_has_two_empty_slots_and_nothing_to_stop():
     stopping = checking(application="shop", slot="blue", state="stopped", processes=[], kinds=["web"], release_id=None)
     told = slot_processes.change(stopping)
     assert (told["changed"], told["instances"]) == (False, [])
+
+
+@pytest.mark.parametrize(
+    ("kinds", "moves", "expected"),
+    [
+        (
+            ["worker", "scheduler"],
+            True,
+            [
+                [("from_slot", "scheduler", False), ("to_slot", "worker", True)],
+                [("to_slot", "scheduler", True), ("from_slot", "worker", False)],
+            ],
+        ),
+        (
+            ["worker"],
+            True,
+            [[("from_slot", "scheduler", False), ("to_slot", "worker", True)], [("from_slot", "worker", False)]],
+        ),
+        (["worker", "scheduler"], False, [[("to_slot", "worker", True)], [("to_slot", "scheduler", True)]]),
+    ],
+)
+def test_a_handover_stops_the_old_scheduler_before_it_starts_the_new_one(kinds, moves, expected):
+    assert slot_handover.phases(kinds, moves=moves) == expected
