@@ -18,6 +18,7 @@ SCENARIO ?= default single_host fleet
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_HOME := $(CURDIR)/.ansible
+export ANSIBLE_SSH_CONTROL_PATH_DIR := $(CURDIR)/.ansible/cp
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/$(VENV)/collections
 export XDG_CACHE_HOME := $(CURDIR)/.cache
 export MOLECULE_GLOB := molecule/*/molecule.yml
