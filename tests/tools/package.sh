@@ -15,14 +15,18 @@ if [ -n "$unwanted" ]; then
     exit 1
 fi
 
-ansible-galaxy collection install "$tarball" --collections-path .build/package/collections --no-deps --offline
+# Only what was installed counts: the link to this checkout must not answer for it.
 export ANSIBLE_COLLECTIONS_PATH=$PWD/.build/package/collections
+unset ANSIBLE_CONFIG
+ansible-galaxy collection install "$tarball" --collections-path "$ANSIBLE_COLLECTIONS_PATH" --no-deps --offline
 cd .build/package
-for module in collections/ansible_collections/vitalops/rollout/plugins/modules/*.py; do
-    ansible-doc --type module "vitalops.rollout.$(basename "$module" .py)" >/dev/null
-done
-for filter in collections/ansible_collections/vitalops/rollout/plugins/filter/*.py; do
-    ansible-doc --type filter "vitalops.rollout.$(basename "$filter" .py)" >/dev/null
+for kind in module filter; do
+    folder=collections/ansible_collections/vitalops/rollout/plugins/$kind
+    [ "$kind" = filter ] || folder=${folder}s
+    names=$(find "$folder" -name '*.py' ! -name '__init__.py' -printf 'vitalops.rollout.%f\n' | sed 's/\.py$//')
+    # shellcheck disable=SC2086 # one argument a name
+    ansible-doc --type "$kind" $names >/dev/null
+    echo "$names"
 done
 printf 'all:\n  children:\n    load_balancer: {hosts: {one: }}\n    application: {hosts: {one: }}\n    postgres: {hosts: {one: }}\n    redis: {hosts: {one: }}\n' >hosts.yml
 for verb in provision deploy roll_back status site; do
