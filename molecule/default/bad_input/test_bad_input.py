@@ -33,6 +33,9 @@ CASES = {
         "[application]\napp9 ansible_host=127.0.0.1 ansible_port=1 rollout_address=127.0.0.1\n",
         ("1 host cannot be reached", "app9", "Connection refused"),
     ),
+    "a part of the fleet": Case(
+        (*DEPLOY, "--limit", "all:!app2"), "", ("users would get two releases", "without app2")
+    ),
     "no version": Case((), "", ("It is not clear which version to deploy", "-e rollout_version=VERSION")),
     "a mistyped variable": Case(
         (*DEPLOY, "-e", "rollout_verison=1"), "", ("Nothing reads the variable rollout_verison", "rollout_version?")

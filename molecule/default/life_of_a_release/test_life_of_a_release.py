@@ -67,11 +67,31 @@ def test_a_release_that_is_never_ready_is_refused_and_leaves_no_trace(lab: t.Any
     assert lab.state()["history"][-1]["outcome"] == "refused"
 
 
+def test_a_release_that_answers_wrongly_through_the_load_balancer_is_taken_back(lab: t.Any) -> None:
+    before = lab.running("web")
+    wrong = json.dumps({"rollout_version": "1.0.0", "rollout_verify_body": "version == 'nobody'"})
+    played = lab.play("deploy", "-e", wrong)
+    assert played.code != 0
+    assert "Users had it for a moment; 1.1.0-" in played.output
+    assert lab.ask("/version")["version"] == "1.1.0"
+    assert lab.running("web") == before
+    assert all("-green-" in worker for worker in lab.running("worker"))
+    assert len(lab.running("scheduler")) == 1
+    assert lab.state()["history"][-1]["outcome"] == "refused"
+
+
 def test_roll_back_needs_no_version(lab: t.Any) -> None:
     assert lab.play("roll_back").code == 0
     assert lab.ask("/version")["version"] == "1.0.0"
     assert all("-blue-" in worker for worker in lab.running("worker"))
     assert len(lab.running("scheduler")) == 1
+
+
+def test_a_second_roll_back_in_a_row_changes_nothing(lab: t.Any) -> None:
+    played = lab.play("roll_back")
+    assert played.code == 0
+    assert not CHANGED.search(played.output)
+    assert lab.ask("/version")["version"] == "1.0.0"
 
 
 def test_status_fits_on_a_screen_and_tells_the_truth(lab: t.Any) -> None:
