@@ -22,7 +22,8 @@ export ANSIBLE_SSH_CONTROL_PATH_DIR := $(CURDIR)/.ansible/cp
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/$(VENV)/collections
 export XDG_CACHE_HOME := $(CURDIR)/.cache
 export MOLECULE_GLOB := molecule/*/molecule.yml
-export PYTHONDONTWRITEBYTECODE := 1
+# Compiled once, and not between the sources: without it every start of ansible-playbook costs half a second more.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/python
 export PYTHONUNBUFFERED := 1
 export COLUMNS ?= 140
 export PIP_NO_CACHE_DIR := 1

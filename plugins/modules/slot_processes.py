@@ -46,6 +46,13 @@ options:
     elements: str
     choices: [web, worker, scheduler]
     default: []
+  instead_of:
+    description:
+      - The other slot, whose workers and scheduler stop, when the work moves. Only with O(state=started).
+      - The scheduler stops there before one starts here, so that on this host it never runs twice.
+        Workers there finish their jobs and stop while those here start.
+    type: str
+    choices: [blue, green]
   release_id:
     description:
       - The release that must be in the slot.
@@ -79,6 +86,15 @@ EXAMPLES = r"""
     state: started
     kinds: [web]
     release_id: 1.0.0-0c1b2a3d4e5f
+
+- name: Workers and scheduler follow the traffic to green
+  vitalops.rollout.slot_processes:
+    application: shop
+    slot: green
+    instead_of: blue
+    state: started
+    kinds: [worker, scheduler]
+    release_id: 1.1.0-3f9c21ab77d0
 """
 
 RETURN = r"""
@@ -105,6 +121,12 @@ killed:
   returned: success
   type: list
   elements: str
+other_slot_kinds:
+  description: The kinds of processes that the release in the other slot of this host is recorded to run.
+  returned: success
+  type: list
+  elements: str
+  sample: [web, worker]
 instances:
   description:
     - The web instances, of the processes and kinds that were asked for, of the release in the slot, as recorded.
@@ -144,20 +166,50 @@ instances:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
-from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition
+from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition, handover, record
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.record import Paths
-from ansible_collections.vitalops.rollout.plugins.module_utils._slots.slot import Slot
+from ansible_collections.vitalops.rollout.plugins.module_utils._slots.slot import Outcome, Slot
 
 
 def change(module: AnsibleModule) -> dict[str, t.Any]:
     """Starts or stops the processes that were named."""
     wanted = module.params
     paths = Paths(definition.check_application(wanted["application"]))
-    slot = Slot(paths, wanted["slot"], check=module.check_mode)
-    on = wanted["state"] == "started"
-    outcome = slot.switch_processes(wanted["processes"], kinds=wanted["kinds"], on=on, release_id=wanted["release_id"])
-    return {**outcome.result(), "instances": outcome.instances}
+    other = next(name for name in definition.SLOTS if name != wanted["slot"])
+    outcomes = hand_over(module, paths) if wanted["instead_of"] else [switch(module, paths)]
+    return {
+        "changed": any(outcome.changed for outcome in outcomes),
+        "actions": [action for outcome in outcomes for action in outcome.actions],
+        "killed": [name for outcome in outcomes for name in outcome.killed],
+        "diff": [outcome.result()["diff"] for outcome in outcomes],
+        "instances": [instance for outcome in outcomes for instance in outcome.instances],
+        "other_slot_kinds": record.read(paths, other).kinds_started,
+    }
+
+
+def switch(module: AnsibleModule, paths: Paths) -> Outcome:
+    wanted = module.params
+    return Slot(paths, wanted["slot"], check=module.check_mode).switch_processes(
+        wanted["processes"],
+        kinds=wanted["kinds"],
+        on=wanted["state"] == "started",
+        release_id=wanted["release_id"],
+    )
+
+
+def hand_over(module: AnsibleModule, paths: Paths) -> list[Outcome]:
+    wanted = module.params
+    if wanted["instead_of"] == wanted["slot"] or wanted["state"] != "started" or wanted["processes"]:
+        raise BadInput(
+            "Work can only move from the other slot of the host, all processes of a kind, to where they start.",
+            expected="instead_of: the other slot, with state: started and kinds",
+            found=f"instead_of {wanted['instead_of']}, slot {wanted['slot']}, state {wanted['state']}, "
+            f"processes {', '.join(wanted['processes']) or 'none'}",
+        )
+    old, new = (Slot(paths, wanted[place], check=module.check_mode) for place in ("instead_of", "slot"))
+    return handover.hand_over(old, new, wanted["kinds"], wanted["release_id"])
 
 
 def main() -> None:
@@ -169,6 +221,7 @@ def main() -> None:
             "state": {"type": "str", "required": True, "choices": ["started", "stopped"]},
             "processes": {"type": "list", "elements": "str", "default": []},
             "kinds": {"type": "list", "elements": "str", "choices": list(definition.KINDS), "default": []},
+            "instead_of": {"type": "str", "choices": list(definition.SLOTS)},
             "release_id": {"type": "str"},
             "masked": {"type": "list", "elements": "str", "default": [], "no_log": True},
         },

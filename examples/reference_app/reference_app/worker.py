@@ -33,7 +33,8 @@ async def _main(settings: Settings) -> int:
 
     async def step() -> None:
         await queue.wake_delayed()
-        job = await queue.take(wait=1)
+        # Short, because a stop waits for it.
+        job = await queue.take(wait=0.2)
         if job:
             await _attempt(settings, stores, queue, job)
 

@@ -72,6 +72,13 @@ class Record(t.NamedTuple):
         """Both, as far as they exist, current first."""
         return [one for one in self if one is not None]
 
+    @property
+    def kinds_started(self) -> list[str]:
+        """The kinds of processes that run, sorted."""
+        if self.current is None:
+            return []
+        return sorted({one.kind for one in self.current.processes if one.name in self.current.started})
+
 
 def make_folder(path: str, *, mode: int) -> None:
     """Makes the folder *path* and its missing parents with *mode*, durably. Existing folders stay as they are."""

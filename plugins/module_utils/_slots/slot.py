@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import socket
+import threading
 import typing as t
 
 from .._foundation import command, durable
@@ -82,6 +83,8 @@ class Slot:
         self._check = check
         self._run = run
         self._available: dict[str, bool] = {}
+        # Processes may be switched side by side, but what one reads of the record is true until it has written.
+        self._recording = threading.Lock()
         self._drivers = drivers or {"docker": Docker(paths), "systemd": Systemd(paths)}
 
     def place(self, definition: Definition, variables: t.Mapping[str, str], *, kept: str | None = None) -> Outcome:
@@ -157,39 +160,42 @@ class Slot:
         With *release_id* the slot must hold that release; when only *previous* is it, it is taken back first.
         Raises NotFound when the slot does not hold it, BadInput when a process to be started does not exist.
         """
-        recorded = record.read(self._paths, self._slot)
-        current, previous = recorded
-        if release_id is not None and (current is None or current.release.id != release_id):
-            held = previous is not None and previous.release.id == release_id
-            current, previous = previous.starting([]) if previous and held else None, None
-        if current is None:
-            if not on and release_id is None:
-                # An empty slot runs nothing, which is what was asked for.
-                return Outcome(before=_meaning(None, {}), after=_meaning(None, {}))
-            if self._check:
-                return self._foreseen_switch([*names, *kinds], on, recorded)
-            raise self._missing_release(release_id or "any release", recorded)
+        with self._recording:
+            recorded = record.read(self._paths, self._slot)
+            current, previous = _taken_back(recorded, release_id)
+            if current is None:
+                if not on and release_id is None:
+                    # An empty slot runs nothing, which is what was asked for.
+                    return Outcome(before=_meaning(None, {}), after=_meaning(None, {}))
+                if self._check:
+                    return self._foreseen_switch([*names, *kinds], on, recorded)
+                raise self._missing_release(release_id or "any release", recorded)
+            chosen = {one.name for one in current.processes if one.name in names or one.kind in kinds}
+            if on:
+                self._refuse_unknown(current, names)
+            running = set(current.started) | chosen if on else set(current.started) - chosen
+            wanted = Record(current.starting(running), previous)
+            outcome, observed, steps = self._prepare(recorded, wanted, only=chosen)
+            self._refuse_taken_ports(wanted.current, observed, steps)
+            if on:
+                self._provide_artefact(outcome, current)
+            self._record(outcome, recorded, wanted)
+        self._execute(outcome, observed, steps, wanted.current.instances if wanted.current else [])
+        outcome.instances = [
+            _listening(one) for one in current.instances if one.process.kind == "web" and one.process.name in chosen
+        ]
+        return outcome
+
+    def _refuse_unknown(self, current: Definition, names: t.Collection[str]) -> None:
         known = current.process_names()
-        chosen = {process.name for process in current.processes if process.name in names or process.kind in kinds}
         unknown = sorted(set(names) - set(known))
-        if unknown and on:
+        if unknown:
             raise BadInput(
                 "The release in the slot does not have these processes.",
                 expected=f"names out of {', '.join(known)}",
                 found=", ".join(unknown),
                 where=f"slot {self._slot}, release {current.release.id}",
             )
-        running = set(current.started) | chosen if on else set(current.started) - chosen
-        wanted = Record(current.starting(running), previous)
-        outcome, observed, steps = self._prepare(recorded, wanted, only=chosen)
-        self._refuse_taken_ports(wanted.current, observed, steps)
-        if on:
-            self._provide_artefact(outcome, current)
-        self._apply(outcome, recorded, wanted, observed, steps)
-        outcome.instances = [
-            _listening(one) for one in current.instances if one.process.kind == "web" and one.process.name in chosen
-        ]
-        return outcome
 
     def _prepare(
         self, recorded: Record, target: Record, *, only: t.Container[str] | None, also: str | None = None
@@ -242,14 +248,18 @@ class Slot:
         observed: dict[str, list[Observed]],
         steps: dict[str, list[Step]],
     ) -> None:
-        if target != recorded:
-            current = target.current
-            running = ", ".join(current.started) or "nothing" if current else ""
-            reason = f"release {current.release.id}, running {running}" if current else "the slot is empty"
-            outcome.note("record", self._paths.slot_file(self._slot), reason)
-            if not self._check:
-                record.write(self._paths, self._slot, target)
+        self._record(outcome, recorded, target)
         self._execute(outcome, observed, steps, target.current.instances if target.current else [])
+
+    def _record(self, outcome: Outcome, recorded: Record, target: Record) -> None:
+        if target == recorded:
+            return
+        current = target.current
+        running = ", ".join(current.started) or "nothing" if current else ""
+        reason = f"release {current.release.id}, running {running}" if current else "the slot is empty"
+        outcome.note("record", self._paths.slot_file(self._slot), reason)
+        if not self._check:
+            record.write(self._paths, self._slot, target)
 
     def _execute(
         self,
@@ -421,6 +431,15 @@ def _replaced(recorded: Record, placed: str, kept: str | None) -> Definition | N
     """What stays on record as *previous* when the release with the id *placed* comes."""
     others = [one for one in recorded.definitions if one.release.id != placed]
     return next((one for one in others if one.release.id == kept), others[0] if others else None)
+
+
+def _taken_back(recorded: Record, release_id: str | None) -> tuple[Definition | None, Definition | None]:
+    """Returns current and previous once the slot holds *release_id*, if it can, taking the previous one back."""
+    current, previous = recorded
+    if release_id is None or (current is not None and current.release.id == release_id):
+        return current, previous
+    held = previous is not None and previous.release.id == release_id
+    return previous.starting([]) if previous and held else None, None
 
 
 def _listening(instance: Instance) -> dict[str, t.Any]:

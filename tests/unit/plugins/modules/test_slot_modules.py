@@ -13,7 +13,6 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.error
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import record, registry
 from ansible_collections.vitalops.rollout.plugins.modules import (
     release_info,
-    slot_handover,
     slot_info,
     slot_processes,
     slot_release,
@@ -28,7 +27,7 @@ def host(monkeypatch, tmp_path):
     """A host with nothing on it, and a registry that has every version."""
     monkeypatch.setattr(registry, "image_digest", lambda paths, repository, version: DIGEST)
     monkeypatch.setattr(registry, "file_digest", lambda paths, url, version: DIGEST)
-    for module in (release_info, slot_handover, slot_info, slot_processes, slot_release):
+    for module in (release_info, slot_info, slot_processes, slot_release):
         monkeypatch.setattr(module, "Paths", lambda application: record.Paths(application, str(tmp_path)))
 
 
@@ -128,29 +127,21 @@ def test_a_process_to_be_started_must_be_one_of_the_processes():
 def test_an_empty_host_has_two_empty_slots_and_nothing_to_stop():
     told = slot_info.tell(checking(application="shop", log_lines=5))
     assert [one["current"] for one in told["slots"].values()] == [None, None]
-    stopping = checking(application="shop", slot="blue", state="stopped", processes=[], kinds=["web"], release_id=None)
+    stopping = checking(
+        application="shop",
+        slot="blue",
+        state="stopped",
+        processes=[],
+        kinds=["web"],
+        release_id=None,
+        instead_of=None,
+    )
     told = slot_processes.change(stopping)
     assert (told["changed"], told["instances"]) == (False, [])
 
 
-@pytest.mark.parametrize(
-    ("kinds", "moves", "expected"),
-    [
-        (
-            ["worker", "scheduler"],
-            True,
-            [
-                [("from_slot", "scheduler", False), ("to_slot", "worker", True)],
-                [("to_slot", "scheduler", True), ("from_slot", "worker", False)],
-            ],
-        ),
-        (
-            ["worker"],
-            True,
-            [[("from_slot", "scheduler", False), ("to_slot", "worker", True)], [("from_slot", "worker", False)]],
-        ),
-        (["worker", "scheduler"], False, [[("to_slot", "worker", True)], [("to_slot", "scheduler", True)]]),
-    ],
-)
-def test_a_handover_stops_the_old_scheduler_before_it_starts_the_new_one(kinds, moves, expected):
-    assert slot_handover.phases(kinds, moves=moves) == expected
+@pytest.mark.parametrize("wrong", [{"slot": "blue"}, {"state": "stopped"}, {"processes": ["worker"]}])
+def test_work_only_moves_from_the_other_slot(wrong):
+    parameters = {"application": "shop", "slot": "green", "instead_of": "blue", "state": "started", "processes": []}
+    with pytest.raises(BadInput, match="other slot"):
+        slot_processes.change(checking(**{**parameters, "kinds": ["worker"], "release_id": None, **wrong}))

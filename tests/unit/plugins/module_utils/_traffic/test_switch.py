@@ -154,7 +154,14 @@ def would_change(
 ) -> dict[str, t.Any]:
     """What traffic_switch says of making green live, in check mode."""
     monkeypatch.setattr(pointer, "path_of", lambda application: map_path)
-    params = {"application": "shop", "live": "green", "candidate": "none", "weight": 0, "socket": api.path}
+    params = {
+        "application": "shop",
+        "live": "green",
+        "candidate": "none",
+        "weight": 0,
+        "socket": api.path,
+        "verify": None,
+    }
     params.update(instances=1, deadline=0.2)
     return traffic_switch.move(t.cast(t.Any, types.SimpleNamespace(params=params, check_mode=check)))
 
