@@ -79,8 +79,12 @@ molecule: setup ## Run the Molecule scenarios (SCENARIO=name for one)
 bench: setup ## Measure the figures and print them as a table (kept in tests/output/bench.json)
 	@$(STEP) "Benchmarks" $(BIN)/python tests/bench/bench.py
 
+.PHONY: faults
+faults: setup ## Kill rollouts at every step on a real fleet under load (FAULTS="--seed 1 --count 25" for a part)
+	@$(STEP) "Fault suite" $(BIN)/python tests/faults/faults.py $(FAULTS)
+
 .PHONY: lab-up
-lab-up: setup ## Start test hosts (TOPOLOGY=fleet|single DEBIAN=13|12 APPS=2 LAB=lab)
+lab-up: setup ## Start test hosts (TOPOLOGY=fleet|pair|single DEBIAN=13|12 APPS=2 LAB=lab)
 	@$(STEP) "Lab $(LAB) up" $(BIN)/python tests/lab/lab.py up --name $(LAB) --topology $(TOPOLOGY) --debian $(DEBIAN) --apps $(APPS) --inventory $(if $(filter lab,$(LAB)),inventories/lab/hosts.yml,.lab/$(LAB)-inventory/hosts.yml)
 
 .PHONY: lab-down

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import typing as t
 from pathlib import Path
 
@@ -83,6 +85,30 @@ class Lab:
         answer: dict[str, t.Any] = json.loads(self.connect("client1").check_output("python3 -c %s %s", code, url))
         return answer
 
+    def urls(self) -> list[str]:
+        """Returns where users come in, one address for each load balancer."""
+        return [f"http://{self.address(name)}/" for name in self.group("load_balancer")]
+
+    def killed(self, verb: str, *arguments: str, after: str) -> None:
+        """Runs a playbook and kills it, as AWX does, once the first load balancer has journaled the end of a step."""
+        sources = [option for path in (LAB_VARIABLES / "groups.yml", self.inventory) for option in ("-i", str(path))]
+        command = ["ansible-playbook", f"playbooks/{verb}.yml", *sources, *arguments]
+        journal = f"tail -qn 200 {STATE}/journal.ndjson"
+        host = self.connect(self.group("load_balancer")[0])
+        before = host.check_output(journal).splitlines()
+        driver = subprocess.Popen(
+            command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        ends = time.monotonic() + 120
+        while time.monotonic() < ends and driver.poll() is None:
+            told = [json.loads(line) for line in host.check_output(journal).splitlines() if line not in before]
+            if any(one["step"] == after and one["phase"] == "end" for one in told):
+                break
+            time.sleep(0.2)
+        assert driver.poll() is None, f"{verb} ended before its step {after}"
+        os.killpg(driver.pid, signal.SIGKILL)
+        driver.wait()
+
     def state(self) -> dict[str, t.Any]:
         """Returns the recorded state of the first load balancer."""
         host = self.connect(self.group("load_balancer")[0])
@@ -106,8 +132,11 @@ class Lab:
         """Returns what a refused run must not change: instances, slots, environment files, traffic pointer."""
         found = self.running("web") + self.running("worker") + self.running("scheduler")
         for name in {*self.group("application"), *self.group("load_balancer")}:
-            files = "find /etc/rollout /etc/haproxy/rollout.d /var/lib/rollout -type f ! -name state.json"
-            found.append(self.connect(name).run(f"{files} ! -name journal.ndjson -exec sha256sum {{}} + | sort").stdout)
+            files = "find /etc/rollout /etc/haproxy/rollout.d /var/lib/rollout -type f"
+            # These say who was here, not what is rolled out.
+            tracks = ("state.json", "journal.ndjson", "lease.json", "fence.json", ".*lock")
+            others = " ".join(f"! -name '{track}'" for track in tracks)
+            found.append(self.connect(name).run(f"{files} {others} -exec sha256sum {{}} + | sort").stdout)
         return found
 
 

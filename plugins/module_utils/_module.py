@@ -5,12 +5,18 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ._foundation.clock import Clock
 from ._foundation.errors import RolloutError
+from ._foundation.refusal import refusal
+from ._guard import retire
+from ._state import journal, lease
+from ._state import state as states
+from ._state.run import Run
 
 
 def run_module(
@@ -35,24 +41,18 @@ def run_module(
     module.exit_json(**result)
 
 
-def refusal(error: OSError) -> RolloutError:
-    """Returns *error* in words for people. The system does not name the file when a write to an open one fails."""
-    path = str(error.filename) if error.filename else ""
-    place = path or "/var/lib/rollout /etc/rollout"
-    what, next_step = {
-        errno.ENOSPC: ("write: the disk is full", f"free space, then run again; see: df -h {place}; df -i {place}"),
-        errno.EDQUOT: ("write: the disk quota is used up", f"raise the quota or free space; see: df -h {place}"),
-        errno.EROFS: ("write: the file system is read-only", f"see why, then remount it: findmnt -T {place}; dmesg"),
-        errno.EACCES: ("open a file: a right is missing", f"run with become: true; see: ls -ld {place}"),
-        errno.EPERM: (
-            "change a file: a right is missing",
-            f"run with become: true; see: ls -ld {place}; lsattr -d {place}",
-        ),
-        errno.EIO: ("read or write: the disk is faulty", "look at the disk: dmesg"),
-    }.get(error.errno or 0, ("read or write a file", f"look at it, then run again: ls -ld {place}; df -h {place}"))
-    return RolloutError(
-        f"The host refused to {what}.",
-        found=error.strerror or f"{type(error).__name__}: {error}",
-        where=path or "a file that the system did not name",
-        next_step=next_step,
-    )
+@contextlib.contextmanager
+def journaled(module: AnsibleModule, step: str) -> t.Iterator[None]:
+    """Journals the begin and the end of *step* on this host, for the run in the parameter ``run``, if there is one.
+
+    Raises LeaseLost before anything changes when a newer run was on this host. Check mode leaves no trace.
+    """
+    if module.check_mode or not module.params.get("run"):
+        yield
+        return
+    run, clock = Run.from_dict(module.params["run"]), Clock()
+    folder = states.folder_of(module.params["application"])
+    with retire.change(folder):
+        lease.fence(folder, run, clock)
+        with journal.step(folder, run, step, clock):
+            yield

@@ -60,6 +60,18 @@ counters:
   description: Per slot, the requests in flight and queued now, and the totals since HAProxy's last start.
   returned: always
   type: dict
+lease:
+  description: Who may change the application, with C(remaining) seconds, or V(null) when nobody ever did.
+  returned: always
+  type: dict
+intent:
+  description: What the guard is armed for, with the seconds C(left) and whether its C(timer) runs, or V(null).
+  returned: always
+  type: dict
+says:
+  description: What a run that did not end has left, and what happens next, or an empty string.
+  returned: always
+  type: str
 haproxy_error:
   description: Why HAProxy could not be asked, or an empty string.
   returned: always
@@ -70,6 +82,8 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import view
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard.guard import Guard
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import state as states
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import haproxy, pointer
@@ -88,6 +102,7 @@ def look(module: AnsibleModule) -> dict[str, t.Any]:
         "servers": [],
         "counters": {},
         "haproxy_error": "",
+        **run(Guard(application, api=api)),
     }
     try:
         used = api.pointer(application, path)
@@ -100,6 +115,16 @@ def look(module: AnsibleModule) -> dict[str, t.Any]:
         "servers": [{**server._asdict(), "up": server.up} for server in haproxy.servers(rows, application)],
         "counters": {slot: found._asdict() for slot, found in haproxy.counters(rows, application).items()},
     }
+
+
+def run(guard: Guard) -> dict[str, t.Any]:
+    """Returns what is known of the run that is under way, or was cut off. What contradicts itself is told in words."""
+    try:
+        finding = view.find(guard)
+    except RolloutError as error:
+        return {"lease": None, "intent": None, "says": str(error)}
+    told = view.view(guard, finding, servers_too=False)
+    return {key: told[key] for key in ("lease", "intent", "says")}
 
 
 def main() -> None:

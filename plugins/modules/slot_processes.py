@@ -28,6 +28,12 @@ options:
     type: str
     required: true
     choices: [blue, green]
+  run:
+    description:
+      - The run that makes this change, as M(vitalops.rollout.rollout_step) gave it. Its begin and end are journaled on
+        this host, and a run older than the newest that was here is refused.
+      - Without it, nothing is journaled and nobody is refused.
+    type: dict
   state:
     description: Whether the processes run.
     type: str
@@ -167,7 +173,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput
-from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
+from ansible_collections.vitalops.rollout.plugins.module_utils._module import journaled, run_module
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition, handover, record
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.record import Paths
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.slot import Outcome, Slot
@@ -178,7 +184,9 @@ def change(module: AnsibleModule) -> dict[str, t.Any]:
     wanted = module.params
     paths = Paths(definition.check_application(wanted["application"]))
     other = next(name for name in definition.SLOTS if name != wanted["slot"])
-    outcomes = hand_over(module, paths) if wanted["instead_of"] else [switch(module, paths)]
+    step = "workers" if wanted["instead_of"] else "wake" if wanted["state"] == "started" else "stop"
+    with journaled(module, step):
+        outcomes = hand_over(module, paths) if wanted["instead_of"] else [switch(module, paths)]
     return {
         "changed": any(outcome.changed for outcome in outcomes),
         "actions": [action for outcome in outcomes for action in outcome.actions],
@@ -219,6 +227,7 @@ def main() -> None:
             "application": {"type": "str", "required": True},
             "slot": {"type": "str", "required": True, "choices": list(definition.SLOTS)},
             "state": {"type": "str", "required": True, "choices": ["started", "stopped"]},
+            "run": {"type": "dict"},
             "processes": {"type": "list", "elements": "str", "default": []},
             "kinds": {"type": "list", "elements": "str", "choices": list(definition.KINDS), "default": []},
             "instead_of": {"type": "str", "choices": list(definition.SLOTS)},

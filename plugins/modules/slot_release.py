@@ -29,6 +29,12 @@ options:
     type: str
     required: true
     choices: [blue, green]
+  run:
+    description:
+      - The run that makes this change, as M(vitalops.rollout.rollout_step) gave it. Its begin and end are journaled on
+        this host, and a run older than the newest that was here is refused.
+      - Without it, nothing is journaled and nobody is refused.
+    type: dict
   state:
     description:
       - V(present) puts O(release) into the slot. What was in it before stays on record as the previous release.
@@ -169,7 +175,7 @@ killed:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
+from ansible_collections.vitalops.rollout.plugins.module_utils._module import journaled, run_module
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.record import Paths
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.slot import Outcome, Slot
@@ -179,6 +185,12 @@ def change(module: AnsibleModule) -> dict[str, t.Any]:
     """Brings the slot into the state that was asked for."""
     wanted = module.params
     paths = Paths(definition.check_application(wanted["application"]))
+    with journaled(module, {"present": "stage", "restored": "restore", "absent": "empty"}[wanted["state"]]):
+        return _changed(module, paths)
+
+
+def _changed(module: AnsibleModule, paths: Paths) -> dict[str, t.Any]:
+    wanted = module.params
     slot = Slot(paths, wanted["slot"], check=module.check_mode)
     if wanted["state"] == "absent":
         return slot.empty(runtime=wanted["runtime"]).result()
@@ -215,6 +227,7 @@ def main() -> None:
             "application": {"type": "str", "required": True},
             "slot": {"type": "str", "required": True, "choices": list(definition.SLOTS)},
             "state": {"type": "str", "default": "present", "choices": ["present", "restored", "absent"]},
+            "run": {"type": "dict"},
             "release": {"type": "dict", "options": definition.RELEASE_OPTIONS},
             "runtime": {"type": "str", "choices": list(definition.RUNTIMES)},
             "processes": {"type": "list", "elements": "dict", "options": definition.PROCESS_OPTIONS},

@@ -33,8 +33,9 @@ def combine(
         told.get("pointer"),
         _servers(answered.values()),
         {host: result for host, result in applications.items() if result and "slots" in result},
-        [problem for problem in problems if problem],
+        [problem for problem in [*problems, *_unfinished(answered)] if problem],
         now,
+        _run(answered),
     )
 
 
@@ -46,6 +47,33 @@ def _unanswered(host: str, result: Fields | None) -> str:
     if result.get("failed"):
         return f"{host} did not answer: {result.get('msg')}"
     return ""
+
+
+def _run(answered: t.Mapping[str, Fields]) -> str:
+    """The run that holds the lease, and what its guard does when it is not heard of again."""
+    for result in answered.values():
+        lease, intent = result.get("lease"), result.get("intent")
+        if not lease or lease["remaining"] <= 0:
+            continue
+        who = f"{lease['operation']} by {lease['actor']} ({lease['source']}) since {lease['acquired'][11:16]} UTC"
+        if intent and intent["status"] == "armed":
+            return (
+                f"{who}; traffic returns to {intent['previous'] or 'nobody'} in {intent['left']:.0f} s unless confirmed"
+            )
+        return f"{who}; others must wait {lease['remaining']:.0f} s if it dies now"
+    return ""
+
+
+def _unfinished(answered: t.Mapping[str, Fields]) -> list[str]:
+    """What a run that nobody drives any more has left, and the guard that found no way back."""
+    found = []
+    for host, result in answered.items():
+        lease, intent = result.get("lease"), result.get("intent")
+        if intent and intent["status"] == "inconsistent":
+            found.append(f"{host}: {intent['says']}")
+        elif result.get("says") and not (lease and lease["remaining"] > 0):
+            found.append(f"{host}: {result['says'].replace('Now:', 'The next run:')}")
+    return found
 
 
 def _differences(first: str, expected: Fields, host: str, result: Fields) -> list[str]:

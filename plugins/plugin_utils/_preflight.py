@@ -17,6 +17,7 @@ from ._ports import expected_ports, first_ports, web_instances
 NEEDED_GROUPS = {
     "deploy": ("load_balancer", "application"),
     "roll_back": ("load_balancer", "application"),
+    "retire": ("load_balancer", "application"),
     "site": ("load_balancer", "application"),
     "status": ("load_balancer", "application"),
 }
@@ -66,6 +67,8 @@ def problems(
             *moved_ports(hosts),
             *taken_ports(hosts),
             *refused_logins(hosts),
+            *lost_safety(hosts),
+            *short_guards(hosts),
         ]
     return [str(problem) for problem in found]
 
@@ -172,6 +175,70 @@ def unsupported_distribution(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError
                 where=host.name,
                 next_step="to try it all the same: rollout_allow: [unsupported_distribution]",
             )
+
+
+#: What a variable gives up, by the name that rollout_allow accepts it under: the variable, the value, and the loss.
+LOSSES = {
+    "no_guard": ("rollout_guard", False, "a run that dies leaves users on a release that nobody has found good"),
+    "no_drain": ("rollout_drain_deadline", 0.0, "instances are stopped in the middle of requests"),
+    "one_slot": ("rollout_keep_warm_seconds", 0.0, "a roll back must start the earlier release first"),
+}
+#: Seconds that a confirmation may take once the workers have moved.
+CONFIRMATION = 10.0
+DEFAULT_GUARD_DEADLINE, DEFAULT_STOP_TIMEOUT = 60.0, 30.0
+
+
+def lost_safety(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
+    """What the variables give up without saying so by name."""
+    for name, (variable, value, loss) in LOSSES.items():
+        losing = [
+            host.name
+            for host in hosts
+            if name not in (host.variables.get("rollout_allow") or [])
+            and _gives_up(host.variables.get(variable), value)
+        ]
+        if losing:
+            yield RolloutError(
+                f"{variable} gives up safety: {loss}.",
+                expected=f"another value, or {name} in rollout_allow",
+                found=f"{variable}: {str(value).lower() if isinstance(value, bool) else 0}",
+                where=_names(losing, len(hosts)),
+                next_step=f"leave {variable} as it is, or accept the loss by name: rollout_allow: [{name}]",
+            )
+
+
+def _gives_up(found: t.Any, value: t.Any) -> bool:
+    if found is None:
+        return False
+    if isinstance(value, bool):
+        return str(found).strip().lower() in ("false", "no", "off", "0")
+    try:
+        return bool(float(found) <= value)
+    except (TypeError, ValueError):
+        return False  # the argument specification refuses it
+
+
+def short_guards(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
+    """A guard that fires while workers still finish their jobs would take a good switch back."""
+    for host in hosts:
+        processes = host.variables.get("rollout_processes") or []
+        stops = [
+            float(one.get("stop_timeout") or DEFAULT_STOP_TIMEOUT) for one in processes if one.get("kind") != "web"
+        ]
+        deadline = host.variables.get("rollout_guard_deadline")
+        deadline = DEFAULT_GUARD_DEADLINE if deadline is None else float(deadline)
+        needed = max(stops, default=0.0) + CONFIRMATION
+        accepted = "short_guard" in (host.variables.get("rollout_allow") or [])
+        if "load_balancer" in host.groups and deadline < needed and not accepted:
+            yield RolloutError(
+                "The guard would fire while workers still finish their jobs.",
+                expected=f"rollout_guard_deadline of at least {needed:g} s: the longest stop_timeout of a worker or "
+                f"scheduler and {CONFIRMATION:g} s to confirm",
+                found=f"{deadline:g} s",
+                where=host.name,
+                next_step=f"rollout_guard_deadline: {needed:g}; or accept it by name: rollout_allow: [short_guard]",
+            )
+            return
 
 
 def names_to_bind(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:

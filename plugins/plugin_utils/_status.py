@@ -24,6 +24,7 @@ class Status(t.NamedTuple):
 
     state: content of state.json. pointer: live, candidate, weight. servers: slot, name, status of each server of the
     load balancer. instances: result of slot_info by host. problems: sentences. now: seconds since 1970-01-01 UTC.
+    run: the run that is under way, in words.
     """
 
     application: str
@@ -34,6 +35,7 @@ class Status(t.NamedTuple):
     instances: t.Mapping[str, Fields]
     problems: t.Sequence[str]
     now: float
+    run: str = ""
 
     @property
     def live(self) -> str | None:
@@ -71,6 +73,15 @@ def render(status: Status) -> list[str]:
     lines.append(f"  roll back   {_way_back(status)}")
     lines.append(f"  traffic     {_traffic(status)}")
     lines.append(f"  last run    {_last_run(status)}")
+    if status.run:
+        lines += textwrap.wrap(
+            status.run,
+            WIDTH,
+            initial_indent="  run now     ",
+            subsequent_indent=" " * 14,
+            max_lines=2,
+            placeholder=" ...",
+        )
     odd = [*status.problems, *oddities(status)]
     if odd:
         lines += ["", "  attention"]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput, RolloutError
 
-from . import hosts, load, registry, state, up
+from . import disks, hosts, load, registry, state, up
 from .console import Step, say
 from .paths import ROOT
 
@@ -90,23 +90,34 @@ def _parse_faults(verbs: Verbs) -> None:
         ("reboot", run_reboot, "Reboot a host in order and wait until it is back at the same address."),
         ("start", run_start, "Start a host that was killed and wait until it is back."),
         ("heal", run_heal, "Take back every cut of a host."),
+        ("free", run_free, "Give full disks of a host back, with everything that was written."),
     ):
         _verb(verbs, name, run, text, timed=True).add_argument("host")
-    kill = _verb(verbs, "kill", run_kill, "Kill (KILL) a unit or processes of a host, or take its power away.")
+    kill = _verb(verbs, "kill", run_kill, "Send a signal to a unit or processes of a host, or take its power away.")
     kill.add_argument("host")
     kill.add_argument("pattern", nargs="?", help="a unit, or a regular expression for command lines")
+    kill.add_argument("--signal", choices=hosts.SIGNALS, default="KILL", help="default: KILL")
     kill.add_argument("--host", dest="power", action="store_true", help="the whole host")
     cut = _verb(verbs, "cut", run_cut, "Drop all packets between a host and everybody, or one peer.")
     cut.add_argument("host")
-    cut.add_argument("--from", dest="peer", help='a host, or "controller"')
+    cut.add_argument("--from", dest="peer", help='a host, or "controller", which is the machine that runs Ansible')
+    fill = _verb(verbs, "fill", run_fill, "Make the disk under a folder of a host full: writes end with ENOSPC.")
+    fill.add_argument("host")
+    fill.add_argument("folder", nargs="?", default=disks.STATE_FOLDER, help=f"default: {disks.STATE_FOLDER}")
 
 
 def _parse_load(verbs: Verbs) -> None:
     group = verbs.add_parser("load", help="Steady requests from client1, every failure counted.")
     parts = group.add_subparsers(required=True, metavar="start|stop|report")
     start = _verb(parts, "start", run_load_start, "Start sending requests at a steady rate.")
-    start.add_argument("--url", required=True, help="for example http://lb1/")
-    start.add_argument("--rate", type=float, default=320.0, help="requests a second (default: 320)")
+    start.add_argument(
+        "--url",
+        required=True,
+        action="append",
+        dest="urls",
+        help="for example http://lb1/; several take turns, and the report tells them apart",
+    )
+    start.add_argument("--rate", type=float, default=320.0, help="requests a second, of all together (default: 320)")
     start.add_argument("--max-seconds", type=float, default=900.0, help="stops by itself then (default: 900)")
     start.add_argument("--timeout", type=float, default=10.0, help="seconds for one request (default: 10)")
     start.add_argument(
@@ -146,6 +157,7 @@ def run_status(chosen: argparse.Namespace) -> None:
         notes = []
         if found == "running":
             notes = [f"cut from {peer}" for peer in hosts.cuts(lab, host.name)]
+            notes += [f"full: {folder}" for folder in disks.full(lab, host.name)]
             notes += [f"failed: {unit}" for unit in hosts.failed_units(lab, host.name)]
         print(
             f"  {host.name:<10} {lab.addresses()[host.name]:<15} Debian {host.debian}  {found:<8} "
@@ -174,6 +186,7 @@ def run_reboot(chosen: argparse.Namespace) -> None:
     """Verb reboot."""
     lab = state.load(chosen.name)
     host = lab.host(chosen.host)
+    disks.refuse_full(lab, host.name)
     with Step(f"{host.name} goes down and starts"):
         hosts.restart(lab, host.name)
     hosts.step_ready(lab, host)
@@ -194,17 +207,19 @@ def run_kill(chosen: argparse.Namespace) -> None:
     if chosen.power == bool(chosen.pattern):
         raise BadInput("It is not clear what to kill.", expected="either a unit or pattern, or --host")
     if chosen.power:
+        disks.refuse_full(lab, host.name)
         hosts.kill_host(lab, host.name)
         say(f"  {host.name} has no power. Start it with: lab.py start --name {lab.name} {host.name}")
     else:
-        say(f"  {host.name}: {hosts.kill_process(lab, host.name, chosen.pattern)}")
+        say(f"  {host.name}: {hosts.kill_process(lab, host.name, chosen.pattern, chosen.signal)}")
 
 
 def run_cut(chosen: argparse.Namespace) -> None:
     """Verb cut."""
     lab = state.load(chosen.name)
     hosts.cut(lab, lab.host(chosen.host).name, chosen.peer)
-    say(f"  {chosen.host} is cut off from {chosen.peer or 'everybody'}. Undo: lab.py heal {chosen.host}")
+    undo = f"lab.py heal --name {lab.name} {chosen.host}"
+    say(f"  {chosen.host} is cut off from {chosen.peer or 'everybody'}. Undo: {undo}")
 
 
 def run_heal(chosen: argparse.Namespace) -> None:
@@ -214,18 +229,33 @@ def run_heal(chosen: argparse.Namespace) -> None:
     say(f"  {chosen.host} is reached by everybody again.")
 
 
+def run_fill(chosen: argparse.Namespace) -> None:
+    """Verb fill."""
+    lab = state.load(chosen.name)
+    disks.fill(lab, lab.host(chosen.host).name, chosen.folder)
+    say(f"  {chosen.host}: the disk under {chosen.folder} is full. Undo: lab.py free --name {lab.name} {chosen.host}")
+
+
+def run_free(chosen: argparse.Namespace) -> None:
+    """Verb free."""
+    lab = state.load(chosen.name)
+    freed = disks.free(lab, lab.host(chosen.host).name)
+    say(f"  {chosen.host}: {', '.join(freed) + ' has room again' if freed else 'no disk was full'}.")
+
+
 def run_load_start(chosen: argparse.Namespace) -> None:
     """Verb load start."""
     mix = json.loads(chosen.mix.read_text(encoding="utf-8")) if chosen.mix else None
     load.start(
         state.load(chosen.name),
-        url=chosen.url,
+        urls=chosen.urls,
         rate=chosen.rate,
         max_seconds=chosen.max_seconds,
         timeout=chosen.timeout,
         mix=mix,
     )
-    say(f"  Load is on: {chosen.rate:g} requests/s to {chosen.url}, for at most {chosen.max_seconds:g} s.")
+    urls = " and ".join(chosen.urls)
+    say(f"  Load is on: {chosen.rate:g} requests/s to {urls}, for at most {chosen.max_seconds:g} s.")
 
 
 def run_load_stop(chosen: argparse.Namespace) -> None:

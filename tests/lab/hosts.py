@@ -38,6 +38,8 @@ RECIPE = (
     *("--volume", "/var/lib/docker"),
 )
 CUT_CHAIN = "LAB-CUT"
+CONTROLLER = "controller"
+SIGNALS = ("KILL", "TERM", "INT", "HUP", "QUIT", "STOP", "CONT", "USR1", "USR2")
 
 
 class File(t.NamedTuple):
@@ -205,15 +207,15 @@ def kill_host(lab: Lab, host: str) -> None:
     close_connections(lab.name, host)
 
 
-def kill_process(lab: Lab, host: str, pattern: str) -> str:
-    """Kills (KILL) all processes of a unit, or all whose command line matches *pattern*. Returns what was done."""
+def kill_process(lab: Lab, host: str, pattern: str, signal: str = "KILL") -> str:
+    """Sends *signal* to all processes of a unit, or all whose command line matches *pattern*. Returns what was done."""
     container = lab.container(host)
     unit = pattern if "." in pattern else f"{pattern}.service"
     loaded = docker("exec", container, "systemctl", "is-active", "--quiet", unit, accepted=range(256)).code == 0
     if loaded:
-        docker("exec", container, "systemctl", "kill", "--signal=KILL", unit)
-        return f"unit {unit} killed"
-    found = docker("exec", container, "pkill", "--signal", "KILL", "--full", "--count", "--", pattern, accepted=(0, 1))
+        docker("exec", container, "systemctl", "kill", f"--signal={signal}", unit)
+        return f"unit {unit} got {signal}"
+    found = docker("exec", container, "pkill", "--signal", signal, "--full", "--count", "--", pattern, accepted=(0, 1))
     count = int(found.output.strip() or "0")
     if count == 0:
         raise BadInput(
@@ -222,14 +224,17 @@ def kill_process(lab: Lab, host: str, pattern: str) -> str:
             found=pattern,
             where=container,
         )
-    return f"{count} processes killed"
+    return f"{count} processes got {signal}"
 
 
 def cut(lab: Lab, host: str, peer: str | None) -> None:
-    """Drops all packets between *host*, containers on it included, and *peer* (a host, "controller", None: all)."""
+    """Drops all packets between *host*, containers on it included, and *peer* (a host, CONTROLLER, None: everybody).
+
+    The machine that runs Ansible reaches the hosts from the address of the gateway; nothing else of the lab does.
+    """
     address = None
     if peer:
-        address = topology.gateway(lab.subnet) if peer == "controller" else lab.addresses()[lab.host(peer).name]
+        address = topology.gateway(lab.subnet) if peer == CONTROLLER else lab.addresses()[lab.host(peer).name]
     container = lab.container(host)
     interface = _interface(container, lab.addresses()[host])
     for hook, direction, side in (("PREROUTING", "-i", "-s"), ("POSTROUTING", "-o", "-d")):
@@ -252,12 +257,13 @@ def heal(lab: Lab, host: str) -> None:
 
 
 def cuts(lab: Lab, host: str) -> list[str]:
-    """Returns from whom *host* is cut off: addresses, or "everybody"."""
+    """Returns from whom *host* is cut off: hosts, CONTROLLER, or "everybody"."""
+    names = {address: name for name, address in lab.addresses().items()} | {topology.gateway(lab.subnet): CONTROLLER}
     listed = docker(
         *("exec", lab.container(host), "iptables", "--wait", "--table", "mangle", "--list-rules"), accepted=range(256)
     )
     rules = re.findall(rf"^-A {CUT_CHAIN}-PREROUTING (?:-s (\S+?)(?:/32)? )?-j DROP$", listed.output, re.MULTILINE)
-    return [address or "everybody" for address in rules]
+    return [names.get(address, address) or "everybody" for address in rules]
 
 
 def _interface(container: str, address: str) -> str:

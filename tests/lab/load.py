@@ -43,26 +43,51 @@ MIX: list[dict[str, t.Any]] = [
 ]
 
 
+def targets(urls: t.Sequence[str]) -> list[dict[str, t.Any]]:
+    """Returns *urls* as the generator wants them: name (what reports call it: host[:port]), host, port, path. Pure.
+
+    Raises BadInput. Two addresses of the same host and port are refused: a report could not tell them apart.
+    """
+    found: dict[str, dict[str, t.Any]] = {}
+    for url in urls:
+        parts = urlsplit(url)
+        try:
+            port = parts.port or 80
+        except ValueError:
+            port = 0
+        if parts.scheme != "http" or not parts.hostname or not port:
+            raise BadInput(
+                "The address of the load is not understood.", expected="http://host[:port]/[path]", found=url
+            )
+        name = parts.hostname if port == 80 else f"{parts.hostname}:{port}"
+        if name in found:
+            raise BadInput("Two addresses of the load are the same target.", found=name, expected="each target once")
+        found[name] = {"name": name, "host": parts.hostname, "port": port, "path": parts.path.rstrip("/")}
+    return list(found.values())
+
+
 def start(
-    lab: Lab, *, url: str, rate: float, max_seconds: float, timeout: float, mix: list[dict[str, t.Any]] | None
+    lab: Lab,
+    *,
+    urls: t.Sequence[str],
+    rate: float,
+    max_seconds: float,
+    timeout: float,
+    mix: list[dict[str, t.Any]] | None,
 ) -> None:
-    """Starts sending. *url* is where the mix begins; its path is put before every path of the mix."""
-    target = urlsplit(url)
-    if target.scheme != "http" or not target.hostname:
-        raise BadInput("The address of the load is not understood.", expected="http://host[:port]/[path]", found=url)
+    """Starts sending. *urls* are where the mix begins; they share *rate* (requests/s of all together) evenly."""
+    chosen = targets(urls)
     if not 0 < rate <= 20000:
         raise BadInput("The rate is out of range.", expected="more than 0, up to 20000 requests/s", found=str(rate))
     container = lab.container(CLIENT)
     if _active(container):
         raise RolloutError("A load is running already.", where=CLIENT, next_step=f"lab.py load stop --name {lab.name}")
-    prefix = target.path.rstrip("/")
     specification = {
-        "host": target.hostname,
-        "port": target.port or 80,
+        "targets": chosen,
         "rate": rate,
         "max_seconds": max_seconds,
         "timeout": timeout,
-        "mix": [{**entry, "path": prefix + entry["path"]} for entry in mix or MIX],
+        "mix": mix or MIX,
     }
     programs = [
         hosts.File(f"{FOLDER}/{name}", (HERE / name).read_text(encoding="utf-8"))

@@ -6,12 +6,16 @@
 Open loop: request number n is due at start + n / rate, whether or not earlier ones have been answered, and its latency
 counts from that moment. A slow server therefore meets the same rate as a fast one, and waiting is never left out.
 
+Targets take turns: request number n belongs to target n modulo their number, before anybody knows whether that one
+answers, and to no other. What a target fails is its failure; the other targets keep their rate and know nothing of it.
+
 Usage: load_generator.py SPECIFICATION.json RESULTS.csv
-The specification: {"host", "port", "rate", "max_seconds", "timeout", "mix": [{"kind", "weight", "method", "path",
-"body"}]}. In a path {1..50} becomes a random number, in a path or body {n} becomes the number of the request.
-A line: due time (s since 1970), kind, method, status (0: none), latency in ms, how late it was sent in ms, 1 when it
-was sent again on a new connection, error (empty: none). Beside it, RESULTS.progress says as JSON up to which moment
-everything that was due is accounted for ("as_of"): in a line, or in the due times that are still "in_flight".
+The specification: {"targets": [{"name", "host", "port", "path"}], "rate" (of all together), "max_seconds", "timeout",
+"mix": [{"kind", "weight", "method", "path", "body"}]}. The path of a target is put before every path of the mix, in
+which {1..50} becomes a random number; in a path or body {n} becomes the number of the request.
+A line: due time (s since 1970), target, kind, method, status (0: none), latency in ms, how late it was sent in ms, 1
+when it was sent again on a new connection, error (empty: none). Beside it, RESULTS.progress says as JSON up to which
+moment everything that was due is accounted for ("as_of"): in a line, or in the due times that are still "in_flight".
 """
 
 from __future__ import annotations
@@ -178,10 +182,21 @@ class Pool:
             self._idle.append(connection)
 
 
+class Target:
+    """One server that gets its share of the requests, with connections of its own."""
+
+    def __init__(self, name: str, host: str, port: int, path: str) -> None:
+        self.name = name
+        self.path = path
+        self.host_header = f"{host}:{port}".removesuffix(":80")
+        self.pool = Pool(host, port)
+
+
 class Line(t.NamedTuple):
     """What is written for one request; the docstring of this file explains the columns."""
 
     due: str
+    target: str
     kind: str
     method: str
     status: int
@@ -196,7 +211,10 @@ class Generator:
 
     def __init__(self, specification: dict[str, t.Any]) -> None:
         self.specification = specification
-        self.pool = Pool(specification["host"], int(specification["port"]))
+        self.targets = [
+            Target(entry["name"], entry["host"], int(entry["port"]), entry["path"])
+            for entry in specification["targets"]
+        ]
         self.timeout = float(specification["timeout"])
         self.lines: list[Line] = []
         self.in_flight: dict[int, float] = {}
@@ -205,7 +223,6 @@ class Generator:
         self._random = random.Random(specification.get("seed", 1))
         self._mix = specification["mix"]
         self._weights = [float(entry["weight"]) for entry in self._mix]
-        self._host_header = f"{specification['host']}:{specification['port']}".removesuffix(":80")
 
     async def run(self) -> None:
         """Sends until stopped or until max_seconds are over, then waits for what is in flight."""
@@ -239,13 +256,14 @@ class Generator:
     async def _one(self, number: int, due: float, offset: float) -> None:
         entry = self._random.choices(self._mix, self._weights)[0]
         method = entry["method"]
-        request = self._request(entry, number)
+        target = self.targets[number % len(self.targets)]
+        request = self._request(target, entry, number)
         sent = time.monotonic()
         status, again, reason = 0, 0, ""
         try:
             # The loop's clock is time.monotonic.
             async with asyncio.timeout_at(due + self.timeout):
-                status, again = await self._send(request, may_repeat=method == "GET")
+                status, again = await self._send(target.pool, request, may_repeat=method == "GET")
             if not 200 <= status <= 299:
                 reason = f"status {status}"
         except RequestFailed as failure:
@@ -255,39 +273,50 @@ class Generator:
         latency, late = ((moment - due) * 1000 for moment in (time.monotonic(), sent))
         del self.in_flight[number]
         self.lines.append(
-            Line(f"{offset + due:.4f}", entry["kind"], method, status, f"{latency:.2f}", f"{late:.2f}", again, reason)
+            Line(
+                f"{offset + due:.4f}",
+                target.name,
+                entry["kind"],
+                method,
+                status,
+                f"{latency:.2f}",
+                f"{late:.2f}",
+                again,
+                reason,
+            )
         )
 
-    async def _send(self, request: bytes, *, may_repeat: bool) -> tuple[int, int]:
+    async def _send(self, pool: Pool, request: bytes, *, may_repeat: bool) -> tuple[int, int]:
         """Returns the status, and 1 when the request had to be sent again.
 
         A server may close a connection that rests. When it does so just as a request is on its way, HTTP lets a client
         repeat that request if it is a GET and no byte of an answer has come (RFC 9110, section 9.2.2). Once, on a new
-        connection, and counted. Everything else is a failure.
+        connection to the same server, and counted. Everything else is a failure.
         """
-        connection = await self.pool.take()
+        connection = await pool.take()
         reused = connection.requests > 0
         try:
-            return await self._ask(connection, request), 0
+            return await self._ask(pool, connection, request), 0
         except RequestFailed as failure:
             if not (may_repeat and reused and not failure.answer_begun):
                 raise
-        return await self._ask(await self.pool.take(new=True), request), 1
+        return await self._ask(pool, await pool.take(new=True), request), 1
 
-    async def _ask(self, connection: Connection, request: bytes) -> int:
+    async def _ask(self, pool: Pool, connection: Connection, request: bytes) -> int:
         try:
             return await connection.ask(request)
         except BaseException:
             connection.close()
             raise
         finally:
-            self.pool.give_back(connection)
+            pool.give_back(connection)
 
-    def _request(self, entry: dict[str, t.Any], number: int) -> bytes:
+    def _request(self, target: Target, entry: dict[str, t.Any], number: int) -> bytes:
         path = re.sub(
             r"\{(\d+)\.\.(\d+)\}", lambda found: str(self._random.randint(int(found[1]), int(found[2]))), entry["path"]
         )
-        head = [f"{entry['method']} {path.replace('{n}', str(number))} HTTP/1.1", f"Host: {self._host_header}"]
+        path = target.path + path.replace("{n}", str(number))
+        head = [f"{entry['method']} {path} HTTP/1.1", f"Host: {target.host_header}"]
         body = b""
         if entry.get("body") is not None:
             body = json.dumps(entry["body"]).replace("{n}", str(number)).encode()

@@ -17,12 +17,15 @@ import typing as t
 from pathlib import Path
 
 SHOWN_FAILURES = 5
+# Enough to see the shape of any outage; the counts beside the list are always whole.
+SHOWN_FAILURES_OF_A_TARGET = 500
 
 
 class Request(t.NamedTuple):
     """One finished request: due time in s since 1970, latency and lateness in ms, error empty when it went well."""
 
     due: float
+    target: str
     kind: str
     method: str
     status: int
@@ -37,9 +40,9 @@ def read(file: Path) -> list[Request]:
     requests = []
     with file.open(newline="", encoding="utf-8") as lines:
         for row in csv.reader(line for line in lines if line.endswith("\n")):
-            due, kind, method, status, latency, late, again, error = row
+            due, target, kind, method, status, latency, late, again, error = row
             requests.append(
-                Request(float(due), kind, method, int(status), float(latency), float(late), int(again), error)
+                Request(float(due), target, kind, method, int(status), float(latency), float(late), int(again), error)
             )
     return requests
 
@@ -62,7 +65,7 @@ def summarise(
     *in_flight* are the due times of requests that have not ended; those in the window are only counted.
     Latencies are ms from the moment a request was due, failed requests included. `rate` is requests a second over the
     window that the requests span. `late_p99_ms` says how late requests were sent: when it is large, the generator
-    itself was the bottleneck.
+    itself was the bottleneck. `targets` says the same of each target alone, with the times of its failures.
     """
 
     def inside(due: float) -> bool:
@@ -83,20 +86,48 @@ def summarise(
         "to": chosen[-1].due if chosen else None,
         "kinds": {
             kind: {"requests": len(group), "failures": sum(bool(one.error) for one in group), **_latencies(group)}
-            for kind, group in _by_kind(chosen).items()
+            for kind, group in _groups(chosen, "kind").items()
         },
-        "failures_by_reason": dict(collections.Counter(request.error for request in failed).most_common()),
-        "first_failures": [
-            {"time": one.due, "kind": one.kind, "method": one.method, "reason": one.error, "latency_ms": one.latency}
-            for one in failed[:SHOWN_FAILURES]
-        ],
+        "targets": {target: _of_target(group) for target, group in _groups(chosen, "target").items()},
+        "failures_by_reason": _counts(request.error for request in failed),
+        "first_failures": [{"target": one.target, **_failure(one)} for one in failed[:SHOWN_FAILURES]],
     }
 
 
-def _by_kind(requests: t.Iterable[Request]) -> dict[str, list[Request]]:
+def _of_target(requests: t.Sequence[Request]) -> dict[str, t.Any]:
+    """Returns the part of the report on one target; *requests* are in the order of their due times."""
+    failed = [request for request in requests if request.error]
+    return {
+        "requests": len(requests),
+        "failures": len(failed),
+        "reconnects": sum(request.again for request in requests),
+        **_latencies(requests),
+        "failures_by_reason": _counts(request.error for request in failed),
+        "failures_by_kind": _counts(request.kind for request in failed),
+        "first_failure": failed[0].due if failed else None,
+        "last_failure": failed[-1].due if failed else None,
+        "failed": [_failure(one) for one in failed[:SHOWN_FAILURES_OF_A_TARGET]],
+    }
+
+
+def _failure(request: Request) -> dict[str, t.Any]:
+    return {
+        "time": request.due,
+        "kind": request.kind,
+        "method": request.method,
+        "reason": request.error,
+        "latency_ms": request.latency,
+    }
+
+
+def _counts(values: t.Iterable[str]) -> dict[str, int]:
+    return dict(collections.Counter(values).most_common())
+
+
+def _groups(requests: t.Iterable[Request], field: str) -> dict[str, list[Request]]:
     groups: dict[str, list[Request]] = {}
     for request in requests:
-        groups.setdefault(request.kind, []).append(request)
+        groups.setdefault(getattr(request, field), []).append(request)
     return dict(sorted(groups.items()))
 
 

@@ -22,7 +22,8 @@ def test_status_of_fresh_hosts_says_that_nothing_is_live(lab: t.Any) -> None:
     assert "nothing" in played.output.lower()
 
 
-def test_roll_back_without_a_release_says_what_to_do(lab: t.Any) -> None:
+def test_roll_back_without_a_guard_says_what_to_do(lab: t.Any) -> None:
     played = lab.play("roll_back")
     assert played.code != 0
-    assert "nothing to roll back" in played.output
+    assert "The guard is not installed on this host" in played.output
+    assert "next: playbook provision.yml" in played.output

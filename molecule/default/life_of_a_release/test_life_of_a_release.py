@@ -16,13 +16,14 @@ import typing as t
 import pytest
 
 RATE = 60
+STATE = "/var/lib/rollout/reference"
 CHANGED = re.compile(r"changed=[1-9]")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def load(lab: t.Any) -> t.Iterator[None]:
-    url = f"http://{lab.address(lab.group('load_balancer')[0])}/"
-    lab.verb("load", "start", "--url", url, "--rate", str(RATE), "--max-seconds", "800")
+    urls = [option for url in lab.urls() for option in ("--url", url)]
+    lab.verb("load", "start", *urls, "--rate", str(RATE), "--max-seconds", "800")
     yield
     lab.verb("load", "stop")
 
@@ -91,6 +92,38 @@ def test_a_second_roll_back_in_a_row_changes_nothing(lab: t.Any) -> None:
     played = lab.play("roll_back")
     assert played.code == 0
     assert not CHANGED.search(played.output)
+    assert lab.ask("/version")["version"] == "1.0.0"
+
+
+def test_a_driver_that_dies_after_its_switch_changes_nothing_for_long(lab: t.Any) -> None:
+    short = {"rollout_guard_deadline": 6, "rollout_lease_seconds": 6, "rollout_allow": ["short_guard"]}
+    lab.killed("deploy", "-e", "rollout_version=1.1.0", "-e", json.dumps(short), after="switch")
+    time.sleep(8)
+    for name in lab.group("load_balancer"):
+        host = lab.connect(name)
+        assert host.file(f"{STATE}/traffic.map").content_string == "reference blue:none:0\n"
+        assert not host.file(f"{STATE}/intent.json").exists
+        assert "nothing armed" in host.check_output("rollout-guard status")
+    assert lab.ask("/version")["version"] == "1.0.0"
+
+
+def test_the_next_run_just_works(lab: t.Any) -> None:
+    assert lab.play("deploy", "-e", "rollout_version=1.1.0").code == 0
+    assert lab.ask("/version")["version"] == "1.1.0"
+    assert lab.play("roll_back").code == 0
+    assert lab.ask("/version")["version"] == "1.0.0"
+
+
+def test_a_slot_that_nobody_needs_is_retired_and_can_still_come_back(lab: t.Any) -> None:
+    assert lab.play("retire").code == 0
+    assert all("-blue-" in web for web in lab.running("web"))
+    at_once = {"rollout_version": "1.1.0", "rollout_keep_warm_seconds": 0}
+    refused = lab.play("deploy", "-e", json.dumps(at_once))
+    assert refused.code != 0
+    assert "one_slot in rollout_allow" in refused.output
+    assert lab.play("deploy", "-e", json.dumps({**at_once, "rollout_allow": ["one_slot"]})).code == 0
+    assert all("-green-" in web for web in lab.running("web"))
+    assert lab.play("roll_back").code == 0
     assert lab.ask("/version")["version"] == "1.0.0"
 
 

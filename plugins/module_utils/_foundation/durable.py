@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import reprlib
 import tempfile
 import typing as t
 
@@ -18,26 +19,37 @@ from .errors import StateUnreadable
 
 
 def read_text(path: str) -> str | None:
+    """Returns the content of *path* as it is, or None when there is no such file. Other errors are raised."""
+    content = read_bytes(path)
+    return None if content is None else content.decode("utf-8")
+
+
+def write_text(path: str, content: str, *, mode: int = 0o600) -> bool:
+    """Does what write_bytes() does, for text."""
+    return write_bytes(path, content.encode("utf-8"), mode=mode)
+
+
+def read_bytes(path: str) -> bytes | None:
     """Returns the content of *path*, or None when there is no such file. Other errors of the system are raised."""
     try:
-        with open(path, encoding="utf-8") as handle:
+        with open(path, "rb") as handle:
             return handle.read()
     except FileNotFoundError:
         return None
 
 
-def write_text(path: str, content: str, *, mode: int = 0o600) -> bool:
+def write_bytes(path: str, content: bytes, *, mode: int = 0o600) -> bool:
     """Makes *content* the content of *path* durably, with exactly *mode*; parent folders must exist.
 
     Returns whether anything had to change. A reader sees the old or the new content, never a part.
     """
-    if read_text(path) == content and os.stat(path).st_mode & 0o7777 == mode:
+    if read_bytes(path) == content and os.stat(path).st_mode & 0o7777 == mode:
         return False
     folder = os.path.dirname(path) or "."
     descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
     try:
         os.fchmod(descriptor, mode)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+        with os.fdopen(descriptor, "wb") as handle:
             handle.write(content)
             handle.flush()
             os.fsync(handle.fileno())
@@ -65,6 +77,21 @@ def append_line(path: str, line: str, *, mode: int = 0o600) -> None:
         os.close(descriptor)
     if created:
         sync_folder(os.path.dirname(path) or ".")
+
+
+def make_folder(path: str, *, mode: int = 0o700) -> bool:
+    """Makes the folder *path* durably, with its parents; one that is there keeps its mode. Returns whether it was new.
+
+    What is written into a folder is only as durable as the folder itself.
+    """
+    if os.path.isdir(path):
+        return False
+    parent = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(parent):
+        make_folder(parent, mode=0o755)
+    os.makedirs(path, mode=mode, exist_ok=True)
+    sync_folder(parent)
+    return True
 
 
 def remove(path: str) -> bool:
@@ -97,7 +124,7 @@ def read_json(path: str, *, schema: int) -> dict[str, t.Any] | None:
         if text is None:
             return None
         content: t.Any = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StateUnreadable(
             "A state file is damaged.",
             expected="a JSON object",
@@ -106,11 +133,11 @@ def read_json(path: str, *, schema: int) -> dict[str, t.Any] | None:
             next_step=f"look at it, then move it away: mv {path} {path}.damaged",
         ) from error
     found = content.get("schema") if isinstance(content, dict) else None
-    if not isinstance(found, int) or found < 1:
+    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
         raise StateUnreadable(
             "A state file has no schema version.",
             expected=f'a JSON object with "schema": 1 to {schema}',
-            found=f"{type(content).__name__} with schema {found!r}",
+            found=f"{type(content).__name__} with schema {reprlib.repr(found)}",
             where=path,
             next_step=f"look at it, then move it away: mv {path} {path}.damaged",
         )

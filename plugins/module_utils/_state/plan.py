@@ -60,6 +60,8 @@ def deploy(state: State, pointer_live: str | None, release: dict[str, str]) -> P
     live = state.live_record
     if live is None:
         return _first_deploy(state, pointer_live, release)
+    if pointer_live is not None and pointer_live != state.live:
+        return _forward(state, pointer_live, release)
     _check_pointer(state, pointer_live)
     if live.release["id"] == release["id"]:
         return _converge("deploy", state, live.release)
@@ -73,6 +75,28 @@ def deploy(state: State, pointer_live: str | None, release: dict[str, str]) -> P
         f"Keep {live.release['id']} warm in slot {state.live} for roll_back.",
     )
     return Plan("deploy", idle, release, state.live, live.release, False, _kept(state, idle), steps)
+
+
+def _forward(state: State, pointer_live: str, release: dict[str, str]) -> Plan:
+    """Users are on what was never confirmed, because nothing else answered: the way is forward, into the other slot."""
+    slot = other_slot(pointer_live)
+    steps = (
+        f"Stage release {release['id']} in slot {slot}; users stay on slot {pointer_live}, which was never confirmed.",
+        *_gate_and_switch(slot),
+        f"Move workers and scheduler to slot {slot}.",
+    )
+    return Plan("deploy", slot, release, pointer_live, None, False, _kept(state, slot), steps)
+
+
+def resume(state: State, slot: str, release: dict[str, str]) -> Plan:
+    """Returns the plan that goes on with *release*, which an earlier run switched to in *slot* and never confirmed."""
+    live = state.live_record
+    steps = (
+        f"Go on with release {release['id']}, which has the traffic in slot {slot} already.",
+        *_gate_and_switch(slot),
+        f"Move workers and scheduler to slot {slot}.",
+    )
+    return Plan("deploy", slot, release, state.live, live.release if live else None, False, None, steps)
 
 
 def _gate_and_switch(slot: str) -> tuple[str, str]:
@@ -139,6 +163,24 @@ def roll_back(state: State, pointer_live: str | None) -> Plan:
             next_step="deploy a version that works: playbook deploy.yml -e rollout_version=VERSION",
         )
     return _back_to(state.idle, record.release, state.live, live.release)
+
+
+def retire(state: State, pointer_live: str | None) -> Plan:
+    """Returns the plan that stops the idle slot. Raises BadInput when there is none, or nobody knows which it is."""
+    live = state.live_record
+    record = state.slots[state.idle]
+    if live is None or record is None:
+        raise BadInput(
+            f"{state.application} has no idle slot to retire.",
+            expected="a live release, and an earlier one that is kept warm",
+            found=f"only {live.release['id']} in slot {state.live}" if live else "no live release",
+        )
+    _check_pointer(state, pointer_live)
+    steps = (
+        f"Stop release {record.release['id']} in slot {state.idle}; users stay on {live.release['id']}.",
+        "A later roll_back starts it again first.",
+    )
+    return Plan("retire", state.idle, record.release, None, None, False, None, steps)
 
 
 def _back_to(slot: str, release: dict[str, str], previous: str | None, left: dict[str, str] | None) -> Plan:

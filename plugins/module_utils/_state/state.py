@@ -9,7 +9,6 @@ PRIVATE to the collection. The file is /var/lib/rollout/<application>/state.json
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import typing as t
 
@@ -20,6 +19,7 @@ SCHEMA = 1
 ROOT = "/var/lib/rollout"
 SLOTS = ("blue", "green")
 HISTORY_LENGTH = 20
+HISTORY_KEYS = frozenset({"at", "operation", "release", "version", "slot", "by", "outcome"})
 
 
 def folder_of(application: str, root: str = ROOT) -> str:
@@ -85,6 +85,9 @@ def from_dict(content: t.Mapping[str, t.Any], where: str) -> State:
         live = content["live"]
         if live is not None and slots[live] is None:
             raise ValueError(f"slot {live} is live but holds no release")
+        for entry in content["history"]:
+            if not isinstance(entry, dict) or HISTORY_KEYS - set(entry):
+                raise ValueError(f"the history has {entry!r:.80}, not an operation")
         return State(
             application=content["application"],
             environment=content["environment"],
@@ -113,15 +116,8 @@ def load(application: str, root: str = ROOT) -> State | None:
 def save(state: State, root: str = ROOT) -> bool:
     """Writes *state* durably. Returns whether the file changed."""
     folder = folder_of(state.application, root)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    durable.make_folder(folder)
     return durable.write_json(os.path.join(folder, "state.json"), state.to_dict())
-
-
-def append_journal(application: str, entry: t.Mapping[str, t.Any], root: str = ROOT) -> None:
-    """Adds *entry* as one JSON line to the journal of *application*, durably."""
-    folder = folder_of(application, root)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    durable.append_line(os.path.join(folder, "journal.ndjson"), json.dumps(entry, sort_keys=True))
 
 
 def confirmed(

@@ -92,11 +92,17 @@ def switch(api: RuntimeApi, application: str, map_path: str, wanted: pointers.Po
     return True
 
 
-def drain(api: RuntimeApi, application: str, slot: str, deadline: float) -> Drained:
+def drain(
+    api: RuntimeApi,
+    application: str,
+    slot: str,
+    deadline: float,
+    while_waiting: t.Callable[[], None] = lambda: None,
+) -> Drained:
     """Waits until *slot* has no request in flight or queued, observed in HAProxy's counters; at most *deadline* s.
 
-    The slot must have lost its traffic before; this only watches. Raises NotFound when HAProxy has no such backend:
-    what cannot be seen has not drained.
+    The slot must have lost its traffic before; this only watches. *while_waiting* is called between two looks.
+    Raises NotFound when HAProxy has no such backend: what cannot be seen has not drained.
     """
     started = time.monotonic()
     quiet = 0
@@ -117,4 +123,5 @@ def drain(api: RuntimeApi, application: str, slot: str, deadline: float) -> Drai
             return Drained(True, 0, round(elapsed, 3))
         if elapsed >= deadline:
             return Drained(False, in_flight, round(elapsed, 3))
+        while_waiting()
         time.sleep(POLL_SECONDS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import typing as t
 
 import pytest
@@ -14,6 +15,10 @@ from ansible_collections.vitalops.rollout.tests.lab.load_generator import Genera
 
 Answer = t.Callable[[bytes, int, asyncio.StreamWriter], t.Awaitable[None]]
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+def target(port: int, name: str = "server", path: str = "") -> dict[str, t.Any]:
+    return {"name": name, "host": "127.0.0.1", "port": port, "path": path}
 
 
 def send(answer: Answer, *, method: str = "GET", count: int = 4, rate: float = 50.0, timeout: float = 0.5) -> Generator:
@@ -36,8 +41,7 @@ def send(answer: Answer, *, method: str = "GET", count: int = 4, rate: float = 5
         port = server.sockets[0].getsockname()[1]
         generator = Generator(
             {
-                "host": "127.0.0.1",
-                "port": port,
+                "targets": [target(port)],
                 "rate": rate,
                 "max_seconds": count / rate,
                 "timeout": timeout,
@@ -133,7 +137,56 @@ def test_latency_counts_from_the_moment_a_request_was_due() -> None:
 
 
 def test_nobody_listening_is_a_failure_of_each_request() -> None:
-    specification = {"host": "127.0.0.1", "port": 1, "rate": 100, "max_seconds": 0.03, "timeout": 1}
+    specification = {"targets": [target(1)], "rate": 100, "max_seconds": 0.03, "timeout": 1}
     generator = Generator({**specification, "mix": [{"kind": "x", "weight": 1, "method": "GET", "path": "/"}]})
     asyncio.run(generator.run())
     assert [line.error.startswith("connect failed") for line in generator.lines] == [True] * 3
+
+
+def send_to_two(*, second_answers: bool) -> tuple[Generator, dict[str, list[bytes]]]:
+    """Runs a generator against two servers, the second of which may listen and close every connection instead."""
+    seen: dict[str, list[bytes]] = {"lb1": [], "lb2": []}
+
+    def serve(name: str) -> t.Callable[[asyncio.StreamReader, asyncio.StreamWriter], t.Awaitable[None]]:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(asyncio.IncompleteReadError):
+                while True:
+                    seen[name].append((await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0])
+                    if name == "lb2" and not second_answers:
+                        break
+                    writer.write(GOOD)
+            writer.close()
+
+        return answer
+
+    async def run() -> Generator:
+        servers = {name: await asyncio.start_server(serve(name), "127.0.0.1", 0) for name in seen}
+        ports = {name: server.sockets[0].getsockname()[1] for name, server in servers.items()}
+        mix = [{"kind": "only", "weight": 1, "method": "GET", "path": "/{n}"}]
+        load = {"targets": [target(port, name, f"/{name}") for name, port in ports.items()], "mix": mix}
+        generator = Generator({**load, "rate": 100, "max_seconds": 0.2, "timeout": 1})
+        await generator.run()
+        for server in servers.values():
+            server.close()
+        return generator
+
+    return asyncio.run(run()), seen
+
+
+def test_targets_take_turns_and_have_paths_of_their_own() -> None:
+    generator, seen = send_to_two(second_answers=True)
+    assert seen["lb1"] == [f"GET /lb1/{number} HTTP/1.1".encode() for number in range(0, 20, 2)]
+    assert seen["lb2"] == [f"GET /lb2/{number} HTTP/1.1".encode() for number in range(1, 20, 2)]
+    assert collections.Counter((line.target, line.error) for line in generator.lines) == {
+        ("lb1", ""): 10,
+        ("lb2", ""): 10,
+    }
+
+
+def test_no_other_target_steps_in_for_one_that_fails() -> None:
+    generator, seen = send_to_two(second_answers=False)
+    assert collections.Counter((line.target, line.error) for line in generator.lines) == {
+        ("lb1", ""): 10,
+        ("lb2", "connection closed before an answer"): 10,
+    }
+    assert len(seen["lb1"]) == 10

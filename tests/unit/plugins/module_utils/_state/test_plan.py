@@ -45,10 +45,24 @@ def test_deploy(
     assert made.steps
 
 
-@pytest.mark.parametrize("pointer", ["green", None])
-def test_deploy_refuses_a_pointer_that_contradicts_the_state(pointer: str | None) -> None:
+def test_deploy_refuses_a_lost_pointer() -> None:
     with pytest.raises(BadInput, match="disagree"):
-        plan.deploy(state("blue", R1, R2), pointer, R3)
+        plan.deploy(state("blue", R1, R2), None, R3)
+
+
+def test_a_deploy_goes_forward_from_a_slot_that_was_kept_because_nothing_else_answered() -> None:
+    made = plan.deploy(state("blue", R1, R2), "green", R3)
+    assert (made.slot, made.previous_slot, made.converge, made.kept_release_id) == ("blue", "green", False, R1["id"])
+    assert "never confirmed" in made.steps[0]
+
+
+def test_the_idle_slot_is_retired_and_the_live_one_stays() -> None:
+    made = plan.retire(state("green", R1, R2), "green")
+    assert (made.operation, made.slot, made.release, made.moves) == ("retire", "blue", R1, False)
+    with pytest.raises(BadInput, match="no idle slot"):
+        plan.retire(state("blue", R1, None), "blue")
+    with pytest.raises(BadInput, match="disagree"):
+        plan.retire(state("green", R1, R2), "blue")
 
 
 def test_the_plan_names_what_is_replaced_and_what_stays_warm() -> None:

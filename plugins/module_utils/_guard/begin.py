@@ -1,0 +1,131 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The step begin: the lease, and what an earlier run left. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing as t
+
+from .._foundation.errors import BadInput, NotFound, RolloutError
+from .._state import intent as intents
+from .._state import journal
+from .._state import lease as leases
+from .._state.recovery import Action, resumable
+from .._traffic import pointer as pointers
+from . import revert as reverting
+from . import view as views
+from .call import RESUMED, Call, Result
+
+#: What an earlier run left is cleared without a question, because users do not notice it.
+_HARMLESS = (Action.NOTHING, Action.ABANDON, Action.FINISH, Action.COMPLETE)
+
+
+def begin(call: Call) -> Result:
+    """Takes the lease, clears up what an earlier run left (parameter *recovery*), and says what there is.
+
+    Parameters: lease_seconds, break_lease (an id), reason, recovery (revert, resume or ask).
+    """
+    guard = call.guard
+    _same_environment(call)
+    if pointers.read_file(guard.application, guard.map_path) is None:
+        raise NotFound(
+            f"There is no traffic map for {guard.application} on this host.",
+            expected=guard.map_path,
+            next_step="provision the load balancer: playbook provision.yml",
+        )
+    if call.check:
+        return _would_begin(call)
+    before = leases.read(guard.folder)
+    lease, took = leases.acquire(guard.folder, call.run, call.lease_seconds, guard.clock, **_breaking(call))
+    run = dataclasses.replace(call.run, epoch=lease.epoch)
+    call = call._replace(run=run)
+    detail = _taken_over(before, took, str(call.parameters.get("reason") or ""))
+    try:
+        # Alone: what is found must still be so when it is dealt with, even if a run wakes up that lost its lease.
+        with guard.alone():
+            finding = views.find(guard)
+            done, says = _recover(call, finding)
+    except RolloutError as error:
+        with journal.step(guard.folder, run, "end", guard.clock, detail=_sentences(detail, error.what)):
+            leases.release(guard.folder, run)
+        raise
+    with journal.step(guard.folder, run, "begin", guard.clock, detail=detail):
+        pass
+    told = views.view(guard, finding, environment=call.environment, servers_too=False)
+    told.update(action=done, says=_sentences(detail, says) or "", resume=done == RESUMED)
+    # A lease is no change of what is rolled out: a run that finds everything as it should be has changed nothing.
+    return {"changed": bool(says), "run": run.to_dict(), "view": told}
+
+
+def _would_begin(call: Call) -> Result:
+    """What begin would find in its way, and the view."""
+    guard = call.guard
+    where = os.path.join(guard.folder, leases.FILE)
+    stored = leases.read(guard.folder)
+    leases.taken(stored, call.run, call.lease_seconds, guard.clock, where=where, **_breaking(call))
+    finding = views.find(guard)
+    resume = _resumes(call, finding, guard.intent())
+    told = views.view(guard, finding, environment=call.environment, servers_too=False)
+    return {"changed": bool(finding.says), "run": call.run.to_dict(), "view": {**told, "resume": resume}}
+
+
+def _breaking(call: Call) -> dict[str, t.Any]:
+    told = call.parameters
+    return {"break_id": told.get("break_lease") or None, "reason": str(told.get("reason") or "")}
+
+
+def _taken_over(before: leases.Lease | None, took: str, reason: str) -> str | None:
+    """Returns whose lease was taken, and why, for the journal. Pure."""
+    if not took or before is None:
+        return None
+    whose = f"the lease of run {before.id} ({before.operation} by {before.actor}, {before.source})"
+    return f"Broke {whose}: {reason}" if took == "broken" else f"Took over {whose}, whose time was over"
+
+
+def _sentences(*parts: str | None) -> str | None:
+    """Returns what there is of *parts* as one line, or None."""
+    return ". ".join(part.rstrip(".") for part in parts if part) + "." if any(parts) else None
+
+
+def _same_environment(call: Call) -> None:
+    state = call.guard.state()
+    if state is not None and state.environment != call.environment:
+        raise BadInput(
+            f"This host serves another environment of {call.guard.application}.",
+            expected=f"environment {call.environment}, as rollout_environment of this run says",
+            found=f"environment {state.environment}, as recorded at its first rollout",
+            where=f"{call.guard.folder}/state.json",
+            next_step="run with the inventory of that environment, or correct rollout_environment",
+        )
+
+
+def _recover(call: Call, finding: views.Finding) -> tuple[str, str]:
+    """Does what the finding asks for. Returns it: the action, KEPT or RESUMED, and the same in words."""
+    guard, policy = call.guard, call.policy
+    if finding.action in _HARMLESS and finding.seen.intent == "none":
+        return finding.action.value, finding.says
+    if policy == "ask" and finding.action == Action.REVERT:
+        raise BadInput(
+            "An earlier run was cut off after it had moved traffic, and rollout_recovery is ask.",
+            expected="your choice",
+            found=finding.says,
+            where=guard.folder,
+            next_step="run again with -e rollout_recovery=revert (traffic goes back first) or "
+            "-e rollout_recovery=resume (the same release goes on)",
+        )
+    if _resumes(call, finding, guard.intent()):
+        guard.adopt(call.run)
+        found = finding.says.partition(" Now: ")[0]
+        return RESUMED, f"{found} Now: this run goes on with it, as rollout_recovery is resume."
+    return reverting.recover(guard, call.run, finding)
+
+
+def _resumes(call: Call, finding: views.Finding, intent: intents.Intent | None) -> bool:
+    """Whether this deploy goes on where an earlier one was cut off: with the same release, if it tells which."""
+    if call.policy != RESUMED or intent is None or {call.run.operation, intent.run.operation} != {"deploy"}:
+        return False
+    same = call.run.release in (None, intent.run.release)
+    return same and resumable(finding.seen) and intents.due(intent, call.guard.clock) > 0

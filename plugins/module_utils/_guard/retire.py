@@ -1,0 +1,108 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A slot that was kept warm for long enough stops; this host decides, not the machine that drove the run. PRIVATE.
+
+retire.json on an application host says which release of which slot stops when. Any newer run on the host voids it.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from .._foundation import durable
+from .._foundation.clock import Clock
+from .._foundation.lock import Busy, exclusive
+from .._slots.record import Paths
+from .._slots.slot import Outcome, Slot
+from .._state import fields, journal
+from .._state import lease as leases
+from .._state import state as states
+from .._state.run import Run, parsed
+
+SCHEMA = 1
+FILE = "retire.json"
+LOCK_FILE = ".change.lock"
+LOCK_SECONDS = 300.0
+
+
+class Plan(t.NamedTuple):
+    """*slot* stops when *due_boottime* of the boot *boot_id* has come, *seconds* after it was planned by *run*."""
+
+    run: Run
+    slot: str
+    seconds: float
+    due_boottime: float
+    boot_id: str
+
+
+def change(folder: str, seconds: float = LOCK_SECONDS) -> t.ContextManager[None]:
+    """One change of the slots of an application on this host at a time."""
+    durable.make_folder(folder)
+    return exclusive(os.path.join(folder, LOCK_FILE), seconds, "Another change of the slots of this host")
+
+
+def schedule(folder: str, run: Run, slot: str, seconds: float, clock: Clock) -> None:
+    """Plans the retirement of *slot*. The caller holds change()."""
+    plan = Plan(run, slot, seconds, clock.boottime() + seconds, clock.boot_id())
+    durable.write_json(os.path.join(folder, FILE), {"schema": SCHEMA, **plan._asdict(), "run": run.to_dict()})
+
+
+def read(folder: str) -> Plan | None:
+    """Returns what is planned. Raises StateUnreadable."""
+    path = os.path.join(folder, FILE)
+    content = durable.read_json(path, schema=SCHEMA)
+    if content is None:
+        return None
+    try:
+        return Plan(
+            parsed(content.get("run")),
+            t.cast(str, fields.choice(content, "slot", states.SLOTS)),
+            fields.seconds(content, "seconds"),
+            fields.seconds(content, "due_boottime"),
+            fields.text(content, "boot_id"),
+        )
+    except ValueError as error:
+        raise fields.unreadable("The planned retirement of a slot", path, error, ", ".join(Plan._fields)) from error
+
+
+def left(plan: Plan, clock: Clock) -> float:
+    """Returns the seconds until *plan* is due, 0 or less when it is. After a boot the whole time counts again."""
+    due = plan.due_boottime if plan.boot_id == clock.boot_id() else clock.started() + plan.seconds
+    return due - clock.boottime()
+
+
+def stop(
+    application: str, run: Run, slot: str, clock: Clock, make_slot: t.Callable[[Paths, str], Slot] = Slot
+) -> Outcome:
+    """Stops everything of *slot* and journals it. The caller holds change()."""
+    folder = states.folder_of(application)
+    with journal.step(folder, run, "retire", clock):
+        outcome = make_slot(Paths(application), slot).switch_processes(
+            [], kinds=["web", "worker", "scheduler"], on=False
+        )
+        durable.remove(os.path.join(folder, FILE))
+    return outcome
+
+
+def retire_due(application: str, clock: Clock) -> str:
+    """What the timer calls: stops what is due. Returns a sentence, or an empty string when there was nothing to do."""
+    folder = states.folder_of(application)
+    plan = read(folder)
+    if plan is None:
+        return ""
+    try:
+        with change(folder, 0.0):
+            try:
+                leases.fence(folder, plan.run, clock)
+            except leases.LeaseLost:
+                durable.remove(os.path.join(folder, FILE))
+                return f"{application}: a newer run was here, slot {plan.slot} is not retired"
+            if left(plan, clock) > 0:
+                return ""
+            outcome = stop(application, plan.run, plan.slot, clock)
+    except Busy:
+        return ""  # a run is at work here; the timer looks again in a minute
+    done = f"{len(outcome.actions)} steps"
+    return f"{application}: slot {plan.slot} was kept warm for {plan.seconds:g} s and is retired ({done})"

@@ -1,0 +1,192 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A switch is taken back: by its run, by the guard when nobody confirmed, or by the next run. PRIVATE.
+
+The intent goes last, so that whoever dies in here leaves the work to the next one who looks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import typing as t
+
+from .._foundation.errors import CommandFailed
+from .._state import intent as intents
+from .._state import journal
+from .._state.intent import Intent
+from .._state.recovery import Action
+from .._state.run import Run
+from .._traffic import pointer as pointers
+from . import decision, view
+from .guard import Guard, towards
+from .place import ACTOR, Place
+
+KEPT = "keep"
+
+
+def revert(guard: Place, run: Run, reason: str) -> bool:
+    """*run* takes its own switch back (nothing is asked: it has reasons). Returns whether traffic moved.
+
+    What is confirmed stays: going back from there is a roll back.
+    """
+    with guard.alone():
+        intent = guard.intent()
+        if intent is not None and intent.run.id != run.id:
+            return False
+        run = towards(run, intent) if intent else run
+        moved = guard.moved_to(run.slot) and not _recorded(guard, run, intent)
+        if intent is None and not moved:
+            return False
+        with journal.step(guard.folder, run, "revert", guard.clock, detail=reason):
+            moved = guard.point(run.previous) if moved else False
+            guard.disarm(intent)
+            return moved
+
+
+def _recorded(guard: Place, run: Run, intent: Intent | None) -> bool:
+    """Whether the state says that traffic belongs where *run* moved it."""
+    state = guard.state()
+    return guard.confirmed(run) if intent else state is not None and state.live == run.slot
+
+
+def recover(guard: Guard, run: Run, finding: view.Finding) -> tuple[str, str]:
+    """Does for *run*, which begins, what is right for what an earlier one left. The caller has been alone since find().
+
+    Returns what was done (an action, or KEPT) and says it. Raises ImpossibleState, CommandFailed.
+    """
+    if finding.action is Action.REPAIR:
+        in_file = pointers.read_file(guard.application, guard.map_path) or pointers.Pointer(None, None, 0)
+        guard.api.set_pointer(guard.application, guard.map_path, in_file)
+        again = view.find(guard)
+        what, says = recover(guard, run, again) if again.action is not Action.REPAIR else (again.action.value, "")
+        return what, " ".join(part for part in (finding.says, says) if part)
+    intent = guard.intent()
+    heir = _heir(run, intent, finding)
+    if finding.action is Action.REVERT:
+        if not guard.answers(heir.previous, intent) and guard.answers(heir.slot, intent):
+            return KEPT, _keep_for_good(guard, heir, intent)
+        with journal.step(guard.folder, heir, "revert", guard.clock, detail="left by an earlier run"):
+            guard.point(heir.previous)
+            guard.disarm(intent)
+    elif intent is not None:
+        step = "confirm" if finding.action is Action.FINISH else "revert"
+        with journal.step(guard.folder, heir, step, guard.clock, detail=f"left by an earlier run: {finding.says}"):
+            guard.disarm(intent)
+    return finding.action.value, finding.says
+
+
+def _heir(run: Run, intent: Intent | None, finding: view.Finding) -> Run:
+    """Returns *run* as the one that answers for what was found."""
+    if intent is not None:
+        return towards(run, intent)
+    entry = finding.entry
+    return dataclasses.replace(run, slot=entry.slot, previous=entry.previous, release=entry.release) if entry else run
+
+
+def _keep_for_good(guard: Place, heir: Run, intent: Intent | None) -> str:
+    """There is nowhere to go back to, and a run is at work that will move traffic itself."""
+    says = f"Only slot {heir.slot} answers, which was never confirmed: it keeps the traffic."
+    with journal.step(guard.folder, heir, "revert", guard.clock, detail=says):
+        guard.point(heir.slot)
+        guard.disarm(intent)
+    return says
+
+
+def fire(guard: Place, *, boot: bool = False) -> str:
+    """What the timer and the boot unit call: nobody confirmed. Returns one sentence for the system journal.
+
+    Raises CommandFailed when it must be tried again (systemd does that in a second).
+    """
+    if guard.intent() is None:  # a name that nobody knows gets no folder
+        return f"{guard.application}: nothing is armed"
+    with guard.alone():
+        intent = guard.intent()
+        if intent is None:
+            return f"{guard.application}: nothing is armed"
+        if intent.status == "inconsistent":
+            return f"{guard.application}: {intent.says}"
+        left = 0.0 if boot else intents.due(intent, guard.clock)
+        if left > 0:
+            guard.timer.start(intent.token, left)
+            return f"{guard.application}: armed for another {left:.1f} s"
+        return _unconfirmed(guard, intent, "at boot" if boot else f"after {intent.deadline_seconds:g} s")
+
+
+def _unconfirmed(guard: Place, intent: Intent, when: str) -> str:
+    what, alive = _decided(guard, intent)
+    who = f"the switch of {guard.application} to {intent.target} by {intent.run.actor} was not confirmed {when}"
+    if what == decision.WAIT:
+        intents.write(guard.folder, dataclasses.replace(intent, attempts=intent.attempts + 1))
+        raise CommandFailed(f"{who}; no slot answers, looking again", where=guard.intent_path)
+    if what == decision.KEEP:
+        return _keep(guard, intent, who, when, alive=alive)
+    if what == decision.FINISH:
+        says = f"the switch of {guard.application} to {intent.target} by {intent.run.actor} is on record: it stays"
+        with _noted(guard, intent, "confirm", says, when):
+            guard.point(intent.target)
+            guard.disarm(intent)
+        return says
+    back = what == decision.REVERT
+    says = f"{who}: traffic is back on {intent.previous}" if back else f"{who}; traffic had not moved"
+    with _noted(guard, intent, "revert", says, when):
+        if back:
+            guard.point(intent.previous)
+        guard.disarm(intent)
+    return says
+
+
+def _decided(guard: Place, intent: Intent) -> tuple[str, bool]:
+    """Returns the decision, and whether the target answers, if that had to be asked."""
+    moved = guard.moved_to(intent.target)
+    confirmed = guard.confirmed(towards(intent.run, intent))
+    ask = moved and not confirmed
+    previous = ask and guard.answers(intent.previous, intent)
+    target = ask and not previous and guard.answers(intent.target, intent)
+    what = decision.decide(
+        moved=moved,
+        confirmed=confirmed,
+        previous_answers=previous,
+        target_answers=target,
+        attempts=intent.attempts,
+    )
+    return what, target
+
+
+def _keep(guard: Place, intent: Intent, who: str, when: str, *, alive: bool) -> str:
+    earlier = f"{intent.previous} does not answer" if intent.previous else "there is no earlier slot"
+    answers = f"{intent.target} does" if alive else "nothing else answers"
+    says = f"{who}, but {earlier} and {answers}: a person must look"
+    guard.point(intent.target)  # a revert that was cut off may have left HAProxy and the file apart
+    intents.write(guard.folder, dataclasses.replace(intent, status="inconsistent", says=says))
+    _note(guard, intent, "revert", "begin", None, says, when)
+    _note(guard, intent, "revert", "end", "failed", says, when)
+    return says
+
+
+@contextlib.contextmanager
+def _noted(guard: Place, intent: Intent, step: str, says: str, when: str) -> t.Iterator[None]:
+    """Journals what the guard does. A disk that takes no line must not keep users on a bad release."""
+    _note(guard, intent, step, "begin", None, says, when)
+    try:
+        yield
+    except BaseException as error:
+        _note(guard, intent, step, "end", "failed", str(error).partition("\n")[0], when)
+        raise
+    _note(guard, intent, step, "end", "done", says, when)
+
+
+def _note(guard: Place, intent: Intent, step: str, phase: str, outcome: str | None, says: str, when: str) -> None:
+    with contextlib.suppress(OSError):
+        journal.append(
+            guard.folder,
+            towards(intent.run, intent),
+            step,
+            phase,
+            clock=guard.clock,
+            outcome=outcome,
+            detail=says,
+            actor=ACTOR,
+            source=when,
+        )

@@ -1,0 +1,278 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps that a run asks of a load-balancer host: JSON in, JSON out. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+import typing as t
+
+from .._foundation.errors import BadInput, RolloutError
+from .._slots.definition import check_application
+from .._state import journal, machine
+from .._state import lease as leases
+from .._state import state as states
+from .._state.run import Run
+from .._traffic import pointer as pointers
+from .._traffic import switch as traffic
+from .._traffic.haproxy import NotRunning
+from . import revert as reverting
+from . import view as views
+from .begin import begin
+from .call import Call, Result
+from .guard import Arming, Guard
+from .probe import Check
+from .verify import Question
+
+PROTOCOL = 1
+
+Request = t.Mapping[str, t.Any]
+
+
+def perform(request: Request, make_guard: t.Callable[[str], Guard] = Guard) -> Result:
+    """Returns the result of one step. Raises RolloutError when it is refused or failed."""
+    if request.get("protocol") != PROTOCOL:
+        raise BadInput(
+            "This host's program rollout-guard is of another version than the collection that calls it.",
+            expected=f"protocol {PROTOCOL}",
+            found=f"protocol {request.get('protocol')!r}",
+            next_step="playbook provision.yml installs the program of this collection",
+        )
+    step = STEPS.get(str(request.get("step")))
+    if step is None:
+        raise BadInput("There is no such step.", expected=", ".join(STEPS), found=repr(request.get("step")))
+    guard = make_guard(check_application(str(request["application"])))
+    call = Call(
+        guard,
+        Run.from_dict(request["run"]),
+        str(request["environment"]),
+        request.get("parameters") or {},
+        bool(request.get("check")),
+    )
+    return step(call)
+
+
+def info(call: Call) -> Result:
+    """Changes nothing; what contradicts itself is told, too."""
+    return {"changed": False, "view": views.look(call.guard, environment=call.environment)}
+
+
+def adopt(call: Call) -> Result:
+    """This host was left behind: traffic goes where the fleet's newest confirmation says. Parameter: state."""
+    wanted = states.from_dict(call.parameters["state"], "the state of the leading load balancer")
+    if wanted.live is None:
+        raise BadInput("There is nothing to follow.", expected="a state with a live slot", found="none")
+    if call.check:
+        return {"changed": True}
+    guard = call.guard
+    call.alive()
+    traffic.wait_for_servers(guard.api, guard.application, wanted.live, 1, 30.0)
+    with call.alone("adopt"):
+        return {"changed": guard.follow(call.run, wanted)}
+
+
+def arm(call: Call) -> Result:
+    """Parameters: instances, wait, deadline (seconds), check (path, status, host), public_url."""
+    call.may("arm")
+    if call.check:
+        return {"changed": True, "token": None}
+    asked, guard, target = call.parameters, call.guard, t.cast(str, call.run.slot)
+    check = Check(str(asked["check"]["path"]), int(asked["check"]["status"]), str(asked["check"]["host"]))
+    known = guard.instances(target, int(asked.get("instances") or 1), float(asked.get("wait") or 30))
+    with call.alone("arm"):
+        intent = guard.arm(
+            call.run,
+            Arming(target, call.run.previous, float(asked["deadline"]), check, known, str(asked["public_url"])),
+        )
+    return {"changed": True, "token": intent.token, "deadline": intent.deadline_seconds}
+
+
+def switch(call: Call) -> Result:
+    """Parameters: verify (see Question), guarded (true unless the plan allows no_guard)."""
+    call.may("switch")
+    verify = call.parameters.get("verify")
+    # Built before traffic moves: an expression that cannot be used is refused while nothing has changed.
+    question = Question(verify) if verify else None
+    guard, target = call.guard, t.cast(str, call.run.slot)
+    wanted = pointers.Pointer(target, None, 0)
+    before = _pointers(call)
+    diff = {"before": _shown(*before), "after": _shown(wanted, wanted)}
+    if call.check:
+        return {"changed": before != (wanted, wanted), "diff": diff}
+    with call.alone("switch"):
+        changed = guard.switch(call.run, target, guarded=bool(call.parameters.get("guarded", True)))
+    result: Result = {"changed": changed, "diff": diff}
+    if question is not None:
+        result["summary"] = question.ask()
+    return result
+
+
+def _pointers(call: Call) -> tuple[pointers.Pointer | None, pointers.Pointer | None]:
+    """Returns the pointers of file and HAProxy. In check mode without HAProxy, the file stands for both."""
+    guard = call.guard
+    try:
+        return traffic.provisioned(guard.api, guard.application, guard.map_path)
+    except NotRunning:
+        if not call.check:
+            raise
+    in_file = pointers.read_file(guard.application, guard.map_path)
+    return in_file, in_file
+
+
+def _shown(in_file: pointers.Pointer | None, in_haproxy: pointers.Pointer | None) -> dict[str, str | None]:
+    """Returns the pointers for a diff; HAProxy's own only where it is another one."""
+    told = {"traffic pointer": in_file.text() if in_file else None}
+    if in_haproxy != in_file:
+        told["traffic pointer of HAProxy"] = in_haproxy.text() if in_haproxy else None
+    return told
+
+
+def drain(call: Call) -> Result:
+    """Watches the slot that lost its traffic. Parameters: slot, deadline, required."""
+    call.alive()
+    slot, deadline = str(call.parameters["slot"]), float(call.parameters["deadline"])
+    guard = call.guard
+    for used in traffic.current(guard.api, guard.application, guard.map_path):
+        if used and (used.live == slot or (used.candidate == slot and used.weight)):
+            raise BadInput(
+                f"Slot {slot} of {guard.application} cannot drain: it gets traffic.",
+                expected=f"a traffic pointer without {slot}",
+                found=used.text(),
+                where=guard.map_path,
+                next_step="move the traffic to the other slot first",
+            )
+    if call.check:
+        return {"changed": False, "drained": False, "in_flight": 0, "seconds": 0.0}
+    ended = traffic.drain(guard.api, guard.application, slot, deadline, while_waiting=_now_and_then(call.alive))
+    if not ended.done and call.parameters.get("required", True):
+        raise RolloutError(
+            f"Slot {slot} of {guard.application} still has requests in flight; nothing of it was stopped.",
+            expected=f"0 requests in flight within {deadline:g} s",
+            found=f"{ended.in_flight} in flight or queued",
+            where=f"HAProxy's backend {guard.application}_{slot}",
+            next_step=f"see what they are: echo 'show sess' | socat - {guard.api.path}; raise rollout_drain_deadline "
+            "if they are meant to last",
+        )
+    return {"changed": False, "drained": ended.done, "in_flight": ended.in_flight, "seconds": ended.seconds}
+
+
+def verify(call: Call) -> Result:
+    """Users still get what they must get, and traffic is where this run says. Parameter: verify."""
+    call.alive()
+    question = Question(call.parameters["verify"])
+    if call.check:
+        return {"changed": False}
+    call.guard.must_serve(t.cast(str, call.run.slot))
+    return {"changed": False, "summary": question.ask()}
+
+
+def _now_and_then(what: t.Callable[[], None], seconds: float = 5.0) -> t.Callable[[], None]:
+    """Returns a function that calls *what* when *seconds* have passed since it last did."""
+    last = [time.monotonic()]
+
+    def sometimes() -> None:
+        if time.monotonic() - last[0] >= seconds:
+            last[0] = time.monotonic()
+            what()
+
+    return sometimes
+
+
+def confirm(call: Call) -> Result:
+    """Parameters: release (dict), token, verify. Also gives the lease back: the run is over."""
+    guard, run = call.guard, call.run
+    if call.check:
+        return {"changed": True}
+    known = guard.state()
+    if known is not None and _is_over(call):
+        return {"changed": False, "state": known.to_dict()}
+    verify = call.parameters.get("verify")
+    question = Question(verify) if verify else None
+    with call.alone("confirm"):
+        state = guard.confirm(
+            run,
+            dict(call.parameters["release"]),
+            token=call.parameters.get("token"),
+            environment=call.environment,
+            question=question,
+        )
+    with contextlib.suppress(leases.LeaseLost):  # broken by a person while it was confirmed: it is, all the same
+        leases.release(guard.folder, run)
+    return {"changed": state != known, "state": state.to_dict()}
+
+
+def _is_over(call: Call) -> bool:
+    """Whether this run has confirmed and given its lease back, and only its answer was lost."""
+    lease = leases.read(call.guard.folder)
+    if lease is None or not lease.released or (lease.id, lease.epoch) != (call.run.id, call.run.epoch):
+        return False
+    last = machine.standing(journal.read(call.guard.folder))
+    return last is not None and (last.run, last.step, last.phase, last.outcome) == (
+        call.run.id,
+        "confirm",
+        "end",
+        "done",
+    )
+
+
+def revert(call: Call) -> Result:
+    """Takes back this run's switch. Parameter: reason."""
+    if call.check:
+        return {"changed": False}
+    with call.alone("revert"):
+        reason = str(call.parameters.get("reason") or "the run failed")[:300]
+        return {"changed": reverting.revert(call.guard, call.run, reason)}
+
+
+def end(call: Call) -> Result:
+    """The run ends without a confirmation. Parameters: release (dict) and reason when it was refused."""
+    guard, run = call.guard, call.run
+    if call.check or not _holds(call):
+        return {"changed": False}
+    with guard.alone():
+        if not _holds(call):
+            return {"changed": False}
+        release, reason = call.parameters.get("release"), str(call.parameters.get("reason") or "")
+        with journal.step(guard.folder, run, "end", guard.clock, detail=reason[:300] or None):
+            if release and run.slot:
+                _refuse(call, dict(release), reason)
+            epoch = t.cast(leases.Lease, leases.read(guard.folder)).epoch
+            leases.release(guard.folder, dataclasses.replace(run, epoch=epoch))
+    return {"changed": bool(release)}
+
+
+def _holds(call: Call) -> bool:
+    """Whether the lease is this run's; its epoch is not asked, for a begin whose answer was lost has told none."""
+    lease = leases.read(call.guard.folder)
+    return lease is not None and lease.id == call.run.id and not lease.released
+
+
+def _refuse(call: Call, release: dict[str, str], reason: str) -> None:
+    guard, run = call.guard, call.run
+    after, _entry = states.refused(
+        guard.state() or states.State(guard.application, call.environment),
+        operation=run.operation,
+        slot=t.cast(str, run.slot),
+        release=release,
+        by=run.actor,
+        at=guard.clock.utc(),
+        reason=reason,
+    )
+    states.save(after, guard.root)
+
+
+STEPS: dict[str, t.Callable[[Call], Result]] = {
+    "info": info,
+    "begin": begin,
+    "adopt": adopt,
+    "arm": arm,
+    "switch": switch,
+    "drain": drain,
+    "verify": verify,
+    "confirm": confirm,
+    "revert": revert,
+    "end": end,
+}

@@ -1,0 +1,66 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The timer that starts the guard at its deadline: a transient one of systemd, exact to a tenth of a second. PRIVATE.
+
+A hard restart forgets transient timers; the boot unit of the role guard looks after what was armed then.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._foundation import command
+from .._foundation.errors import CommandFailed
+
+Runner = t.Callable[..., command.Completed]
+
+_DEADLINE = 15.0  # s, for a question to systemd
+
+
+def unit(application: str, token: str) -> str:
+    """Returns the name of the timer of one armed guard. Each arming has its own, so that none is ever replaced."""
+    return f"rollout-guard-{application}-{token[:12]}.timer"
+
+
+class Timer:
+    """Timers of one application on this host."""
+
+    def __init__(self, application: str, run: Runner = command.run) -> None:
+        self._application = application
+        self._run = run
+
+    def start(self, token: str, seconds: float) -> None:
+        """Starts the timer that fires in *seconds*. Raises CommandFailed when systemd does not have it afterwards."""
+        name = unit(self._application, token)
+        self.stop(token)
+        self._run(
+            [
+                *("systemd-run", "--quiet", f"--unit={name[: -len('.timer')]}"),
+                f"--on-active={max(0.0, seconds):.3f}s",
+                *("--timer-property=AccuracySec=100ms", "--timer-property=RemainAfterElapse=no"),
+                *("/usr/bin/systemctl", "start", "--no-block", f"rollout-guard@{self._application}.service"),
+            ],
+            deadline=_DEADLINE,
+            next_step="is this host run by systemd? systemctl is-system-running",
+        )
+        if not self.active(token):
+            raise CommandFailed(
+                "The guard's timer does not run, so nobody would take back a bad switch; traffic was not moved.",
+                expected=f"{name} active",
+                found="not active",
+                where="systemd",
+                next_step=f"systemctl status {name}; journalctl -u rollout-guard@{self._application}",
+            )
+
+    def stop(self, token: str) -> None:
+        """Stops the timer, if there is one."""
+        name = unit(self._application, token)
+        self._run(["systemctl", "stop", name], deadline=_DEADLINE, accepted=(0, 5))
+
+    def active(self, token: str) -> bool:
+        """Whether systemd has the timer."""
+        answer = self._run(
+            ["systemctl", "is-active", unit(self._application, token)], deadline=_DEADLINE, accepted=(0, 3, 4)
+        )
+        return answer.output.strip() == "active"

@@ -1,0 +1,121 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a load-balancer host knows about an application, in one look; and what an unfinished run left. PRIVATE."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._foundation.errors import NotFound, RolloutError
+from .._state import intent as intents
+from .._state import journal, machine, recovery
+from .._state import lease as leases
+from .._state import state as states
+from .._state.recovery import Action, Seen
+from .._traffic import pointer as pointers
+from .._traffic.haproxy import NotRunning, servers
+from .guard import Guard
+from .place import ACTOR
+
+
+class Finding(t.NamedTuple):
+    """What an unfinished run left here: its last *entry*, what is *seen*, the *action* for it, and that in words.
+
+    *by_guard*: the last thing that happened to the traffic is that the guard took a switch back.
+    """
+
+    entry: journal.Entry | None
+    seen: Seen
+    action: Action
+    says: str
+    by_guard: bool = False
+
+
+def find(guard: Guard) -> Finding:
+    """Looks at journal, pointer, intent and state. Raises ImpossibleState for what cannot have happened."""
+    entries = journal.read(guard.folder)
+    entry, standing = recovery.unfinished(entries), machine.standing(entries)
+    intent = intents.read(guard.folder)
+    state = states.load(guard.application, guard.root)
+    in_file = pointers.read_file(guard.application, guard.map_path)
+    try:
+        in_haproxy = guard.api.pointer(guard.application, guard.map_path)
+    except (NotRunning, NotFound):
+        in_haproxy = in_file  # it reads the file when it starts, and sends nobody anywhere until then
+    seen = recovery.look(
+        entry,
+        state=state,
+        intent=intent,
+        file=in_file.live if in_file else None,
+        haproxy=in_haproxy.live if in_haproxy else None,
+    )
+    action = recovery.decide(seen)
+    says = "" if action is Action.NOTHING else recovery.says(seen, action, entry, intent)
+    return Finding(entry, seen, action, says, standing is not None and standing.actor == ACTOR)
+
+
+def look(guard: Guard, *, environment: str | None = None) -> dict[str, t.Any]:
+    """Returns the view with what find() says; what it cannot understand is a ``problem`` beside all that it can."""
+    try:
+        return view(guard, find(guard), environment=environment)
+    except RolloutError as error:
+        told = view(guard, environment=environment)
+        known = told["problem"]
+        return {**told, "problem": known if str(error) in known else f"{known}\n{error}".strip()}
+
+
+def view(
+    guard: Guard, finding: Finding | None = None, *, environment: str | None = None, servers_too: bool = True
+) -> dict[str, t.Any]:
+    """Returns the look as plain values; what cannot be read is told in ``problem`` and does not hide the rest.
+
+    *environment* is told of a host that has no state yet.
+    """
+    problems: list[str] = []
+    state = _read(problems, guard.state)
+    intent = _read(problems, guard.intent)
+    lease = _read(problems, lambda: leases.read(guard.folder))
+    in_file = _read(problems, lambda: pointers.read_file(guard.application, guard.map_path))
+    in_haproxy = _read(problems, lambda: guard.api.pointer(guard.application, guard.map_path))
+    rows = _read(problems, guard.api.statistics) if servers_too and not problems else None
+    return {
+        "application": guard.application,
+        "environment": state.environment if state else environment,
+        "state": state.to_dict() if state else None,
+        "pointer": {"file": _text(in_file), "haproxy": _text(in_haproxy)},
+        "intent": _shown(intent, guard) if intent else None,
+        "lease": {**dataclasses.asdict(lease), "remaining": round(leases.remaining(lease, guard.clock), 1)}
+        if lease
+        else None,
+        "unfinished": dataclasses.asdict(finding.entry) if finding and finding.entry else None,
+        "action": finding.action.value if finding else None,
+        "by_guard": finding.by_guard if finding else False,
+        "says": finding.says if finding else "",
+        "servers": [{**one._asdict(), "up": one.up} for one in servers(rows or [], guard.application)],
+        "problem": "\n".join(problems),
+    }
+
+
+Part = t.TypeVar("Part")
+
+
+def _read(problems: list[str], read: t.Callable[[], Part]) -> Part | None:
+    """Returns what *read* gives, or None and its problem."""
+    try:
+        return read()
+    except RolloutError as error:
+        problems.append(str(error))
+        return None
+
+
+def _text(pointer: pointers.Pointer | None) -> str | None:
+    return pointer.text() if pointer else None
+
+
+def _shown(intent: intents.Intent, guard: Guard) -> dict[str, t.Any]:
+    told = dataclasses.asdict(intent)
+    told.pop("token")
+    left = round(max(0.0, intents.due(intent, guard.clock)), 1)
+    return {**told, "left": left, "timer": bool(_read([], lambda: guard.timer.active(intent.token)))}

@@ -1,0 +1,92 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One plan for all load balancers, whatever each of them knows. Pure. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput
+from ansible_collections.vitalops.rollout.plugins.module_utils._state import fleet
+from ansible_collections.vitalops.rollout.plugins.module_utils._state import plan as plans
+from ansible_collections.vitalops.rollout.plugins.module_utils._state.state import State
+
+Begun = t.Mapping[str, t.Mapping[str, t.Any]]
+View = t.Mapping[str, t.Any]
+
+
+def plan(
+    begun: Begun, operation: str, application: str, environment: str, release: dict[str, str] | None
+) -> dict[str, t.Any]:
+    """Returns plan, run, behind, state, resume, recovered and says; *begun* is the result of the step begin, by host.
+
+    Raises BadInput when there is nothing to roll back to, when the hosts do not belong together, and when an earlier
+    run cannot be taken up by this one.
+    """
+    views = {host: told["view"] for host, told in begun.items()}
+    agreed = fleet.agree(views)
+    state = agreed.state or State(application, environment)
+    resumed = _resumed(views, release, state.live)
+    leader = views[agreed.leader or next(iter(views))]
+    live = _live(leader, state)
+    if operation == "deploy":
+        if release is None:
+            raise BadInput("A deploy needs a release.")
+        planned = plans.resume(state, resumed, release) if resumed else plans.deploy(state, live, release)
+    else:
+        left = _left(views, state) or live
+        planned = plans.roll_back(state, left) if operation == "roll_back" else plans.retire(state, live)
+    first = next(iter(begun.values())).get("run") or {}
+    return {
+        "plan": planned.to_dict(),
+        "run": {
+            **first,
+            "epoch": agreed.epoch,
+            "operation": operation,
+            "release": planned.release["id"],
+            "slot": planned.slot,
+            "previous": planned.previous_slot if planned.moves else None,
+        },
+        "behind": list(agreed.behind),
+        "state": state.to_dict(),
+        "resume": bool(resumed),
+        "recovered": _recovered(views, state) and not resumed,
+        "says": [f"{host}: {view['says']}" for host, view in views.items() if view["says"]] + list(agreed.says),
+    }
+
+
+def _recovered(views: t.Mapping[str, View], state: State) -> bool:
+    """Whether a switch was taken back since the last run that ended: its workers may be where the traffic was."""
+    back = any(view["action"] not in (None, "nothing") or view.get("by_guard") for view in views.values())
+    return back and state.live is not None
+
+
+def _live(view: View, state: State) -> str | None:
+    """The slot that has the traffic; in check mode, the one that will have it once an earlier switch is taken back."""
+    if view["action"] == "revert":
+        return state.live
+    live = (view["pointer"]["file"] or "none").split(":", 1)[0]
+    return None if live == "none" else live
+
+
+def _left(views: t.Mapping[str, View], state: State) -> str | None:
+    """The slot of a deploy that was cut off and has just been taken back: a roll back is meant for that one."""
+    cut = [view["unfinished"] for view in views.values() if view["action"] == "revert" and view["unfinished"]]
+    slots = {entry["slot"] for entry in cut if entry["operation"] == "deploy"} - {state.live, None}
+    return slots.pop() if len(slots) == 1 else None
+
+
+def _resumed(views: t.Mapping[str, View], release: dict[str, str] | None, live: str | None) -> str | None:
+    """The slot that an earlier run switched to with the same release, when this run goes on with it."""
+    taken_up = {host: view["intent"] for host, view in views.items() if view.get("resume") and view["intent"]}
+    slots = {intent["target"] for intent in taken_up.values()} - {live}
+    others = sorted({str(intent["run"]["release"]) for intent in taken_up.values()} - {(release or {}).get("id")})
+    if len(slots) > 1 or (slots and others):
+        raise BadInput(
+            "What an earlier run left cannot be taken up by this one; its guard takes it back.",
+            expected=f"release {(release or {}).get('id')} in one slot",
+            found=f"release {', '.join(others)} in slot {', '.join(sorted(slots))} of {', '.join(taken_up)}",
+            next_step="run again with -e rollout_recovery=revert",
+        )
+    return slots.pop() if slots else None

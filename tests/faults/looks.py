@@ -1,0 +1,159 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What hosts show, and whether that is what they must show. Pure, but for look(), which asks a host."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from pathlib import Path
+
+from ..lab.engine import docker
+from ..lab.state import Lab
+from . import looker
+
+APPLICATION = "reference"
+
+
+class Look(t.NamedTuple):
+    """A host at one moment; looker.py says what the parts are. Load balancers only: file to status."""
+
+    boottime: float
+    boot: str
+    journal: tuple[dict[str, t.Any], ...]
+    torn: int = 0
+    file: str | None = None
+    haproxy: str | None = None
+    servers: tuple[tuple[str, str, str], ...] = ()
+    intent: t.Any = None
+    lease: t.Any = None
+    state: t.Any = None
+    answers: tuple[tuple[int, str | None], ...] = ()
+    status: str = ""
+    containers: tuple[str, ...] = ()
+
+
+def parse(text: str) -> Look:
+    """Returns the look in the output of looker.py. A journal line that is no JSON only counts, as torn."""
+    told = json.loads(text)
+    entries, torn = [], 0
+    for line in told.pop("journal"):
+        try:
+            entries.append(json.loads(line))
+        except ValueError:
+            torn += 1
+    for key in ("servers", "answers"):
+        told[key] = tuple(tuple(row) for row in told.get(key, ()))
+    told["containers"] = tuple(told.get("containers", ()))
+    return Look(journal=tuple(entries), torn=torn, **told)
+
+
+def look(lab: Lab, host: str, *, first: int = 0, full: bool = False) -> Look | None:
+    """Returns what *host* shows now, journal lines from number *first* on; None when it does not run."""
+    program = Path(looker.__file__).read_text(encoding="utf-8")
+    arguments = (APPLICATION, str(first), *(("full",) if full else ()))
+    found = docker(
+        *("exec", "--interactive", lab.container(host), "python3", "-I", "-", *arguments),
+        standard_input=program,
+        accepted=range(256),
+    )
+    return parse(found.output) if found.code == 0 else None
+
+
+def slot_of(pointer: str | None) -> str | None:
+    """Returns the live slot of a pointer such as green:none:0."""
+    slot = (pointer or "none").split(":")[0]
+    return None if slot == "none" else slot
+
+
+def unsound(seen: Look | None) -> list[str]:
+    """Returns why not exactly one healthy slot is live on a load balancer; nothing when one is."""
+    if seen is None:
+        return ["the host does not answer"]
+    problems = []
+    if seen.file is None or seen.file != seen.haproxy:
+        problems.append(f"map file {seen.file}, HAProxy {seen.haproxy}")
+    slot = slot_of(seen.haproxy)
+    if slot is None or not str(seen.haproxy).endswith(":none:0"):
+        problems.append(f"traffic {seen.haproxy} is not one slot")
+    if not any(server[0] == slot and server[2].startswith("UP") for server in seen.servers):
+        problems.append(f"no instance of slot {slot} is up")
+    if {status for status, _release in seen.answers} != {200}:
+        problems.append(f"answers {[status for status, _release in seen.answers]}")
+    elif len({release for _status, release in seen.answers}) != 1:
+        problems.append(f"answers of several releases: {[release for _status, release in seen.answers]}")
+    return problems
+
+
+def pending(seen: Look | None) -> bool:
+    """Whether a guard is still armed, so that traffic may yet move."""
+    return seen is None or (isinstance(seen.intent, dict) and seen.intent.get("status") == "armed")
+
+
+def lease_left(seen: Look | None) -> float:
+    """Returns for how many seconds from then on a lease keeps the next run out.
+
+    After a boot its holder has the whole time once more; what is asked here is only how long to wait at most.
+    """
+    if seen is None or not isinstance(seen.lease, dict) or seen.lease["released"]:
+        return 0.0
+    whole = float(seen.lease["seconds"])
+    if seen.lease["boot_id"].rpartition(":")[2] != seen.boot:
+        return min(whole, max(0.0, int(seen.boot) / 100 + whole - seen.boottime))
+    return min(whole, max(0.0, float(seen.lease["expires_boottime"]) - seen.boottime))
+
+
+def lease_kept(seen: Look | None) -> bool:
+    """Whether a run never gave its lease back."""
+    return seen is not None and isinstance(seen.lease, dict) and not seen.lease["released"]
+
+
+def last_arm(seen: Look | None) -> float | None:
+    """Returns when (boottime) a guard was last armed among the journal lines of *seen*."""
+    ends = [float(entry["boottime"]) for entry in (seen.journal if seen else ()) if entry.get("step") == "arm"]
+    return ends[-1] if ends else None
+
+
+def live_release(seen: Look | None) -> str | None:
+    """Returns the id of the release that state.json names live."""
+    return release_in(seen, seen.state.get("live")) if seen and isinstance(seen.state, dict) else None
+
+
+def idle_release(seen: Look | None) -> str | None:
+    """Returns the id of the release that state.json has in the other slot."""
+    if not seen or not isinstance(seen.state, dict):
+        return None
+    return release_in(seen, "green" if seen.state.get("live") == "blue" else "blue")
+
+
+def release_in(seen: Look, slot: str | None) -> str | None:
+    """Returns the id of the release that state.json has in *slot*."""
+    record = seen.state["slots"].get(slot) if slot else None
+    return record["release"]["id"] if record else None
+
+
+def may_roll_back(seen: Look | None) -> bool:
+    """Whether a roll back would move traffic: the last confirmation was not one already."""
+    if not seen or not isinstance(seen.state, dict) or idle_release(seen) is None:
+        return False
+    confirmed = [entry for entry in seen.state["history"] if entry["outcome"] == "confirmed"]
+    return bool(confirmed) and confirmed[-1]["operation"] != "roll_back"
+
+
+def strays(hosts: t.Mapping[str, Look], live: str) -> list[str]:
+    """Returns what is wrong with workers and schedulers on the application hosts when slot *live* has the traffic.
+
+    A worker of the live slot on every host, none of the other slot; one scheduler in the fleet.
+    """
+    problems = []
+    schedulers = []
+    for host, seen in hosts.items():
+        kinds = [name.split("-") for name in seen.containers if name.startswith(f"{APPLICATION}-")]
+        workers = {parts[1] for parts in kinds if parts[2] == "worker"}
+        if workers != {live}:
+            problems.append(f"workers of {sorted(workers) or 'no slot'} run on {host}, expected {live}")
+        schedulers += [f"{parts[1]} on {host}" for parts in kinds if parts[2] == "scheduler"]
+    if len(schedulers) != 1 or not schedulers[0].startswith(live):
+        problems.append(f"schedulers: {', '.join(schedulers) or 'none'}; expected one, of {live}")
+    return problems

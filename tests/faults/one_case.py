@@ -1,0 +1,267 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One case from beginning to end: stop a run at its line, let the fault strike, look, run again, look again."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from . import injections, looks, runs, verdicts
+from .cases import SIGNALS, Case
+from .fleet import LOAD_BALANCERS, RUN_SECONDS, VERSIONS, Fleet
+from .looks import Look
+from .stops import Stop
+
+SETTLE_SECONDS = 2.0
+REACH_SECONDS = 120.0
+#: How long looking at both load balancers may take on a busy machine: nobody can know of rest any earlier.
+LOOK_SECONDS = 1.5
+#: A cut lasts until the guard has fired and a little longer: then the run hears from the host again.
+CUT_LONGER_SECONDS = 1.5
+POLL_SECONDS = 0.3
+
+
+class Result(t.NamedTuple):
+    """How a case ended: *found* is what the next run said or what else is worth a word, *problems* what was wrong."""
+
+    case: Case
+    seconds: float
+    found: str
+    problems: list[str]
+    evidence: dict[str, t.Any]
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything was as it must be."""
+        return not self.problems
+
+
+class OneCase:
+    """The state of one case on *fleet*."""
+
+    def __init__(self, fleet: Fleet, case: Case) -> None:
+        self.fleet = fleet
+        self.case = case
+        self.problems: list[str] = []
+        self.notes: list[str] = []
+        self.evidence: dict[str, t.Any] = {"case": case._asdict()}
+        self._first: dict[str, int] = {}
+        self._struck = self._over = 0.0
+        self._lasts = self._left = False
+
+    def run(self) -> Result:
+        """Runs the case. Raises Broken when the fleet is not fit for a case before or after it."""
+        started = time.time()
+        version = self._ready()
+        injections.prepare(self.fleet.lab, self.case)
+        begun = time.time()
+        try:
+            dead = self._strike(version)
+            self._unfinished()
+            again = self._again(version, dead)
+            self._requests(begun)
+            if again is not None:
+                self._truth(dead, again)
+        finally:
+            injections.undo(self.fleet.lab, self.case)
+        return Result(self.case, time.time() - started, "; ".join(self.notes), self.problems, self.evidence)
+
+    def _ready(self) -> str | None:
+        """Brings the fleet to where the verb has something to do. Returns the version to deploy."""
+        fleet, case = self.fleet, self.case
+        fleet.ensure_load()
+        seen = fleet.rest()
+        if case.verb == "roll_back" and not looks.may_roll_back(seen["lb1"]):
+            fleet.play("deploy", fleet.known_versions()[1])
+            seen = fleet.rest()
+        self._first = {name: len(one.journal) + one.torn for name, one in seen.items()}
+        self.evidence["live_before"] = looks.live_release(seen["lb1"])
+        if case.verb == "roll_back":
+            return None
+        known = fleet.known_versions()
+        # What is in the slot already need not be staged: quicker, and traffic moves all the same.
+        return _new_version(known) if case.step == "stage" else known[1]
+
+    def _strike(self, version: str | None) -> runs.Run:
+        """Starts the run, stops it at its line, lets the fault strike and the line go on. Returns the run, ended."""
+        fleet, case = self.fleet, self.case
+        stop = Stop(fleet.lab, case)
+        run = fleet.start(case.verb, version)
+        try:
+            if not stop.reached(run.runs, REACH_SECONDS):
+                self.problems.append(f"the run ended or hung before {case.point} {case.step}: {_tail(run.text(), 400)}")
+            else:
+                self.evidence["stopped_at"] = stop.line
+                self._struck = time.time()
+                injections.inject(fleet.lab, case, run)
+                self._over = time.time()
+                self._lasts = case.fault in ("cut", "disk")
+        finally:
+            stop.release()
+        self._watch(run)
+        code = run.wait(0)
+        if case.fault in SIGNALS and code == 0:
+            self.problems.append("the run ended with 0 although it was killed")
+        self.notes.append(f"run {_ended(code)}")
+        self.evidence["first_run"] = _tail(run.text())
+        return run
+
+    def _watch(self, run: runs.Run) -> None:
+        """Looks at the load balancers until the run has ended and exactly one healthy slot is live on each.
+
+        From the deadline of the guard + 2 s on nothing else may be seen. A fault that lasts is undone meanwhile.
+        """
+        fleet, samples = self.fleet, list[tuple[float, str]]()
+        hung = time.monotonic() + RUN_SECONDS
+        ended: float | None = None
+        armed: list[float] = []
+        while True:
+            seen = {name: fleet.look(name, self._first[name]) for name in LOAD_BALANCERS}
+            armed = [arm + fleet.times.guard for one in seen.values() if (arm := looks.last_arm(one)) is not None]
+            now = time.clock_gettime(time.CLOCK_BOOTTIME)
+            samples.append((now, _restless(seen)))
+            if ended is None and not run.runs():
+                ended = now
+            self._undo(ended is not None)
+            if ended is not None and not self._lasts and (not samples[-1][1] or now > self._rest_by(armed) + 20.0):
+                break
+            if time.monotonic() > hung:
+                self.problems.append("the run did not end")
+                run.end()
+                break
+            time.sleep(POLL_SECONDS)
+        late = [(moment - self._rest_by(armed), words) for moment, words in samples if words]
+        if late and late[-1][0] > 0:
+            self.problems.append(f"no rest {late[-1][0] + SETTLE_SECONDS:.1f} s after it was due: {late[-1][1]}")
+        self.evidence["restless"] = [f"{moment - samples[0][0]:.1f} s: {words}" for moment, words in samples if words]
+
+    def _rest_by(self, armed: t.Sequence[float]) -> float:
+        """Returns the boottime from which on nothing may be under way; *armed* are the deadlines of the guards."""
+        over = time.clock_gettime(time.CLOCK_BOOTTIME) - (time.time() - self._over)
+        return max([over, *armed]) + SETTLE_SECONDS + LOOK_SECONDS
+
+    def _undo(self, ended: bool) -> None:
+        """Ends a fault that lasts: a cut when the guard has fired, a full disk when the run has given up.
+
+        The guard does not need the cut to heal. A full disk it does need to have room again: it writes down first.
+        """
+        fleet, case = self.fleet, self.case
+        if not self._lasts:
+            return
+        if case.fault == "cut" and time.time() > self._struck + fleet.times.guard + CUT_LONGER_SECONDS:
+            injections.undo(fleet.lab, case)
+            self._lasts = False
+        elif case.fault == "disk" and ended:
+            injections.undo(fleet.lab, case)
+            self._over = time.time()
+            self._lasts = False
+
+    def _unfinished(self) -> None:
+        """Keeps what the hosts' own status says, and waits until the lease of the dead run is over."""
+        fleet = self.fleet
+        seen = {name: fleet.look(name, self._first[name], full=True) for name in LOAD_BALANCERS}
+        left = max(looks.lease_left(one) for one in seen.values())
+        if left > max(fleet.times):
+            self.problems.append(f"the lease lasts for another {left:.0f} s, the run was given {fleet.times.lease:g} s")
+        time.sleep(left)
+        told = "\n".join(f"{name}: {one.status}" for name, one in seen.items() if one is not None)
+        self._left = "unfinished " in told or any(map(looks.lease_kept, seen.values()))
+        self.evidence["status"] = told
+
+    def _again(self, version: str | None, dead: runs.Run) -> runs.Run | None:
+        """The same command again: it must end with 0, and say what it found."""
+        fleet, case = self.fleet, self.case
+        run = fleet.start(case.verb, version)
+        code = run.wait(RUN_SECONDS)
+        if code is None:
+            run.end()
+        said = runs.found_in(run.text())
+        self.evidence["second_run"] = _tail(run.text())
+        self.evidence["said"] = said
+        if code != 0:
+            self.problems.append(f"the next run ended with {code}: {_error(run.text())}")
+        if self._left and not said:
+            self.problems.append("the next run did not say what it found")
+        self.notes.append(", ".join(map(runs.short, said)) or "nothing left")
+        dead.end()
+        return run if code == 0 else None
+
+    def _requests(self, begun: float) -> None:
+        """No request failed but those that the fault itself took with it."""
+        report = self.fleet.report(begun, time.time())
+        allowed = injections.allowance(self.case, self._struck, self._over) if self._struck else None
+        seen = verdicts.requests(report, allowed, LOAD_BALANCERS)
+        self.problems += seen.problems
+        self.evidence["load"] = report if seen.problems else {"requests": seen.sent}
+        if allowed is not None and seen.excused:
+            counts = ", ".join(f"{count} of {name}" for name, count in seen.excused.items())
+            self.notes.append(f"failed with it: {counts} ({allowed.because})")
+
+    def _truth(self, dead: runs.Run, again: runs.Run) -> None:
+        """Journals and states tell what happened, and what runs is what they tell."""
+        fleet, case = self.fleet, self.case
+        seen = {name: fleet.look(name, self._first[name], full=True) for name in fleet.rooms}
+        told = dead.text() + again.text() + str(self.evidence["status"])
+        applications: dict[str, Look] = {}
+        for name, one in seen.items():
+            if one is None:
+                self.problems.append(f"{name} does not answer")
+                continue
+            self.evidence.setdefault("journals", {})[name] = one.journal
+            self.problems += verdicts.untold(name, one.journal, told)
+            if name in LOAD_BALANCERS:
+                self.problems += [*verdicts.kept(name, one.journal), *verdicts.state_lies(name, one)]
+                self.problems += [f"{name}: {why}" for why in looks.unsound(one)]
+                self._blame(name, one)
+            else:
+                applications[name] = one
+            if one.torn and case.fault not in ("disk", "reboot"):
+                self.problems.append(f"{name}: {one.torn} torn journal lines")
+        lb1 = seen["lb1"]
+        lives = {looks.live_release(seen[name]) for name in LOAD_BALANCERS}
+        if len(lives) != 1:
+            self.problems.append(f"the load balancers ended with different releases: {lives}")
+        if looks.live_release(lb1) == self.evidence["live_before"]:
+            self.problems.append(f"still live is {self.evidence['live_before']}")
+        live = looks.slot_of(lb1.haproxy) if lb1 else None
+        if live:
+            self.problems += looks.strays(applications, live)
+
+    def _blame(self, name: str, seen: Look) -> None:
+        """Of a killed run nobody but the guard can have taken back what it armed and never confirmed."""
+        run = dict(self.evidence.get("stopped_at", {})).get("run")
+        mine = [entry for entry in seen.journal if entry["run"] == run]
+        if self.case.fault in SIGNALS and verdicts.guard_was_due(mine):
+            if verdicts.by_guard(mine):
+                self.notes.append(f"{name} guard reverted")
+            else:
+                self.problems.append(f"{name}: the guard was due for run {run}, and its journal does not tell of it")
+
+
+def _new_version(known: t.Sequence[str]) -> str:
+    return next(version for version in VERSIONS if version not in known)
+
+
+def _restless(seen: t.Mapping[str, Look | None]) -> str:
+    problems = {
+        name: [*looks.unsound(one), *(["the guard is armed"] if looks.pending(one) else [])]
+        for name, one in seen.items()
+    }
+    return "; ".join(f"{name}: {', '.join(why)}" for name, why in problems.items() if why)
+
+
+def _ended(code: int | None) -> str:
+    if code is None:
+        return "hung"
+    return f"died of signal {-code}" if code < 0 else f"ended {code}"
+
+
+def _tail(text: str, length: int = 6000) -> str:
+    return text[-length:]
+
+
+def _error(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.startswith(("[ERROR]", "fatal:"))]
+    return " | ".join(lines[:3])[:600] or _tail(text, 300)

@@ -1,0 +1,104 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Installs the hook on test hosts, asks it to stop a process at a journal line, and lets that process go on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+import typing as t
+from pathlib import Path
+
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError
+
+from ..lab import hosts
+from ..lab.engine import docker
+from ..lab.state import Lab
+from . import hook
+from .cases import Case
+
+NAME = "rollout_faults"
+LONGEST_STOP = 90.0
+_FIND = "import glob; print(*glob.glob('/usr/local/lib/python3.*/dist-packages'))"
+
+
+def install(lab: Lab, names: t.Sequence[str]) -> None:
+    """Puts the hook on the hosts *names*."""
+    source = Path(hook.__file__).read_text(encoding="utf-8")
+    for name in names:
+        for folder in _folders(lab, name):
+            hosts.put_files(
+                lab.container(name),
+                [
+                    hosts.File(f"{folder}/{NAME}.py", source, 0o644),
+                    hosts.File(f"{folder}/{NAME}.pth", f"import {NAME}\n", 0o644),
+                ],
+            )
+
+
+def remove(lab: Lab, names: t.Sequence[str]) -> None:
+    """Takes the hook off the hosts *names* again."""
+    for name in names:
+        files = [f"{folder}/{NAME}{ending}" for folder in _folders(lab, name) for ending in (".pth", ".py")]
+        docker("exec", lab.container(name), "rm", "--force", "--recursive", hook.FOLDER, *files, accepted=range(256))
+
+
+def _folders(lab: Lab, name: str) -> list[str]:
+    return docker("exec", lab.container(name), "python3", "-I", "-S", "-c", _FIND).output.split()
+
+
+def control(case: Case) -> dict[str, t.Any]:
+    """Returns the content of the control file for *case*. Pure."""
+    return {
+        "step": case.step,
+        "phase": "begin" if case.point == "before" else "end",
+        "when": "after" if case.point == "after" else "before",
+        "seconds": LONGEST_STOP,
+    }
+
+
+class Stop:
+    """One stop on one host; everything goes by way of the engine, never through the network that is cut."""
+
+    def __init__(self, lab: Lab, case: Case) -> None:
+        self.container = lab.container(case.host)
+        self.line: dict[str, t.Any] = {}
+        self._watch: subprocess.Popen[str] | None = None
+        docker(
+            *("exec", "--interactive", self.container, "sh", "-c"),
+            f"mkdir -p {hook.FOLDER} && rm -f {hook.STOPPED} && cat > {hook.CONTROL}",
+            standard_input=json.dumps(control(case)),
+        )
+        self._watch = subprocess.Popen(
+            [
+                *("docker", "exec", self.container, "sh", "-c"),
+                f"until [ -s {hook.STOPPED} ]; do [ -e {hook.CONTROL} ] || exit 1; sleep 0.1; done; cat {hook.STOPPED}",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def reached(self, still_runs: t.Callable[[], bool], seconds: float) -> bool:
+        """Waits until a process stands at the line. False when the run ended before, or *seconds* passed."""
+        assert self._watch is not None
+        ends = time.monotonic() + seconds
+        while self._watch.poll() is None:
+            if not still_runs() or time.monotonic() > ends:
+                self.release()
+                return False
+            time.sleep(0.05)
+        output = self._watch.communicate()[0]
+        if self._watch.returncode != 0:
+            raise RolloutError("The watch over the stop broke off.", where=self.container)
+        self.line = json.loads(output)
+        return True
+
+    def release(self) -> None:
+        """Lets the process go on. A host that has rebooted has forgotten the stop already."""
+        docker("exec", self.container, "rm", "--force", hook.CONTROL, hook.STOPPED, accepted=range(256), deadline=20)
+        if self._watch is not None and self._watch.poll() is None:
+            self._watch.wait(timeout=20)

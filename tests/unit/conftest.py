@@ -1,0 +1,62 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A peer on a real socket that speaks HAProxy's runtime API, scripted so that its answers can be wrong on purpose."""
+
+from __future__ import annotations
+
+import socketserver
+import threading
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import haproxy
+
+HEADER = "# pxname,svname,qcur,scur,status,hrsp_4xx,hrsp_5xx,req_tot,econ,check_status,last_chk,addr\n"
+
+
+class Peer:
+    """Answers like HAProxy; `map` and `rows` are what it knows, `deaf` loses what it is told, `unknown` has no map."""
+
+    def __init__(self, path: str) -> None:
+        self.map: dict[str, str] = {}
+        self.rows: list[str] = []
+        self.deaf = False
+        self.unknown = False
+        self.api = haproxy.RuntimeApi(path, deadline=2)
+
+    def answer(self, command: str) -> str:
+        verb, kind, *rest = command.split()
+        if self.unknown:
+            return "Unknown map identifier. Please use #<id> or <file>.\n"
+        if (verb, kind) == ("show", "map"):
+            return "".join(f"0x1 {key} {value}\n" for key, value in self.map.items()) + "\n"
+        if (verb, kind) == ("show", "stat"):
+            return HEADER + "".join(row + "\n" for row in self.rows)
+        if not self.deaf:
+            self.map[rest[1]] = rest[2]
+        return "\n"
+
+    @staticmethod
+    def backend(slot: str, in_flight: int) -> str:
+        return f"shop_{slot},BACKEND,0,{in_flight},UP,1,2,300,4,,,"
+
+    @staticmethod
+    def server(slot: str, name: str, status: str, address: str = "192.0.2.1:18000") -> str:
+        return f"shop_{slot},{name},0,0,{status},,,,,L7STS,503,{address}"
+
+
+@pytest.fixture
+def peer(tmp_path: Path) -> t.Iterator[Peer]:
+    path = str(tmp_path / "admin.sock")
+    scripted = Peer(path)
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(scripted.answer(self.rfile.readline().decode().strip()).encode())
+
+    with socketserver.ThreadingUnixStreamServer(path, Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield scripted
+        server.shutdown()

@@ -1,0 +1,148 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One plan for all load balancers: agreeing, mixed, new and resumed fleets."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.vitalops.rollout.plugins.filter.fleet_plan import FilterModule
+from ansible_collections.vitalops.rollout.plugins.module_utils._state import state as states
+
+R1 = {"id": "1.0.0-aaa", "version": "1.0.0", "digest": "sha256:1", "artefact": "a"}
+R2 = {"id": "1.1.0-bbb", "version": "1.1.0", "digest": "sha256:2", "artefact": "a"}
+R3 = {"id": "1.2.0-ccc", "version": "1.2.0", "digest": "sha256:3", "artefact": "a"}
+EMPTY = states.State("shop", "staging")
+
+
+def confirmed(state: states.State, slot: str, release: dict[str, str], day: int, by: str = "deploy") -> states.State:
+    at = f"2026-01-0{day}T00:00:00Z"
+    return states.confirmed(state, operation=by, slot=slot, release=release, by="kim", at=at)[0]
+
+
+FIRST = confirmed(EMPTY, "blue", R1, 1)
+SECOND = confirmed(FIRST, "green", R2, 2)
+
+
+def begun(
+    state: states.State | None, epoch: int = 7, live: str | None = "as recorded", **view: t.Any
+) -> dict[str, t.Any]:
+    slot = (state.live if state else None) if live == "as recorded" else live
+    told = {
+        "application": "shop",
+        "environment": "staging",
+        "state": state.to_dict() if state else None,
+        "pointer": {"file": f"{slot or 'none'}:none:0", "haproxy": None},
+        "lease": {"epoch": epoch},
+        "unfinished": None,
+        "intent": None,
+        "action": "nothing",
+        "says": "",
+        "resume": False,
+        **view,
+    }
+    run = {"id": "run-1", "epoch": epoch, "operation": "deploy", "actor": "kim", "source": "command line"}
+    return {"view": told, "run": {**run, "release": None, "slot": None, "previous": None}}
+
+
+def planned(operation: str = "deploy", release: t.Any = None, **hosts: t.Any) -> dict[str, t.Any]:
+    hostvars = {host: {"__rollout_begun": told} for host, told in hosts.items()}
+    told = FilterModule().filters()["fleet_plan"](hostvars, list(hosts), operation, "shop", "staging", release)
+    return t.cast("dict[str, t.Any]", told)
+
+
+def left_over(slot: str = "green", operation: str = "deploy") -> dict[str, t.Any]:
+    """What the view of a host says of a switch that was just taken back."""
+    return {"action": "revert", "says": "Found it.", "unfinished": {"epoch": 6, "slot": slot, "operation": operation}}
+
+
+def resumed(release: str = "1.1.0-bbb", slot: str = "green") -> dict[str, t.Any]:
+    intent = {"target": slot, "run": {"release": release}}
+    return {"live": slot, "resume": True, "action": "resume", "intent": intent, "says": "Found it."}
+
+
+def test_a_fleet_that_agrees_goes_to_the_idle_slot_with_the_highest_epoch() -> None:
+    told = planned(release=R2, lb1=begun(FIRST, 7), lb2=begun(FIRST, 9))
+    assert (told["plan"]["slot"], told["plan"]["previous_slot"], told["behind"]) == ("green", "blue", [])
+    assert told["run"] == {
+        "id": "run-1",
+        "epoch": 9,
+        "operation": "deploy",
+        "actor": "kim",
+        "source": "command line",
+        "release": "1.1.0-bbb",
+        "slot": "green",
+        "previous": "blue",
+    }
+
+
+def test_a_new_fleet_starts_in_blue() -> None:
+    told = planned(release=R1, lb1=begun(None), lb2=begun(None))
+    assert (told["run"]["slot"], told["run"]["previous"], told["resume"]) == ("blue", None, False)
+    assert told["state"]["live"] is None
+
+
+def test_in_a_mixed_fleet_the_newest_confirmation_leads() -> None:
+    told = planned(release=R3, lb1=begun(FIRST), lb2=begun(SECOND))
+    assert (told["behind"], told["state"]["live"], told["plan"]["slot"]) == (["lb1"], "green", "blue")
+    assert any("lb2 leads" in line for line in told["says"])
+
+
+def test_a_new_load_balancer_follows_the_others() -> None:
+    assert planned(release=R3, lb1=begun(SECOND), lb2=begun(None))["behind"] == ["lb2"]
+
+
+def test_the_same_release_again_is_only_checked() -> None:
+    told = planned(release=R2, lb1=begun(SECOND))
+    assert (told["plan"]["converge"], told["run"]["previous"]) == (True, None)
+
+
+def test_a_roll_back_goes_to_the_release_before() -> None:
+    told = planned("roll_back", lb1=begun(SECOND), lb2=begun(SECOND))
+    assert (told["run"]["slot"], told["run"]["release"], told["run"]["previous"]) == ("blue", "1.0.0-aaa", "green")
+
+
+def test_a_roll_back_after_a_deploy_that_was_cut_off_keeps_the_confirmed_release() -> None:
+    told = planned("roll_back", lb1=begun(FIRST, **left_over()), lb2=begun(FIRST))
+    assert (told["run"]["slot"], told["run"]["previous"]) == ("blue", "green")
+    assert told["says"][0] == "lb1: Found it."
+
+
+def test_a_roll_back_after_a_roll_back_that_was_cut_off_still_goes_back() -> None:
+    told = planned("roll_back", lb1=begun(SECOND, **left_over("blue", "roll_back")))
+    assert (told["run"]["slot"], told["run"]["previous"]) == ("blue", "green")
+
+
+def test_check_mode_plans_as_if_the_switch_had_been_taken_back() -> None:
+    told = planned(release=R3, lb1=begun(FIRST, live="green", **left_over()))
+    assert (told["plan"]["slot"], told["plan"]["previous_slot"]) == ("green", "blue")
+
+
+def test_an_earlier_run_is_taken_up_where_users_have_its_release() -> None:
+    told = planned(release=R2, lb1=begun(FIRST, **resumed()), lb2=begun(FIRST))
+    assert (told["resume"], told["run"]["slot"], told["run"]["previous"]) == (True, "green", "blue")
+
+
+def test_what_one_host_has_confirmed_already_is_followed_and_not_taken_up() -> None:
+    told = planned(release=R2, lb1=begun(SECOND), lb2=begun(FIRST, **resumed()))
+    assert (told["resume"], told["plan"]["converge"], told["behind"]) == (False, True, ["lb2"])
+
+
+def test_another_release_cannot_take_up_an_earlier_run() -> None:
+    with pytest.raises(AnsibleFilterError, match="cannot be taken up by this one") as refused:
+        planned(release=R3, lb1=begun(FIRST, **resumed()))
+    assert "rollout_recovery=revert" in str(refused.value)
+
+
+def test_what_stands_in_the_way_is_told() -> None:
+    with pytest.raises(AnsibleFilterError, match="nothing to roll back"):
+        planned("roll_back", lb1=begun(None))
+    with pytest.raises(AnsibleFilterError, match="needs a release"):
+        planned(lb1=begun(FIRST))
+    with pytest.raises(AnsibleFilterError, match="found none of lb2"):
+        planned(release=R2, lb1=begun(FIRST), lb2={})
+    with pytest.raises(AnsibleFilterError, match="do not belong together"):
+        planned(release=R2, lb1=begun(FIRST), lb2=begun(FIRST, environment="production"))

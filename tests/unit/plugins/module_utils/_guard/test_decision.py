@@ -1,0 +1,31 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The guard's decision: every combination has one reason."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard.decision import (
+    DISARM,
+    FINISH,
+    KEEP,
+    MOST_ATTEMPTS,
+    REVERT,
+    WAIT,
+    decide,
+)
+
+
+@pytest.mark.parametrize(
+    ("moved", "confirmed", "previous", "target", "last"), list(itertools.product((False, True), repeat=5))
+)
+def test_what_the_guard_does(moved: bool, confirmed: bool, previous: bool, target: bool, last: bool) -> None:
+    attempts = MOST_ATTEMPTS if last else MOST_ATTEMPTS - 1
+    found = decide(
+        moved=moved, confirmed=confirmed, previous_answers=previous, target_answers=target, attempts=attempts
+    )
+    reasons = ((not moved, DISARM), (confirmed, FINISH), (previous, REVERT), (target or last, KEEP), (True, WAIT))
+    assert found == next(what for reason, what in reasons if reason)
