@@ -134,7 +134,7 @@ class Lab:
         for name in {*self.group("application"), *self.group("load_balancer")}:
             files = "find /etc/rollout /etc/haproxy/rollout.d /var/lib/rollout -type f"
             # These say who was here, not what is rolled out.
-            tracks = ("state.json", "journal.ndjson", "lease.json", "fence.json", ".*lock")
+            tracks = ("state.json", "journal.ndjson", "lease.json", "fence.json", "retire.json", ".*lock")
             others = " ".join(f"! -name '{track}'" for track in tracks)
             found.append(self.connect(name).run(f"{files} {others} -exec sha256sum {{}} + | sort").stdout)
         return found

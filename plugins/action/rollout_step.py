@@ -11,6 +11,7 @@ import socket
 import typing as t
 
 from ansible import constants
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible_collections.vitalops.rollout.plugins.plugin_utils._plain import plain
 from ansible_collections.vitalops.rollout.plugins.plugin_utils._program import PROGRAM, PROTOCOL, answer, missing
@@ -25,6 +26,7 @@ ARGUMENTS: dict[str, t.Any] = {
     },
     "run": {"type": "dict", "required": True},
     "parameters": {"type": "dict", "default": {}},
+    "required": {"type": "bool", "default": True},
     "masked": {"type": "list", "elements": "str", "default": [], "no_log": True},
 }
 
@@ -50,13 +52,24 @@ class ActionModule(ActionBase):  # type: ignore[misc] # ansible-core has no type
             "run": {"id": run_id(), "epoch": 0, **wanted["run"]},
             "parameters": wanted["parameters"],
         }
+        try:
+            result = self._ask(request, wanted["masked"])
+        except AnsibleConnectionFailure as error:
+            if wanted["required"]:
+                raise
+            result = {"failed": True, "msg": f"The host cannot be reached: {error}"}
+        if wanted["required"] or not result.get("failed"):
+            return result
+        return {"changed": False, "problem": result["msg"], "warnings": [str(result["msg"])]}
+
+    def _ask(self, request: dict[str, t.Any], masked: t.Sequence[str]) -> dict[str, t.Any]:
         told = self._low_level_execute_command(
             f"{PROGRAM} step", sudoable=True, in_data=json.dumps(plain(request)).encode("utf-8")
         )
         if told["rc"] == 127:
             # Without the program this host has no lease to give back either.
-            return {"changed": False} if wanted["step"] == "end" else missing()
-        return answer(told["stdout"], told["stderr"], told["rc"], masked=wanted["masked"])
+            return {"changed": False} if request["step"] == "end" else missing()
+        return answer(told["stdout"], told["stderr"], told["rc"], masked=masked)
 
 
 def run_id() -> str:

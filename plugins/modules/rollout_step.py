@@ -43,6 +43,12 @@ options:
     description: What the step needs besides.
     type: dict
     default: {}
+  required:
+    description:
+      - Whether the task fails when the step does. Otherwise the reason is a warning and RV(problem), for what must not
+        keep other hosts from being put right.
+    type: bool
+    default: true
   masked:
     description: Values that must never show in the result, such as the secrets of the application.
     type: list
@@ -76,6 +82,10 @@ view:
 token:
   description: What confirms the switch.
   returned: step V(arm)
+  type: str
+problem:
+  description: Why a step failed that was not required.
+  returned: when it did
   type: str
 summary:
   description: What users get, with its numbers next to their limits.

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import shutil
 import time
 import typing as t
 from pathlib import Path
@@ -30,6 +32,7 @@ def main(arguments: t.Sequence[str]) -> int:
         for case in wanted:
             print(case.id)
         return 0
+    shutil.rmtree(OUTPUT, ignore_errors=True)
     fleet = Fleet(chosen.name, OUTPUT / "runs", runs.Times(guard=chosen.deadline, lease=chosen.lease))
     started = time.monotonic()
     results: list[Result] = []
@@ -47,7 +50,7 @@ def main(arguments: t.Sequence[str]) -> int:
         else:
             fleet.down()
     passed = sum(result.passed for result in results)
-    say(f"\nfaults: {len(results)} cases, {passed} passed in {(time.monotonic() - started) / 60:.1f} min")
+    say(f"\n{(time.monotonic() - started) / 60:.1f} min in all\nfaults: {len(results)} cases, {passed} passed")
     return 0 if passed == len(wanted) else 1
 
 
@@ -87,6 +90,8 @@ def attempt(fleet: Fleet, case: Case) -> Result:
         problems = [*one.problems, f"{type(error).__name__}: {error}"]
         result = Result(case, time.time() - started, "; ".join(one.notes), problems, one.evidence)
     if not result.passed:
+        with contextlib.suppress(RolloutError):
+            one.gather()
         write_evidence(result)
         rescue(fleet)
     return result

@@ -229,6 +229,12 @@ class OneCase:
         if live:
             self.problems += looks.strays(applications, live)
 
+    def gather(self) -> None:
+        """After a failure: keeps the journal lines of this case, when it did not come so far itself."""
+        if "journals" not in self.evidence and self._first:
+            seen = {name: self.fleet.look(name, self._first[name]) for name in self.fleet.rooms}
+            self.evidence["journals"] = {name: one.journal for name, one in seen.items() if one is not None}
+
     def _blame(self, name: str, seen: Look) -> None:
         """Of a killed run nobody but the guard can have taken back what it armed and never confirmed."""
         run = dict(self.evidence.get("stopped_at", {})).get("run")

@@ -32,8 +32,12 @@ class Call(t.NamedTuple):
 
     @property
     def lease_seconds(self) -> float:
-        """How long the lease lasts from this step on."""
-        return float(self.parameters.get("lease_seconds") or LEASE_SECONDS)
+        """How long the lease lasts from this step on: as the step says, else as long as the step before it said."""
+        told = self.parameters.get("lease_seconds")
+        if told:
+            return float(told)
+        lease = leases.read(self.guard.folder)
+        return lease.seconds if lease is not None and lease.id == self.run.id else LEASE_SECONDS
 
     @property
     def policy(self) -> str:

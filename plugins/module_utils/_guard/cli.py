@@ -52,16 +52,18 @@ def _tried(what: t.Callable[[], t.Any]) -> int:
     try:
         what()
     except RolloutError as error:
-        print(error, file=sys.stderr)
+        _say(str(error), sys.stderr)
         return 1
     except OSError as error:
-        print(refusal(error), file=sys.stderr)
+        _say(str(refusal(error)), sys.stderr)
         return 1
     return 0
 
 
-def _say(words: str) -> None:
-    print(words, flush=True)
+def _say(words: str, stream: t.TextIO | None = None) -> None:
+    stream = stream or sys.stdout
+    stream.write(f"{words}\n")
+    stream.flush()
 
 
 def _step() -> int:
@@ -81,7 +83,7 @@ def _step() -> int:
                 next_step="use one version of the collection on the controller and on the host: playbook provision.yml",
             )
         )
-    print(json.dumps(answer, sort_keys=True), flush=True)
+    _say(json.dumps(answer, sort_keys=True))
     return 0
 
 

@@ -49,6 +49,6 @@ def anyone(places: t.Sequence[str], check: Check, timeout: float = TIMEOUT) -> b
         ask.start()
     ends = time.monotonic() + 2 * timeout
     try:
-        return any(found.get(timeout=max(0.0, ends - time.monotonic())) for _ in places)
+        return any(found.get(timeout=max(0.0, ends - time.monotonic())) for _place in places)
     except queue.Empty:
         return False

@@ -52,8 +52,12 @@ def find(guard: Guard) -> Finding:
         haproxy=in_haproxy.live if in_haproxy else None,
     )
     action = recovery.decide(seen)
-    says = "" if action is Action.NOTHING else recovery.says(seen, action, entry, intent)
-    return Finding(entry, seen, action, says, standing is not None and standing.actor == ACTOR)
+    by_guard = standing is not None and standing.actor == ACTOR
+    if action is Action.NOTHING:
+        says = f"The guard has acted: {standing.detail}." if standing is not None and by_guard else ""
+    else:
+        says = recovery.says(seen, action, entry, intent)
+    return Finding(entry, seen, action, says, by_guard)
 
 
 def look(guard: Guard, *, environment: str | None = None) -> dict[str, t.Any]:

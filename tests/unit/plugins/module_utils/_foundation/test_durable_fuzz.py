@@ -60,10 +60,12 @@ INTENT = intents.Intent(
 )
 R1 = {"id": "1.0.0-aaa", "version": "1.0.0", "digest": "sha256:1", "artefact": "registry/shop"}
 R2 = {"id": "1.1.0-bbb", "version": "1.1.0", "digest": "sha256:2", "artefact": "registry/shop"}
-BEFORE, _ = states.confirmed(
+BEFORE, _entry = states.confirmed(
     states.State("shop", "staging"), operation="deploy", slot="blue", release=R1, by="kim", at="2026-11-20T00:00:00Z"
 )
-AFTER, _ = states.confirmed(BEFORE, operation="deploy", slot="green", release=R2, by="Jörg", at="2026-11-21T00:00:00Z")
+AFTER, _entry = states.confirmed(
+    BEFORE, operation="deploy", slot="green", release=R2, by="Jörg", at="2026-11-21T00:00:00Z"
+)
 
 
 # --- A process that dies in the middle -------------------------------------------------------------------------------
@@ -494,7 +496,7 @@ def test_a_file_with_any_value_in_any_place_is_refused_or_still_usable(name: str
 def test_a_journal_with_garbage_anywhere_keeps_its_other_lines(choice: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         entries = [journal.append(folder, KIM, "arm", phase, clock=CLOCK) for phase in ("begin", "end")]
-        first, second, _ = Path(folder, journal.FILE).read_bytes().split(b"\n")
+        first, second, _rest = Path(folder, journal.FILE).read_bytes().split(b"\n")
     line = json.loads(first)
     line[choice.draw(st.sampled_from(sorted(line)))] = choice.draw(VALUES)
     garbage = choice.draw(st.binary(max_size=40) | st.just(json.dumps(line).encode()))

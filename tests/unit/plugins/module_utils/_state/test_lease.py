@@ -102,7 +102,7 @@ def test_a_second_run_is_refused_at_once_and_told_who_holds_it_and_for_how_long(
 
 
 def test_the_same_run_may_ask_again_and_keeps_its_epoch(folder: str) -> None:
-    first, _ = leases.acquire(folder, KIM, 60, at(100, utc="first"))
+    first, _how = leases.acquire(folder, KIM, 60, at(100, utc="first"))
     again, how = leases.acquire(folder, KIM, 60, at(130, utc="again"))
     assert (again.epoch, again.acquired, again.renewed, again.expires_boottime, how) == (1, "first", "again", 190, "")
     assert first.epoch == 1
@@ -194,12 +194,12 @@ def test_a_jump_of_the_wall_clock_neither_ends_nor_prolongs_a_lease(folder: str,
 def test_after_a_reboot_the_holder_has_its_time_once_more_from_boot_and_never_more(
     folder: str, boottime: float, left: float
 ) -> None:
-    lease, _ = leases.acquire(folder, KIM, 60, at(90_000, boot_id="kernel-before:5"))
+    lease, _how = leases.acquire(folder, KIM, 60, at(90_000, boot_id="kernel-before:5"))
     assert leases.remaining(lease, at(boottime)) == left
 
 
 def test_a_damaged_end_never_keeps_others_out_for_longer_than_was_given(folder: str) -> None:
-    lease, _ = leases.acquire(folder, KIM, 60, at(100))
+    lease, _how = leases.acquire(folder, KIM, 60, at(100))
     assert leases.remaining(dataclasses.replace(lease, expires_boottime=1e9), at(100)) == 60
 
 
@@ -336,7 +336,7 @@ def test_garbage_is_refused_by_everything_and_left_as_it_is(folder: str, content
     ],
 )
 def test_a_wrong_part_is_named(folder: str, part: str, value: t.Any) -> None:
-    lease, _ = leases.acquire(folder, KIM, 60, at(100))
+    lease, _how = leases.acquire(folder, KIM, 60, at(100))
     Path(folder, "lease.json").write_text(json.dumps({**lease.to_dict(), part: value}))
     with pytest.raises(StateUnreadable, match=f"found: {part} is"):
         leases.read(folder)

@@ -102,7 +102,7 @@ def test_a_run_goes_on_only_while_users_have_its_release_and_the_guard_watches()
 # A host that can be killed: every change of the real order is one yield, and a kill is to ask for no more of them.
 
 
-def state_of(live: str | None, blue: dict[str, str] | None = R1, green: dict[str, str] | None = None) -> State:
+def state_of(live: str | None, blue: dict[str, str] | None = None, green: dict[str, str] | None = None) -> State:
     slots = {"blue": blue, "green": green}
     records = {slot: SlotRecord(release, AT, "kim") if release else None for slot, release in slots.items()}
     return State("shop", "staging", live=live, slots=records)
@@ -264,8 +264,8 @@ SAME = dataclasses.replace(DEPLOY, release=R1["id"], slot="blue", previous="blue
 
 # What the host shows before the run, and the run.
 SITUATIONS: dict[str, tuple[Host, Run]] = {
-    "a deploy": (Host(state_of("blue"), "blue", "blue"), DEPLOY),
-    "a deploy while the live slot dies": (Host(state_of("blue"), "blue", "blue", dead="blue"), DEPLOY),
+    "a deploy": (Host(state_of("blue", R1), "blue", "blue"), DEPLOY),
+    "a deploy while the live slot dies": (Host(state_of("blue", R1), "blue", "blue", dead="blue"), DEPLOY),
     "a first rollout": (Host(None, None, None), FIRST),
     "a roll back": (Host(state_of("green", R1, R2), "green", "green"), BACK),
     "a roll back to what is confirmed": (Host(state_of("blue", R1, R2), "green", "green"), BACK),
@@ -273,7 +273,7 @@ SITUATIONS: dict[str, tuple[Host, Run]] = {
         Host(state_of("blue", R1), "green", "green", intent_of(DEPLOY, "inconsistent")),
         BACK,
     ),
-    "a run that repairs the live release": (Host(state_of("blue"), "blue", "blue"), SAME),
+    "a run that repairs the live release": (Host(state_of("blue", R1), "blue", "blue"), SAME),
 }
 
 
@@ -412,7 +412,7 @@ def crashes(course: t.Callable[[Host], Course], host: Host) -> t.Iterator[Host]:
         broken = host.copy()
         more = True
         going = course(broken)
-        for _ in range(after):
+        for _number in range(after):
             more = next(going, "over") != "over"
         yield broken
         if not more:
@@ -440,14 +440,14 @@ def test_a_run_killed_anywhere_is_recovered_even_when_guard_and_recovery_are_kil
 ) -> None:
     start, run = SITUATIONS[situation]
     for killed_at, dead in enumerate(crashes(lambda host: course(host, run), start)):
-        for haproxy in {dead.haproxy, dead.file, None}:  # as it was, restarted, and without the key in its map
+        for haproxy in (dead.haproxy, dead.file, None):  # as it was, restarted, and without the key in its map
             dead.haproxy = haproxy
             for guarded_at, guarded in enumerate(crashes(Host.guard, dead)):
                 as_heir = bool((killed_at + guarded_at) % 2)
                 recovers = functools.partial(Host.run_begins, number=1, as_heir=as_heir)
                 for begun_at, begun in enumerate(crashes(recovers, guarded)):
                     try:
-                        for _ in begun.run_begins(2, as_heir=bool(begun_at % 2)):
+                        for _step in begun.run_begins(2, as_heir=bool(begun_at % 2)):
                             pass
                         must_be_whole(begun, run)
                     except (AssertionError, ImpossibleState) as error:
@@ -459,14 +459,14 @@ def test_a_confirmed_release_stays_whoever_dies_after_the_record() -> None:
     for dead in crashes(lambda host: goes_well(host, run), start):
         if dead.state is None or dead.state.live != "green":
             continue
-        for _ in itertools.chain(dead.guard(), dead.run_begins(1)):
+        for _step in itertools.chain(dead.guard(), dead.run_begins(1)):
             pass
         assert (dead.file, dead.haproxy, dead.intent) == ("green", "green", None)
 
 
 def test_a_full_disk_lets_the_guard_turn_haproxy_only_and_users_are_not_sent_forth_again() -> None:
     host, run = SITUATIONS["a deploy"][0].copy(), DEPLOY
-    for _ in itertools.islice(goes_well(host, run), 11):
+    for _step in itertools.islice(goes_well(host, run), 11):
         pass
     host.haproxy = "blue"
     for intent in (host.intent, None):
@@ -478,7 +478,7 @@ def test_a_full_disk_lets_the_guard_turn_haproxy_only_and_users_are_not_sent_for
 
 
 def look(entry: Entry | None, **change: t.Any) -> Seen:
-    facts = {"state": state_of("blue"), "intent": None, "file": "blue", "haproxy": "blue", **change}
+    facts = {"state": state_of("blue", R1), "intent": None, "file": "blue", "haproxy": "blue", **change}
     return recovery.look(entry, **facts)
 
 
@@ -533,7 +533,7 @@ def test_a_run_that_moves_no_traffic_is_only_closed() -> None:
 
 def test_a_host_without_any_run_is_clean_wherever_its_traffic_is() -> None:
     for pointer in ("blue", "green", None):
-        for state in (None, state_of("blue")):
+        for state in (None, state_of("blue", R1)):
             seen = look(None, state=state, file=pointer, haproxy=pointer)
             assert recovery.decide(seen) is Action.NOTHING
 
