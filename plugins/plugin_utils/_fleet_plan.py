@@ -57,8 +57,8 @@ def plan(
 
 
 def _recovered(views: t.Mapping[str, View], state: State) -> bool:
-    """Whether a switch was taken back since the last run that ended: its workers may be where the traffic was."""
-    back = any(view["action"] not in (None, "nothing") or view.get("by_guard") for view in views.values())
+    """Whether the run before this one did not end well: its workers may be where no traffic is."""
+    back = any(view["action"] not in (None, "nothing") or view.get("unsettled") for view in views.values())
     return back and state.live is not None
 
 

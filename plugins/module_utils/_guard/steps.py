@@ -103,7 +103,7 @@ def switch(call: Call) -> Result:
     if call.check:
         return {"changed": before != (wanted, wanted), "diff": diff}
     with call.alone("switch"):
-        changed = guard.switch(call.run, target, guarded=bool(call.parameters.get("guarded", True)))
+        changed = guard.switch(call.run, target, guarded=call.guarded)
     result: Result = {"changed": changed, "diff": diff}
     if question is not None:
         result["summary"] = question.ask()
@@ -135,6 +135,8 @@ def drain(call: Call) -> Result:
     call.alive()
     slot, deadline = str(call.parameters["slot"]), float(call.parameters["deadline"])
     guard = call.guard
+    if call.check:
+        return {"changed": False, "drained": False, "in_flight": 0, "seconds": 0.0}
     for used in traffic.current(guard.api, guard.application, guard.map_path):
         if used and (used.live == slot or (used.candidate == slot and used.weight)):
             raise BadInput(
@@ -144,8 +146,6 @@ def drain(call: Call) -> Result:
                 where=guard.map_path,
                 next_step="move the traffic to the other slot first",
             )
-    if call.check:
-        return {"changed": False, "drained": False, "in_flight": 0, "seconds": 0.0}
     ended = traffic.drain(guard.api, guard.application, slot, deadline, while_waiting=_now_and_then(call.alive))
     if not ended.done and call.parameters.get("required", True):
         raise RolloutError(

@@ -23,14 +23,14 @@ from .place import ACTOR
 class Finding(t.NamedTuple):
     """What an unfinished run left here: its last *entry*, what is *seen*, the *action* for it, and that in words.
 
-    *by_guard*: the last thing that happened to the traffic is that the guard took a switch back.
+    *unsettled*: what happened last did not end well, so workers may be where no traffic is.
     """
 
     entry: journal.Entry | None
     seen: Seen
     action: Action
     says: str
-    by_guard: bool = False
+    unsettled: bool = False
 
 
 def find(guard: Guard) -> Finding:
@@ -57,7 +57,13 @@ def find(guard: Guard) -> Finding:
         says = f"The guard has acted: {standing.detail}." if standing is not None and by_guard else ""
     else:
         says = recovery.says(seen, action, entry, intent)
-    return Finding(entry, seen, action, says, by_guard)
+    return Finding(entry, seen, action, says, standing is not None and not _settled(standing))
+
+
+def _settled(standing: journal.Entry) -> bool:
+    """Whether the run of the entry *standing* ended as it was meant to: confirmed, or without anything to move."""
+    done = standing.phase == "end" and standing.outcome == "done" and standing.actor != ACTOR
+    return done and (standing.step == "confirm" or (standing.step == "end" and standing.detail is None))
 
 
 def look(guard: Guard, *, environment: str | None = None) -> dict[str, t.Any]:
@@ -95,7 +101,7 @@ def view(
         else None,
         "unfinished": dataclasses.asdict(finding.entry) if finding and finding.entry else None,
         "action": finding.action.value if finding else None,
-        "by_guard": finding.by_guard if finding else False,
+        "unsettled": finding.unsettled if finding else False,
         "says": finding.says if finding else "",
         "servers": [{**one._asdict(), "up": one.up} for one in servers(rows or [], guard.application)],
         "problem": "\n".join(problems),

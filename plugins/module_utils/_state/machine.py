@@ -17,7 +17,7 @@ from .run import Run
 # The steps on a load balancer that move traffic or prepare it, in order (adopt only where a host was left behind); then
 # what may stand between or after them.
 STEPS = ("begin", "adopt", "arm", "switch", "confirm", "revert", "end", "record", "drain")
-APPLICATION_STEPS = ("stage", "wake", "workers", "retire")
+APPLICATION_STEPS = ("stage", "wake", "workers", "retire", "stop", "restore", "empty")
 
 # These neither move traffic nor promise anything about it: what stood before them stands after them.
 ASIDE = ("drain", "record", *APPLICATION_STEPS)

@@ -491,3 +491,21 @@ def test_check_mode_of_a_switch_goes_by_the_file_where_haproxy_is_not_there_yet(
     assert host.ask("switch", run, dry=True)["changed"] is True
     with pytest.raises(haproxy.NotRunning):
         host.ask("switch", run)
+
+
+def test_a_plan_that_gives_up_the_guard_switches_and_confirms_without_one(host: Host) -> None:
+    run, _view = host.begins()
+    with pytest.raises(ForbiddenStep, match="switch"):
+        host.ask("switch", run)
+    assert host.ask("switch", run, guarded=False)["changed"] is True
+    assert host.ask("confirm", run, release=R2, token=None)["state"]["live"] == "green"
+
+
+def test_a_run_that_was_refused_or_taken_back_leaves_word_that_workers_may_be_elsewhere(host: Host) -> None:
+    run, token = switched(host)
+    host.ask("confirm", run, release=R2, token=token)
+    second, view = host.begins(next_run(host))
+    assert view["unsettled"] is False
+    host.ask("end", second, reason="the gate refused it", release=R1)
+    _third, view = host.begins(next_run(host, id="run-third"))
+    assert view["unsettled"] is True

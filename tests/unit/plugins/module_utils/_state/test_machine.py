@@ -122,3 +122,10 @@ def test_drains_records_and_application_steps_do_not_hide_where_a_run_stands() -
     assert machine.standing([entry("arm"), switched, *aside]) is switched
     assert machine.standing(aside) is None
     assert not allowed(machine.standing([entry("confirm"), entry("drain")]), "revert")
+
+
+def test_whatever_an_application_host_journals_says_nothing_about_traffic() -> None:
+    """A host may be load balancer and application host at once: both write into one journal."""
+    journaled = {"stage", "restore", "empty", "wake", "stop", "workers", "retire"}
+    assert journaled <= set(machine.APPLICATION_STEPS)
+    assert all(machine.standing([entry("switch"), entry(step)]) == entry("switch") for step in journaled)
