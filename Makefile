@@ -24,6 +24,7 @@ export XDG_CACHE_HOME := $(CURDIR)/.cache
 export MOLECULE_GLOB := molecule/*/molecule.yml
 # Compiled once, and not between the sources: without it every start of ansible-playbook costs half a second more.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/python
+unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED := 1
 export COLUMNS ?= 140
 export PIP_NO_CACHE_DIR := 1
