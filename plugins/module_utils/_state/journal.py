@@ -189,11 +189,6 @@ def _entry(content: t.Any, where: str) -> Entry:
     return _parsed(content)
 
 
-def last(entries: t.Sequence[Entry]) -> Entry | None:
-    """Returns the newest of *entries*, or None."""
-    return entries[-1] if entries else None
-
-
 @contextlib.contextmanager
 def step(
     folder: str,

@@ -9,16 +9,14 @@ fence.json remembers the newest number that was seen there. Time is boot time: n
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
 import os
-import time
 import typing as t
 
 from .._foundation import durable
 from .._foundation.clock import Clock
 from .._foundation.errors import BadInput, RolloutError
+from .._foundation.lock import exclusive
 from . import fields, journal
 from .run import Run
 
@@ -28,7 +26,6 @@ FENCE_FILE = "fence.json"
 LOCK_FILE = ".lock"
 # A lock is held for one read and one write; who holds it longer has died on a dying disk.
 LOCK_SECONDS = 10.0
-POLL_SECONDS = 0.02
 
 
 class LeaseHeld(RolloutError):
@@ -283,34 +280,6 @@ def _fence_of(content: t.Mapping[str, t.Any], where: str) -> tuple[int, str, str
         raise fields.unreadable("The newest epoch seen on this host", where, error, "epoch, id and at") from error
 
 
-@contextlib.contextmanager
-def _locked(folder: str) -> t.Iterator[None]:
-    """Holds the lock of *folder*, so that of two processes that read and then write one waits for the other.
-
-    The lock goes with its process, however that ends. Raises RolloutError when it is not free within LOCK_SECONDS.
-    """
-    path = os.path.join(folder, LOCK_FILE)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        deadline = time.monotonic() + LOCK_SECONDS
-        while not _try_lock(descriptor):
-            if time.monotonic() >= deadline:
-                raise RolloutError(
-                    "Another process on this host holds the lock of the lease.",
-                    expected=f"the lock within {LOCK_SECONDS:g} s",
-                    found="still locked",
-                    where=path,
-                    next_step=f"look which process it is: fuser -v {path}",
-                )
-            time.sleep(POLL_SECONDS)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _locked(folder: str) -> t.ContextManager[None]:
+    """Of two processes that read and then write in *folder*, one waits for the other. Raises Busy."""
+    return exclusive(os.path.join(folder, LOCK_FILE), LOCK_SECONDS, "Another change of the lease")

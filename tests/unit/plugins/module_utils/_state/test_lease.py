@@ -438,7 +438,7 @@ def test_a_lock_that_is_never_given_back_is_an_error_and_not_a_wait_for_ever(
     take(folder, KIM, at(100))
     with open(Path(folder, ".lock"), "w", encoding="utf-8") as holder:
         fcntl.flock(holder, fcntl.LOCK_EX)
-        with pytest.raises(RolloutError, match="holds the lock") as refused:
+        with pytest.raises(RolloutError, match="Another change of the lease does not end") as refused:
             leases.acquire(folder, KIM, 60, at(101))
         assert "fuser" in str(refused.value.next_step)
     assert take(folder, KIM, at(102)).epoch == 1
