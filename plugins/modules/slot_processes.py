@@ -18,6 +18,7 @@ author:
   - The vitalops.rollout maintainers (@vitalops)
 extends_documentation_fragment:
   - vitalops.rollout.attributes
+  - vitalops.rollout.run
 options:
   application:
     description: Name of the application.
@@ -28,12 +29,6 @@ options:
     type: str
     required: true
     choices: [blue, green]
-  run:
-    description:
-      - The run that makes this change, as M(vitalops.rollout.rollout_step) gave it. Its begin and end are journaled on
-        this host, and a run older than the newest that was here is refused.
-      - Without it, nothing is journaled and nobody is refused.
-    type: dict
   state:
     description: Whether the processes run.
     type: str

@@ -19,6 +19,7 @@ author:
 extends_documentation_fragment:
   - vitalops.rollout.processes
   - vitalops.rollout.attributes
+  - vitalops.rollout.run
 options:
   application:
     description: Name of the application.
@@ -29,12 +30,6 @@ options:
     type: str
     required: true
     choices: [blue, green]
-  run:
-    description:
-      - The run that makes this change, as M(vitalops.rollout.rollout_step) gave it. Its begin and end are journaled on
-        this host, and a run older than the newest that was here is refused.
-      - Without it, nothing is journaled and nobody is refused.
-    type: dict
   state:
     description:
       - V(present) puts O(release) into the slot. What was in it before stays on record as the previous release.
