@@ -16,13 +16,17 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.vitalops.rollout.plugins.plugin_utils._plain import plain
 from ansible_collections.vitalops.rollout.plugins.plugin_utils._program import PROGRAM, PROTOCOL, answer, missing
 
+LOAD_BALANCER_STEPS = (
+    *("info", "begin", "renew", "adopt", "arm", "switch", "drain", "verify", "confirm", "revert", "end"),
+)
+APPLICATION_STEPS = ("wake", "workers", "stop", "retire")
 ARGUMENTS: dict[str, t.Any] = {
     "application": {"type": "str", "required": True},
     "environment_name": {"type": "str", "required": True},
     "step": {
         "type": "str",
         "required": True,
-        "choices": ["info", "begin", "adopt", "arm", "switch", "drain", "verify", "confirm", "revert", "end"],
+        "choices": [*LOAD_BALANCER_STEPS, *APPLICATION_STEPS],
     },
     "run": {"type": "dict", "required": True},
     "parameters": {"type": "dict", "default": {}},

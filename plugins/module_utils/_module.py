@@ -13,8 +13,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ._foundation.clock import Clock
 from ._foundation.errors import RolloutError
 from ._foundation.refusal import refusal
-from ._guard import retire
-from ._state import journal, lease
+from ._guard.change import change
 from ._state import state as states
 from ._state.run import Run
 
@@ -50,9 +49,6 @@ def journaled(module: AnsibleModule, step: str) -> t.Iterator[None]:
     if module.check_mode or not module.params.get("run"):
         yield
         return
-    run, clock = Run.from_dict(module.params["run"]), Clock()
     folder = states.folder_of(module.params["application"])
-    with retire.change(folder):
-        lease.fence(folder, run, clock)
-        with journal.step(folder, run, step, clock):
-            yield
+    with change(folder, Run.from_dict(module.params["run"]), step, Clock()):
+        yield

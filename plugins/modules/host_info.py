@@ -25,6 +25,9 @@ options:
     type: list
     elements: int
     default: []
+  application:
+    description: Name of an application, to tell RV(rollout) of.
+    type: str
 notes:
   - Processes of other users are only seen with root rights; without them RV(listeners[].process) is none.
 """
@@ -33,6 +36,7 @@ EXAMPLES = r"""
 - name: Host has told what it is
   vitalops.rollout.host_info:
     ports: [80, 18000, 18100]
+    application: shop
   register: host
 
 - name: Host runs systemd
@@ -118,15 +122,34 @@ listeners:
       description: Name of the container it runs in or forwards to; the short id when the engine does not know it.
       type: str
       sample: reference-blue-web-1
+rollout:
+  description: What runs have left on an application host.
+  returned: with O(application)
+  type: dict
+  contains:
+    epoch:
+      description: The newest epoch that this host has seen, 0 when none.
+      type: int
+      sample: 12
+    at_work:
+      description: The begin of the step that changes the slots of this host at this moment, or none.
+      type: dict
+      sample: {"run": "3f9c21ab77d05e10", "step": "stage", "at": "2026-01-31T22:10:05Z"}
 """
 
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import change
 from ansible_collections.vitalops.rollout.plugins.module_utils._hosts import facts, listeners
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
+from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition
+from ansible_collections.vitalops.rollout.plugins.module_utils._state import lease, state
 
-ARGUMENTS: dict[str, t.Any] = {"ports": {"type": "list", "elements": "int", "default": []}}
+ARGUMENTS: dict[str, t.Any] = {
+    "ports": {"type": "list", "elements": "int", "default": []},
+    "application": {"type": "str"},
+}
 
 
 def main() -> None:
@@ -136,12 +159,22 @@ def main() -> None:
 def describe(module: AnsibleModule) -> dict[str, t.Any]:
     """Returns the description of the host this runs on."""
     seen = listeners.collect(module.params["ports"])
+    application = module.params["application"]
     return {
         "changed": False,
         **facts.collect(),
         "container_engine": seen.engine,
         "listeners": [listener._asdict() for listener in seen.listeners],
+        **({"rollout": left_by_runs(definition.check_application(application))} if application else {}),
     }
+
+
+def left_by_runs(application: str) -> dict[str, t.Any]:
+    """Returns the newest epoch that was here, and what a run is at work on at this moment."""
+    folder = state.folder_of(application)
+    entry = change.at_work(folder)
+    told = {"run": entry.run, "step": entry.step, "at": entry.at} if entry else None
+    return {"epoch": lease.newest(folder), "at_work": told}
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: rollout_step
-short_description: Do one step of a rollout on a load-balancer host
+short_description: Do one step of a rollout on a load-balancer or an application host
 version_added: "0.1.0"
 description:
   - Asks the program C(rollout-guard), which the role guard has installed, to do one step. The step journals its begin
-    and its end on the host, checks that this run still holds the lease, and renews it.
+    and its end on the host. A load balancer checks that this run still holds the lease, and renews it; an application
+    host refuses a run that is older than the newest one it has seen.
   - A step may be repeated. After a switch nobody but the guard itself decides at its deadline.
 author: The vitalops.rollout maintainers (@vitalops)
 extends_documentation_fragment:
@@ -28,13 +29,17 @@ options:
     required: true
   step:
     description:
-      - V(info) looks. V(begin) takes the lease and clears up what an earlier run left. V(adopt) lets a host that was
-        left behind follow the others. V(arm) promises a revert. V(switch) moves the traffic and asks what users get.
-        V(drain) watches the slot that lost it. V(verify) only asks what users get. V(confirm) records the release as
-        good and disarms. V(revert) takes this run's switch back. V(end) gives the lease back without a confirmation.
+      - On load balancers. V(info) looks. V(begin) takes the lease and clears up what an earlier run left.
+        V(renew) keeps the lease while the run is at work elsewhere.
+        V(adopt) lets a host that was left behind follow the others. V(arm) promises a revert. V(switch) moves the
+        traffic and asks what users get. V(drain) watches the slot that lost it. V(verify) only asks what users get.
+        V(confirm) records the release as good and disarms. V(revert) takes this run's switch back. V(end) gives the
+        lease back without a confirmation.
+      - On application hosts. V(wake) starts what is kept in a slot. V(workers) lets workers and scheduler follow the
+        traffic. V(stop) stops processes. V(retire) stops a slot that has no traffic, now or later.
     type: str
     required: true
-    choices: [info, begin, adopt, arm, switch, drain, verify, confirm, revert, end]
+    choices: [info, begin, renew, adopt, arm, switch, drain, verify, confirm, revert, end, wake, workers, stop, retire]
   run:
     description: The run, as V(begin) gave it; for V(begin) its operation, actor, source and release.
     type: dict

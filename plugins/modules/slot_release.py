@@ -105,7 +105,7 @@ notes:
     E(BIND_ADDRESS), the place where it shall listen.
 seealso:
   - module: vitalops.rollout.release_info
-  - module: vitalops.rollout.slot_processes
+  - module: vitalops.rollout.rollout_step
   - module: vitalops.rollout.slot_info
 """
 
@@ -170,10 +170,13 @@ killed:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import retire
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import journaled, run_module
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.record import Paths
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.slot import Outcome, Slot
+from ansible_collections.vitalops.rollout.plugins.module_utils._state import state as states
+from ansible_collections.vitalops.rollout.plugins.module_utils._state.run import Run
 
 
 def change(module: AnsibleModule) -> dict[str, t.Any]:
@@ -191,7 +194,10 @@ def _changed(module: AnsibleModule, paths: Paths) -> dict[str, t.Any]:
         return slot.empty(runtime=wanted["runtime"]).result()
     release = definition.release_from(wanted["release"])
     if wanted["state"] == "restored":
-        return slot.restore(release.id, kept=wanted["kept_release_id"]).result()
+        outcome = slot.restore(release.id, kept=wanted["kept_release_id"]).result()
+        if wanted["run"] and not module.check_mode:
+            retire.carry_over(states.folder_of(wanted["application"]), Run.from_dict(wanted["run"]), wanted["slot"])
+        return outcome
     return _place(slot, paths, release, wanted).result()
 
 

@@ -50,7 +50,12 @@ class Host(t.NamedTuple):
 def problems(
     hosts: t.Sequence[Host], *, verb: str, known: t.Collection[str], also_known: t.Collection[str] = ()
 ) -> list[str]:
-    """Returns one message for each problem, the ones that explain others first. An empty list means: go on."""
+    """Returns one message for each problem, the ones that explain others first. An empty list means: go on.
+
+    A roll back is in a hurry: its hosts were not asked, and only variables count.
+    """
+    if verb == "roll_back":
+        return [str(one) for one in (*mixed_environments(hosts), *lost_safety(hosts), *short_guards(hosts))]
     found = [
         *unreachable(hosts),
         *silent(hosts),
@@ -69,6 +74,7 @@ def problems(
             *refused_logins(hosts),
             *lost_safety(hosts),
             *short_guards(hosts),
+            *short_leases(hosts),
         ]
     return [str(problem) for problem in found]
 
@@ -186,6 +192,7 @@ LOSSES = {
 #: Seconds that a confirmation may take once the workers have moved.
 CONFIRMATION = 10.0
 DEFAULT_GUARD_DEADLINE, DEFAULT_STOP_TIMEOUT = 60.0, 30.0
+DEFAULT_LEASE, DEFAULT_GATE_DEADLINE = 300.0, 60.0
 
 
 def lost_safety(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
@@ -225,8 +232,7 @@ def short_guards(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
         stops = [
             float(one.get("stop_timeout") or DEFAULT_STOP_TIMEOUT) for one in processes if one.get("kind") != "web"
         ]
-        deadline = host.variables.get("rollout_guard_deadline")
-        deadline = DEFAULT_GUARD_DEADLINE if deadline is None else float(deadline)
+        deadline = _number(host, "rollout_guard_deadline", DEFAULT_GUARD_DEADLINE)
         needed = max(stops, default=0.0) + CONFIRMATION
         accepted = "short_guard" in (host.variables.get("rollout_allow") or [])
         if "load_balancer" in host.groups and deadline < needed and not accepted:
@@ -239,6 +245,28 @@ def short_guards(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
                 next_step=f"rollout_guard_deadline: {needed:g}; or accept it by name: rollout_allow: [short_guard]",
             )
             return
+
+
+def short_leases(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
+    """A lease that ends while the gate still looks would let another run in beside a living one."""
+    for host in hosts:
+        lease = _number(host, "rollout_lease_seconds", DEFAULT_LEASE)
+        gate = _number(host, "rollout_gate_deadline", DEFAULT_GATE_DEADLINE)
+        accepted = "short_lease" in (host.variables.get("rollout_allow") or [])
+        if "application" in host.groups and lease < gate and not accepted:
+            yield RolloutError(
+                "The lease would end while the gate still looks, and let another run in.",
+                expected=f"rollout_lease_seconds of at least rollout_gate_deadline, {gate:g} s",
+                found=f"{lease:g} s",
+                where=host.name,
+                next_step=f"rollout_lease_seconds: {gate:g}; or accept it by name: rollout_allow: [short_lease]",
+            )
+            return
+
+
+def _number(host: Host, name: str, default: float) -> float:
+    told = host.variables.get(name)
+    return default if told is None else float(told)
 
 
 def names_to_bind(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:

@@ -96,7 +96,7 @@ def test_a_second_roll_back_in_a_row_changes_nothing(lab: t.Any) -> None:
 
 
 def test_a_driver_that_dies_after_its_switch_changes_nothing_for_long(lab: t.Any) -> None:
-    short = {"rollout_guard_deadline": 6, "rollout_lease_seconds": 6, "rollout_allow": ["short_guard"]}
+    short = {"rollout_guard_deadline": 6, "rollout_lease_seconds": 6, "rollout_allow": ["short_guard", "short_lease"]}
     lab.killed("deploy", "-e", "rollout_version=1.1.0", "-e", json.dumps(short), after="switch")
     time.sleep(8)
     for name in lab.group("load_balancer"):

@@ -43,9 +43,21 @@ def exclusive(path: str, seconds: float, what: str) -> t.Iterator[None]:
         os.close(descriptor)
 
 
-def _take(descriptor: int) -> bool:
+def held(path: str) -> bool:
+    """Whether somebody holds the lock file *path* at this moment. Leaves no trace."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _take(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, how: int = fcntl.LOCK_EX) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

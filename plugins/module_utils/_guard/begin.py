@@ -26,7 +26,8 @@ _HARMLESS = (Action.NOTHING, Action.ABANDON, Action.FINISH, Action.COMPLETE)
 def begin(call: Call) -> Result:
     """Takes the lease, clears up what an earlier run left (parameter *recovery*), and says what there is.
 
-    Parameters: lease_seconds, break_lease (an id), reason, recovery (revert, resume or ask).
+    Parameters: lease_seconds, break_lease (an id), reason, recovery (revert, resume or ask); of the application hosts
+    floor (the newest epoch that any of them saw) and at_work (where a run changes one of them now, by its id).
     """
     guard = call.guard
     _same_environment(call)
@@ -39,7 +40,7 @@ def begin(call: Call) -> Result:
     if call.check:
         return _would_begin(call)
     before = leases.read(guard.folder)
-    lease, took = leases.acquire(guard.folder, call.run, call.lease_seconds, guard.clock, **_breaking(call))
+    lease, took = leases.acquire(guard.folder, call.run, call.lease_seconds, guard.clock, **_known(call))
     run = dataclasses.replace(call.run, epoch=lease.epoch)
     call = call._replace(run=run)
     detail = _taken_over(before, took, str(call.parameters.get("reason") or ""))
@@ -65,16 +66,22 @@ def _would_begin(call: Call) -> Result:
     guard = call.guard
     where = os.path.join(guard.folder, leases.FILE)
     stored = leases.read(guard.folder)
-    leases.taken(stored, call.run, call.lease_seconds, guard.clock, where=where, **_breaking(call))
+    leases.taken(stored, call.run, call.lease_seconds, guard.clock, where=where, **_known(call))
     finding = views.find(guard)
     resume = _resumes(call, finding, guard.intent())
     told = views.view(guard, finding, environment=call.environment, servers_too=False)
     return {"changed": bool(finding.says), "run": call.run.to_dict(), "view": {**told, "resume": resume}}
 
 
-def _breaking(call: Call) -> dict[str, t.Any]:
+def _known(call: Call) -> dict[str, t.Any]:
+    """Returns what decides besides the lease that is stored."""
     told = call.parameters
-    return {"break_id": told.get("break_lease") or None, "reason": str(told.get("reason") or "")}
+    return {
+        "floor": int(told.get("floor") or 0),
+        "at_work": told.get("at_work") or leases.NOBODY,
+        "break_id": told.get("break_lease") or None,
+        "reason": str(told.get("reason") or ""),
+    }
 
 
 def _taken_over(before: leases.Lease | None, took: str, reason: str) -> str | None:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A slot that was kept warm for long enough stops; this host decides, not the machine that drove the run. PRIVATE.
 
-retire.json on an application host says which release of which slot stops when. Any newer run on the host voids it.
+retire.json on an application host says which slot stops when. Any newer run on the host voids it, unless it says so.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import typing as t
 
 from .._foundation import durable
 from .._foundation.clock import Clock
-from .._foundation.lock import Busy, exclusive
+from .._foundation.lock import Busy
+from .._slots.definition import KINDS
 from .._slots.record import Paths
-from .._slots.slot import Outcome, Slot
+from .._slots.slot import Slot
 from .._state import fields, journal
 from .._state import lease as leases
 from .._state import state as states
 from .._state.run import Run, parsed
+from . import change as changes
 
 SCHEMA = 1
 FILE = "retire.json"
-LOCK_FILE = ".change.lock"
-LOCK_SECONDS = 300.0
 
 
 class Plan(t.NamedTuple):
@@ -37,16 +37,13 @@ class Plan(t.NamedTuple):
     boot_id: str
 
 
-def change(folder: str, seconds: float = LOCK_SECONDS) -> t.ContextManager[None]:
-    """One change of the slots of an application on this host at a time."""
-    durable.make_folder(folder)
-    return exclusive(os.path.join(folder, LOCK_FILE), seconds, "Another change of the slots of this host")
-
-
 def schedule(folder: str, run: Run, slot: str, seconds: float, clock: Clock) -> None:
-    """Plans the retirement of *slot*. The caller holds change()."""
-    plan = Plan(run, slot, seconds, clock.boottime() + seconds, clock.boot_id())
-    durable.write_json(os.path.join(folder, FILE), {"schema": SCHEMA, **plan._asdict(), "run": run.to_dict()})
+    """Plans the retirement of *slot*. The caller is alone()."""
+    _write(folder, Plan(run, slot, seconds, clock.boottime() + seconds, clock.boot_id()))
+
+
+def _write(folder: str, plan: Plan) -> None:
+    durable.write_json(os.path.join(folder, FILE), {"schema": SCHEMA, **plan._asdict(), "run": plan.run.to_dict()})
 
 
 def read(folder: str) -> Plan | None:
@@ -73,35 +70,36 @@ def left(plan: Plan, clock: Clock) -> float:
     return due - clock.boottime()
 
 
-def stop(
-    application: str, run: Run, slot: str, clock: Clock, make_slot: t.Callable[[Paths, str], Slot] = Slot
-) -> Outcome:
-    """Stops everything of *slot* and journals it. The caller holds change()."""
-    folder = states.folder_of(application)
-    with journal.step(folder, run, "retire", clock):
-        outcome = make_slot(Paths(application), slot).switch_processes(
-            [], kinds=["web", "worker", "scheduler"], on=False
-        )
-        durable.remove(os.path.join(folder, FILE))
-    return outcome
+def forget(folder: str) -> None:
+    """Nothing is planned any more. The caller is alone()."""
+    durable.remove(os.path.join(folder, FILE))
 
 
-def retire_due(application: str, clock: Clock) -> str:
+def carry_over(folder: str, run: Run, slot: str) -> None:
+    """What was planned for *slot* still holds, although *run*, a newer one, was here. The caller is alone()."""
+    plan = read(folder)
+    if plan is not None and plan.slot == slot:
+        _write(folder, plan._replace(run=run))
+
+
+def retire_due(application: str, clock: Clock, make_slot: t.Callable[[Paths, str], Slot] = Slot) -> str:
     """What the timer calls: stops what is due. Returns a sentence, or an empty string when there was nothing to do."""
     folder = states.folder_of(application)
     plan = read(folder)
     if plan is None:
         return ""
     try:
-        with change(folder, 0.0):
+        with changes.alone(folder, 0.0):
             try:
                 leases.fence(folder, plan.run, clock)
             except leases.LeaseLost:
-                durable.remove(os.path.join(folder, FILE))
+                forget(folder)
                 return f"{application}: a newer run was here, slot {plan.slot} is not retired"
             if left(plan, clock) > 0:
                 return ""
-            outcome = stop(application, plan.run, plan.slot, clock)
+            with journal.step(folder, plan.run, "retire", clock):
+                outcome = make_slot(Paths(application), plan.slot).switch_processes([], kinds=KINDS, on=False)
+            forget(folder)
     except Busy:
         return ""  # a run is at work here; the timer looks again in a minute
     done = f"{len(outcome.actions)} steps"

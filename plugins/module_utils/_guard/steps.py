@@ -1,7 +1,7 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The steps that a run asks of a load-balancer host: JSON in, JSON out. PRIVATE to the collection."""
+"""The steps that a run asks of a host: JSON in, JSON out. Those of application hosts are in work.py. PRIVATE."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from .._traffic import switch as traffic
 from .._traffic.haproxy import NotRunning
 from . import revert as reverting
 from . import view as views
+from . import work
 from .begin import begin
 from .call import Call, Result
 from .guard import Arming, Guard
@@ -72,6 +73,12 @@ def adopt(call: Call) -> Result:
     traffic.wait_for_servers(guard.api, guard.application, wanted.live, 1, 30.0)
     with call.alone("adopt"):
         return {"changed": guard.follow(call.run, wanted)}
+
+
+def renew(call: Call) -> Result:
+    """The run is alive, although it is at work elsewhere: its lease lasts for as long again."""
+    call.alive()
+    return {"changed": False}
 
 
 def arm(call: Call) -> Result:
@@ -267,6 +274,7 @@ def _refuse(call: Call, release: dict[str, str], reason: str) -> None:
 STEPS: dict[str, t.Callable[[Call], Result]] = {
     "info": info,
     "begin": begin,
+    "renew": renew,
     "adopt": adopt,
     "arm": arm,
     "switch": switch,
@@ -275,4 +283,8 @@ STEPS: dict[str, t.Callable[[Call], Result]] = {
     "confirm": confirm,
     "revert": revert,
     "end": end,
+    "wake": work.wake,
+    "workers": work.workers,
+    "stop": work.stop,
+    "retire": work.retire,
 }

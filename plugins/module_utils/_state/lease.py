@@ -26,6 +26,7 @@ FENCE_FILE = "fence.json"
 LOCK_FILE = ".lock"
 # A lock is held for one read and one write; who holds it longer has died on a dying disk.
 LOCK_SECONDS = 10.0
+NOBODY: t.Mapping[str, str] = {}
 
 
 class LeaseHeld(RolloutError):
@@ -105,13 +106,15 @@ def taken(
     *,
     where: str,
     floor: int = 0,
+    at_work: t.Mapping[str, str] = NOBODY,
     break_id: str | None = None,
     reason: str = "",
 ) -> tuple[Lease, str]:
     """Returns the lease that *run* gets in place of *stored*, and how: "", "stale" or "broken", as acquire tells it.
 
     Decides without touching a file (*where* is for messages), so that check mode can ask. *floor* is the newest epoch
-    known from elsewhere. Raises LeaseHeld and BadInput.
+    known from elsewhere. *at_work* says by id which runs change something at this moment, and where: the lease of such
+    a run is not over, even if its time is. Raises LeaseHeld and BadInput.
     """
     if not fields.is_duration(seconds):
         raise BadInput(
@@ -122,9 +125,10 @@ def taken(
     how = ""
     if stored is not None and not stored.released:
         left = remaining(stored, clock)
-        how = "broken" if left else "stale"
-        if left:
-            _check_break(stored, left, break_id, reason, where)
+        busy = at_work.get(stored.id, "")
+        how = "broken" if left or busy else "stale"
+        if left or busy:
+            _check_break(stored, f"{left:.0f} s left{busy and ', ' + busy}", break_id, reason, where)
     newest = max(floor, stored.epoch if stored else 0)
     return _given(run, max(newest + 1, run.epoch), seconds, clock, None), how
 
@@ -145,11 +149,11 @@ def _given(run: Run, epoch: int, seconds: float, clock: Clock, before: Lease | N
     )
 
 
-def _check_break(stored: Lease, left: float, break_id: str | None, reason: str, where: str) -> None:
+def _check_break(stored: Lease, left: str, break_id: str | None, reason: str, where: str) -> None:
     """Raises unless the operator named the lease that is in the way, and says why it must go."""
     application = os.path.basename(os.path.dirname(where))
     take_over = f'-e rollout_break_lease={stored.id} -e rollout_reason="…"'
-    holder = f"run {stored.id}, {_who(stored)}, {left:.0f} s left"
+    holder = f"run {stored.id}, {_who(stored)}, {left}"
     if break_id is None:
         raise LeaseHeld(
             f"Another run changes {application} now: {stored.operation} by {stored.actor} ({stored.source}).",
@@ -181,10 +185,19 @@ def _who(lease: Lease) -> str:
 
 
 def acquire(
-    folder: str, run: Run, seconds: float, clock: Clock, *, break_id: str | None = None, reason: str = ""
+    folder: str,
+    run: Run,
+    seconds: float,
+    clock: Clock,
+    *,
+    floor: int = 0,
+    at_work: t.Mapping[str, str] = NOBODY,
+    break_id: str | None = None,
+    reason: str = "",
 ) -> tuple[Lease, str]:
     """Gives the lease to *run* for *seconds*; makes the folder. A run that has it gets it renewed, with its epoch.
 
+    *floor* and *at_work* are those of taken().
     Returns the lease, whose epoch the run must carry from now on, and how it was got: "" (free, or ours), "stale" (its
     holder never released it and its time is over) or "broken" (by *break_id*, the id of the holder, and *reason*).
     Raises LeaseHeld, StateUnreadable; BadInput when *break_id* or *reason* do not do; OSError when it cannot be kept.
@@ -193,9 +206,11 @@ def acquire(
     durable.make_folder(folder)
     with _locked(folder):
         stored = read(folder)
-        # Somebody moved a damaged lease away: app hosts still refuse the numbers of before, and the journal has them.
-        floor = max((entry.epoch for entry in journal.read(folder)), default=0) if stored is None else 0
-        lease, how = taken(stored, run, seconds, clock, where=path, floor=floor, break_id=break_id, reason=reason)
+        if stored is None:  # somebody moved a damaged lease away: the journal has its numbers
+            floor = max([floor, *(entry.epoch for entry in journal.read(folder))])
+        lease, how = taken(
+            stored, run, seconds, clock, where=path, floor=floor, at_work=at_work, break_id=break_id, reason=reason
+        )
         durable.write_json(path, lease.to_dict())
     return lease, how
 
@@ -271,6 +286,13 @@ def fence(folder: str, run: Run, clock: Clock) -> bool:
             if epoch == run.epoch:
                 return False
         return durable.write_json(path, {"schema": SCHEMA, "epoch": run.epoch, "id": run.id, "at": clock.utc()})
+
+
+def newest(folder: str) -> int:
+    """Returns the newest epoch that an app host has seen, 0 when none. Raises StateUnreadable."""
+    path = os.path.join(folder, FENCE_FILE)
+    content = durable.read_json(path, schema=SCHEMA)
+    return 0 if content is None else _fence_of(content, path)[0]
 
 
 def _fence_of(content: t.Mapping[str, t.Any], where: str) -> tuple[int, str, str]:

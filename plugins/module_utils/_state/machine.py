@@ -16,11 +16,11 @@ from .run import Run
 
 # The steps on a load balancer that move traffic or prepare it, in order (adopt only where a host was left behind); then
 # what may stand between or after them.
-STEPS = ("begin", "adopt", "arm", "switch", "confirm", "revert", "end", "record", "drain")
+STEPS = ("begin", "adopt", "arm", "switch", "confirm", "revert", "end", "drain")
 APPLICATION_STEPS = ("stage", "wake", "workers", "retire", "stop", "restore", "empty")
 
 # These neither move traffic nor promise anything about it: what stood before them stands after them.
-ASIDE = ("drain", "record", *APPLICATION_STEPS)
+ASIDE = ("drain", *APPLICATION_STEPS)
 # A step may follow these of the same run once they ended well. A drain is named because it may hide what stood before.
 _AFTER = {
     "adopt": ("begin", "drain"),
@@ -35,7 +35,6 @@ _NEEDS = {
     "confirm": "switch of this run, ended well, and nothing that took it back since",
     "revert": "begin of this run, and no confirmation: after that a roll back is a run of its own",
     "drain": "begin of this run",
-    "record": "begin of this run",
 }
 
 
@@ -44,7 +43,7 @@ class ForbiddenStep(RolloutError):
 
 
 def standing(entries: t.Iterable[Entry]) -> Entry | None:
-    """Returns the newest entry that says where the rollout stands: drains, records and application steps do not."""
+    """Returns the newest entry that says where the rollout stands: drains and application steps do not."""
     newest = None
     for entry in entries:
         if entry.step not in ASIDE:

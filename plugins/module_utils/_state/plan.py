@@ -33,7 +33,8 @@ class Plan:
 
     def to_dict(self) -> dict[str, t.Any]:
         """Returns the plan as plain values."""
-        return {**dataclasses.asdict(self), "moves": self.moves, "steps": list(self.steps)}
+        told = {"moves": self.moves, "other_slot": other_slot(self.slot), "steps": list(self.steps)}
+        return {**dataclasses.asdict(self), **told}
 
     @property
     def moves(self) -> bool:

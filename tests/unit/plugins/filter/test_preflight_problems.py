@@ -15,6 +15,7 @@ from ansible_collections.vitalops.rollout.plugins.filter.preflight_problems impo
 KNOWN = ["rollout_environment", "rollout_application", "rollout_processes", "rollout_ports", "rollout_database"]
 KNOWN += ["rollout_guard", "rollout_guard_deadline", "rollout_drain_deadline", "rollout_keep_warm_seconds"]
 KNOWN += ["rollout_allow", "rollout_public_port", "rollout_version", "rollout_bind_address"]
+KNOWN += ["rollout_lease_seconds", "rollout_gate_deadline"]
 GROUPS = {"lb1": "load_balancer", "app1": "application", "app2": "application", "data1": "postgres"}
 VARIABLES: dict[str, t.Any] = {
     "rollout_environment": "production",
@@ -109,6 +110,11 @@ FOUND: list[tuple[str, Change, list[str]]] = [
         "a guard that is faster than the workers",
         everywhere(rollout_guard_deadline=30, rollout_processes=[WEB, {**WORKER, "stop_timeout": 120}]),
         ["The guard would fire while workers", "at least 130 s", "found: 30 s"],
+    ),
+    (
+        "a lease that is shorter than the gate",
+        everywhere(rollout_lease_seconds=30, rollout_gate_deadline=90),
+        ["The lease would end while the gate", "at least rollout_gate_deadline, 90 s", "found: 30 s"],
     ),
     (
         "unreachable hosts share one message",
@@ -395,6 +401,17 @@ def test_input_of_another_shape_is_refused_by_name(arguments: t.Any) -> None:
 def test_losses_that_are_named_are_accepted() -> None:
     fleet = sound_fleet()
     losses = {"rollout_guard": False, "rollout_drain_deadline": 0, "rollout_keep_warm_seconds": 0}
-    everywhere(**losses, rollout_guard_deadline=1, rollout_processes=[WEB, WORKER])(fleet)
-    everywhere(rollout_allow=["no_guard", "no_drain", "one_slot", "short_guard"])(fleet)
+    losses |= {"rollout_guard_deadline": 1, "rollout_lease_seconds": 1}
+    everywhere(**losses, rollout_processes=[WEB, WORKER])(fleet)
+    everywhere(rollout_allow=["no_guard", "no_drain", "one_slot", "short_guard", "short_lease"])(fleet)
     assert preflight_problems(fleet, "deploy", KNOWN) == []
+
+
+def test_a_roll_back_does_not_wait_for_hosts_and_still_refuses_a_loss_of_safety() -> None:
+    fleet = sound_fleet()
+    for entry in fleet.values():
+        entry.pop("host_info", None)
+    assert preflight_problems(fleet, "roll_back", KNOWN) == []
+    everywhere(rollout_guard=False, rollout_guard_deadline=1, rollout_processes=[WEB, WORKER])(fleet)
+    found = preflight_problems(fleet, "roll_back", KNOWN)
+    assert [one.splitlines()[0].split(" ")[0] for one in found] == ["rollout_guard", "The"]

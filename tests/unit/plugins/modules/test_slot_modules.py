@@ -11,12 +11,7 @@ import types
 import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import record, registry
-from ansible_collections.vitalops.rollout.plugins.modules import (
-    release_info,
-    slot_info,
-    slot_processes,
-    slot_release,
-)
+from ansible_collections.vitalops.rollout.plugins.modules import release_info, slot_info, slot_release
 
 DIGEST = "sha256:" + "a" * 64
 WEB = {"name": "web", "kind": "web", "command": ["web"], "instances": 1, "container_port": 8000}
@@ -27,7 +22,7 @@ def host(monkeypatch, tmp_path):
     """A host with nothing on it, and a registry that has every version."""
     monkeypatch.setattr(registry, "image_digest", lambda paths, repository, version: DIGEST)
     monkeypatch.setattr(registry, "file_digest", lambda paths, url, version: DIGEST)
-    for module in (release_info, slot_info, slot_processes, slot_release):
+    for module in (release_info, slot_info, slot_release):
         monkeypatch.setattr(module, "Paths", lambda application: record.Paths(application, str(tmp_path)))
 
 
@@ -124,24 +119,6 @@ def test_a_process_to_be_started_must_be_one_of_the_processes():
         placed(information()["release"], processes_started=["web", "ghost"])
 
 
-def test_an_empty_host_has_two_empty_slots_and_nothing_to_stop():
+def test_an_empty_host_has_two_empty_slots():
     told = slot_info.tell(checking(application="shop", log_lines=5))
     assert [one["current"] for one in told["slots"].values()] == [None, None]
-    stopping = checking(
-        application="shop",
-        slot="blue",
-        state="stopped",
-        processes=[],
-        kinds=["web"],
-        release_id=None,
-        instead_of=None,
-    )
-    told = slot_processes.change(stopping)
-    assert (told["changed"], told["instances"]) == (False, [])
-
-
-@pytest.mark.parametrize("wrong", [{"slot": "blue"}, {"state": "stopped"}, {"processes": ["worker"]}])
-def test_work_only_moves_from_the_other_slot(wrong):
-    parameters = {"application": "shop", "slot": "green", "instead_of": "blue", "state": "started", "processes": []}
-    with pytest.raises(BadInput, match="other slot"):
-        slot_processes.change(checking(**{**parameters, "kinds": ["worker"], "release_id": None, **wrong}))

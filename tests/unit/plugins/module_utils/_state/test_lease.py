@@ -442,3 +442,31 @@ def test_a_lock_that_is_never_given_back_is_an_error_and_not_a_wait_for_ever(
             leases.acquire(folder, KIM, 60, at(101))
         assert "fuser" in str(refused.value.next_step)
     assert take(folder, KIM, at(102)).epoch == 1
+
+
+def test_who_is_at_work_keeps_a_lease_whose_time_is_over(folder: str) -> None:
+    leases.acquire(folder, KIM, 60, at(100))
+    busy = {"run-kim": "at work on app1 (stage since noon)"}
+    with pytest.raises(LeaseHeld, match="0 s left, at work on app1") as refused:
+        leases.acquire(folder, LEE, 60, at(900), at_work=busy)
+    assert "rollout_break_lease=run-kim" in str(refused.value)
+    assert leases.acquire(folder, LEE, 60, at(900), at_work={"run-max": "at work on app2"})[1] == "stale"
+
+
+def test_who_is_at_work_can_be_taken_over_by_name_and_with_a_reason(folder: str) -> None:
+    leases.acquire(folder, KIM, 60, at(100))
+    told = {"at_work": {"run-kim": "at work on app1"}, "break_id": "run-kim", "reason": "the download hangs"}
+    assert leases.acquire(folder, LEE, 60, at(900), **told)[1] == "broken"
+
+
+def test_epochs_go_on_from_what_is_known_elsewhere(folder: str) -> None:
+    lease, _how = leases.acquire(folder, KIM, 60, at(100), floor=41)
+    assert lease.epoch == 42
+    lease, _how = leases.acquire(folder, LEE, 60, at(200), floor=12)
+    assert lease.epoch == 43
+
+
+def test_the_newest_epoch_on_an_application_host_is_known(folder: str) -> None:
+    assert leases.newest(folder) == 0
+    leases.fence(folder, dataclasses.replace(KIM, epoch=7), at(100))
+    assert leases.newest(folder) == 7

@@ -46,27 +46,25 @@ def allowed(last: Entry | None, step: str) -> bool:
 
 # What may follow when the last step of the same run ended well; "end" always may.
 FOLLOWERS = {
-    "begin": {"begin", "adopt", "arm", "revert", "record", "drain"},
-    "adopt": {"adopt", "arm", "revert", "record", "drain"},
-    "arm": {"arm", "switch", "revert", "record", "drain"},
-    "switch": {"switch", "confirm", "revert", "record", "drain"},
-    "confirm": {"confirm", "record", "drain"},
-    "revert": {"revert", "record", "drain"},
-    "record": {"revert", "record", "drain"},
-    "drain": {"adopt", "arm", "confirm", "revert", "record", "drain"},
-    "end": {"revert", "record", "drain"},
+    "begin": {"begin", "adopt", "arm", "revert", "drain"},
+    "adopt": {"adopt", "arm", "revert", "drain"},
+    "arm": {"arm", "switch", "revert", "drain"},
+    "switch": {"switch", "confirm", "revert", "drain"},
+    "confirm": {"confirm", "drain"},
+    "revert": {"revert", "drain"},
+    "drain": {"adopt", "arm", "confirm", "revert", "drain"},
+    "end": {"revert", "drain"},
 }
 # The same when it was begun only, or failed: nothing is built on it.
 REPEATS = {
-    "begin": {"begin", "revert", "record", "drain"},
-    "adopt": {"adopt", "revert", "record", "drain"},
-    "arm": {"arm", "revert", "record", "drain"},
-    "switch": {"switch", "revert", "record", "drain"},
-    "confirm": {"confirm", "revert", "record", "drain"},
-    "revert": {"revert", "record", "drain"},
-    "record": {"revert", "record", "drain"},
-    "drain": {"revert", "record", "drain"},
-    "end": {"revert", "record", "drain"},
+    "begin": {"begin", "revert", "drain"},
+    "adopt": {"adopt", "revert", "drain"},
+    "arm": {"arm", "revert", "drain"},
+    "switch": {"switch", "revert", "drain"},
+    "confirm": {"confirm", "revert", "drain"},
+    "revert": {"revert", "drain"},
+    "drain": {"revert", "drain"},
+    "end": {"revert", "drain"},
 }
 
 
@@ -116,9 +114,9 @@ def test_a_step_that_nobody_knows_is_refused() -> None:
         check_transition(None, RUN, "fly")
 
 
-def test_drains_records_and_application_steps_do_not_hide_where_a_run_stands() -> None:
+def test_drains_and_application_steps_do_not_hide_where_a_run_stands() -> None:
     switched = entry("switch")
-    aside = [entry("drain"), entry("workers"), entry("record", "begin")]
+    aside = [entry("drain"), entry("workers"), entry("drain", "begin")]
     assert machine.standing([entry("arm"), switched, *aside]) is switched
     assert machine.standing(aside) is None
     assert not allowed(machine.standing([entry("confirm"), entry("drain")]), "revert")

@@ -289,14 +289,14 @@ def goes_well(host: Host, run: Run) -> Course:
 
 def is_refused_on_the_idle_slot(host: Host, run: Run) -> Course:
     yield from host.step(run, "begin")
-    yield from host.step(run, "record")
+    yield from host.step(run, "drain")
     yield from host.step(run, "end")
 
 
 def cannot_arm(host: Host, run: Run) -> Course:
     yield from host.step(run, "begin")
     yield from host.step(run, "arm", host.arm(run), "failed")
-    yield from host.step(run, "record")
+    yield from host.step(run, "drain")
     yield from host.step(run, "end")
 
 
@@ -306,7 +306,7 @@ def is_refused_after_the_switch(host: Host, run: Run) -> Course:
     yield from host.step(run, "switch", host.point(run.slot))
     yield from host.step(run, "confirm", outcome="failed")
     yield from host.revert(run, "kim")
-    yield from host.step(run, "record")
+    yield from host.step(run, "drain")
     yield from host.step(run, "end")
 
 
@@ -323,7 +323,7 @@ def cannot_even_revert(host: Host, run: Run) -> Course:
     yield from host.step(run, "arm", host.arm(run))
     yield from host.step(run, "switch", host.point(run.slot))
     yield from host.step(run, "revert", itertools.islice(host.point(run.previous), 1), "failed")
-    yield from host.step(run, "record")
+    yield from host.step(run, "drain")
     yield from host.step(run, "end")
 
 
@@ -524,7 +524,7 @@ def test_a_run_that_moves_no_traffic_is_only_closed() -> None:
     entry = recovery.unfinished(
         [
             *entries("begin begin", "begin end", run=retire),
-            *entries("record begin", "record end", "end begin", run=retire),
+            *entries("drain begin", "drain end", "end begin", run=retire),
         ]
     )
     assert entry == entry_of(retire, "begin", "end")
@@ -566,7 +566,7 @@ SWITCHED = [*BEGUN, *entries("arm begin", "arm end", "switch begin", "switch end
         entries("end begin", "end end"),
         entries("end end"),
         entries("confirm begin", "confirm end", "workers begin", "drain begin"),
-        entries("revert begin", "revert end", "record begin"),
+        entries("revert begin", "revert end", "drain begin"),
         entries("confirm begin", "revert begin", "revert end", "confirm failed"),
     ],
 )
@@ -581,7 +581,7 @@ def test_a_run_with_a_final_end_is_finished(closing: list[Entry]) -> None:
         (("confirm begin",), "confirm begin"),
         (("confirm begin", "confirm failed"), "confirm failed"),
         (("revert begin", "revert failed"), "revert failed"),
-        (("revert begin", "revert failed", "record begin"), "revert failed"),
+        (("revert begin", "revert failed", "drain begin"), "revert failed"),
         (("revert begin", "revert failed", "end begin"), "revert failed"),
         (("drain begin", "drain end"), "switch end"),
         (("confirm begin", "revert begin", "confirm failed"), "revert begin"),

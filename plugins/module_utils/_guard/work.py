@@ -1,0 +1,99 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps that a run asks of an application host: processes of its slots start and stop. PRIVATE."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from .._foundation.errors import BadInput
+from .._slots import definition, handover, record
+from .._slots.record import Paths
+from .._slots.slot import Outcome, Slot
+from .._state import lease as leases
+from .._state.state import other_slot
+from . import change as changes
+from . import retire as retiring
+from .call import Call, Result
+
+
+def wake(call: Call) -> Result:
+    """What is kept in a slot runs again. Parameters: slot, kinds, release_id (which the slot must hold)."""
+    return _switched(call, "wake", on=True)
+
+
+def stop(call: Call) -> Result:
+    """Processes of a slot stop. Parameters: slot, kinds."""
+    return _switched(call, "stop", on=False)
+
+
+def workers(call: Call) -> Result:
+    """Workers and scheduler run in a slot, and no more in the other one. Parameters: slot, kinds, release_id, moves.
+
+    The scheduler stops in the other slot before one starts here, so that on this host it never runs twice. Workers
+    there finish their jobs and stop while those here start. With moves: false, the other slot is left alone.
+    """
+    if not call.parameters.get("moves", True):
+        return _switched(call, "workers", on=True)
+    old, new = _slot(call, other_slot(_name(call))), _slot(call, _name(call))
+    with _change(call, "workers"):
+        outcomes = handover.hand_over(old, new, _kinds(call), call.parameters.get("release_id"))
+    return _told(call, outcomes)
+
+
+def retire(call: Call) -> Result:
+    """A slot without traffic stops: now, or when the timer of this host finds it due. Parameters: slot, seconds."""
+    slot, seconds = _name(call), float(call.parameters["seconds"])
+    if seconds <= 0:
+        return _switched(call._replace(parameters={"slot": slot, "kinds": definition.KINDS}), "retire", on=False)
+    if not call.check:
+        with changes.alone(call.guard.folder):
+            leases.fence(call.guard.folder, call.run, call.guard.clock)
+            retiring.schedule(call.guard.folder, call.run, slot, seconds, call.guard.clock)
+    return {"changed": False}
+
+
+def _switched(call: Call, step: str, *, on: bool) -> Result:
+    release = call.parameters.get("release_id") if on else None
+    with _change(call, step):
+        outcome = _slot(call, _name(call)).switch_processes([], kinds=_kinds(call), on=on, release_id=release)
+    return _told(call, [outcome])
+
+
+def _change(call: Call, step: str) -> t.ContextManager[None]:
+    """Check mode leaves no trace."""
+    if call.check:
+        return contextlib.nullcontext()
+    return changes.change(call.guard.folder, call.run, step, call.guard.clock)
+
+
+def _slot(call: Call, name: str) -> Slot:
+    return Slot(Paths(call.guard.application), name, check=call.check)
+
+
+def _name(call: Call) -> str:
+    return _choice("slot", call.parameters.get("slot"), definition.SLOTS)
+
+
+def _kinds(call: Call) -> list[str]:
+    return [_choice("kind", kind, definition.KINDS) for kind in call.parameters["kinds"]]
+
+
+def _choice(what: str, told: t.Any, known: t.Sequence[str]) -> str:
+    if told not in known:
+        raise BadInput(f"There is no such {what}.", expected=" or ".join(known), found=repr(told))
+    return t.cast(str, told)
+
+
+def _told(call: Call, outcomes: t.Sequence[Outcome]) -> Result:
+    other = record.read(Paths(call.guard.application), other_slot(_name(call)))
+    return {
+        "changed": any(outcome.changed for outcome in outcomes),
+        "actions": [action for outcome in outcomes for action in outcome.actions],
+        "killed": [name for outcome in outcomes for name in outcome.killed],
+        "diff": [outcome.result()["diff"] for outcome in outcomes],
+        "instances": [instance for outcome in outcomes for instance in outcome.instances],
+        "other_slot_kinds": list(other.kinds_started),
+    }

@@ -1,0 +1,139 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps of an application host. Its slots are empty here: what processes do is tested in _slots and by Molecule."""
+
+from __future__ import annotations
+
+import json
+import threading
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.clock import Clock
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput, NotFound
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import change, retire, work
+from ansible_collections.vitalops.rollout.plugins.module_utils._slots import record
+from ansible_collections.vitalops.rollout.plugins.module_utils._state import journal, lease, state
+from ansible_collections.vitalops.rollout.plugins.module_utils._state.lease import LeaseLost
+
+from .conftest import R2, Host
+
+
+@pytest.fixture
+def app(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """An application host with nothing in its slots."""
+    monkeypatch.setattr(work, "Paths", lambda application: record.Paths(application, str(tmp_path)))
+    monkeypatch.setattr(retire, "Paths", lambda application: record.Paths(application, str(tmp_path)))
+    monkeypatch.setattr(state, "ROOT", str(host.root))
+    monkeypatch.setattr(state, "folder_of", lambda application, root=None: str(host.root / application))
+    return host
+
+
+def test_stopping_what_does_not_run_changes_nothing_and_is_in_the_journal(app: Host) -> None:
+    told = app.ask("stop", slot="blue", kinds=["worker", "scheduler"])
+    assert (told["changed"], told["killed"], told["instances"], told["other_slot_kinds"]) == (False, [], [], [])
+    assert app.journal() == [("stop", "begin", None), ("stop", "end", "done")]
+
+
+def test_waking_a_release_that_the_slot_does_not_hold_is_refused_and_journaled(app: Host) -> None:
+    with pytest.raises(NotFound, match=R2["id"]):
+        app.ask("wake", slot="green", kinds=["web"], release_id=R2["id"])
+    assert app.journal() == [("wake", "begin", None), ("wake", "end", "failed")]
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_workers_do_not_start_in_an_empty_slot(app: Host, moves: bool) -> None:
+    with pytest.raises(NotFound, match="an empty slot"):
+        app.ask("workers", slot="green", kinds=["worker"], moves=moves)
+    assert app.journal() == [("workers", "begin", None), ("workers", "end", "failed")]
+
+
+@pytest.mark.parametrize("step", ["wake", "stop", "workers", "retire"])
+def test_check_mode_leaves_no_trace(app: Host, step: str) -> None:
+    app.ask(step, dry=True, slot="blue", kinds=["worker"], seconds=60)
+    assert app.journal() == []
+    assert not (app.root / "shop" / lease.FENCE_FILE).exists()
+
+
+@pytest.mark.parametrize("wrong", [{"slot": "red"}, {"kinds": ["cron"]}])
+def test_what_nobody_knows_is_refused(app: Host, wrong: dict[str, t.Any]) -> None:
+    with pytest.raises(BadInput, match="no such"):
+        app.ask("stop", **{"slot": "blue", "kinds": ["web"], **wrong})
+
+
+@pytest.mark.parametrize("step", ["wake", "stop", "workers", "retire"])
+def test_a_run_that_is_older_than_the_newest_one_here_is_refused(app: Host, step: str) -> None:
+    app.ask("stop", app.run("run-lee", epoch=5), slot="blue", kinds=["worker"])
+    with pytest.raises(LeaseLost):
+        app.ask(step, app.run(epoch=4), slot="blue", kinds=["worker"], seconds=60)
+
+
+def test_a_slot_is_kept_warm_until_its_time_is_over_and_stops_once(app: Host) -> None:
+    app.ask("retire", slot="blue", seconds=60)
+    assert retire.retire_due("shop", app.clock) == ""
+    app.now += 61
+    assert "slot blue was kept warm for 60 s and is retired" in retire.retire_due("shop", app.clock)
+    assert app.journal() == [("retire", "begin", None), ("retire", "end", "done")]
+    assert retire.retire_due("shop", app.clock) == ""
+
+
+def test_a_newer_run_voids_what_was_planned(app: Host) -> None:
+    app.ask("retire", slot="blue", seconds=60)
+    app.ask("stop", app.run("run-lee", epoch=2), slot="green", kinds=["worker"])
+    app.now += 61
+    assert "a newer run was here" in retire.retire_due("shop", app.clock)
+    assert retire.read(app.folder) is None
+
+
+@pytest.mark.parametrize(("slot", "retired"), [("blue", True), ("green", False)])
+def test_a_newer_run_that_only_restored_the_slot_lets_the_plan_stand(app: Host, slot: str, retired: bool) -> None:
+    app.ask("retire", slot="blue", seconds=60)
+    newer = app.run("run-lee", epoch=2)
+    with change.change(app.folder, newer, "restore", app.clock):
+        retire.carry_over(app.folder, newer, slot)
+    app.now += 61
+    assert ("is retired" in retire.retire_due("shop", app.clock)) is retired
+
+
+def test_after_a_boot_the_whole_time_counts_again(app: Host) -> None:
+    app.ask("retire", slot="blue", seconds=60)
+    plan = retire.read(app.folder)
+    assert plan is not None
+    booted = Clock(boottime=lambda: 10.0, boot_id=lambda: "kernel:500")
+    assert retire.left(plan, booted) == pytest.approx(55.0)
+
+
+def test_to_retire_now_needs_no_timer(app: Host) -> None:
+    assert app.ask("retire", slot="blue", seconds=0)["changed"] is False
+    assert app.journal() == [("retire", "begin", None), ("retire", "end", "done")]
+    assert retire.read(app.folder) is None
+
+
+def test_who_changes_the_host_now_is_told_and_only_while_it_does(app: Host) -> None:
+    assert change.at_work(app.folder) is None
+    inside, leave = threading.Event(), threading.Event()
+
+    def stage() -> None:
+        with change.change(app.folder, app.run(), "stage", app.clock):
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=stage)
+    thread.start()
+    assert inside.wait(10)
+    entry = change.at_work(app.folder)
+    assert entry is not None
+    assert (entry.run, entry.step, entry.phase) == ("run-kim", "stage", "begin")
+    assert retire.retire_due("shop", app.clock) == ""
+    leave.set()
+    thread.join()
+    assert change.at_work(app.folder) is None
+
+
+def test_a_step_that_died_is_not_at_work(app: Host) -> None:
+    journal.append(app.folder, app.run(), "stage", "begin", clock=app.clock)
+    (app.root / "shop" / change.LOCK_FILE).touch()
+    assert change.at_work(app.folder) is None
+    assert json.loads((app.root / "shop" / journal.FILE).read_text().splitlines()[-1])["phase"] == "begin"
