@@ -5,15 +5,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import socket
+import time
 import typing as t
 
 from .._foundation.errors import CommandFailed, NotFound
 from . import pointer as pointers
 
 SOCKET = "/run/haproxy/admin.sock"
+MASTER_SOCKET = "/run/haproxy-master.sock"
+
+
+_MASTER_POLL = 0.05
+_NO_SUCH_WORKER = "Can't find the target PID"
 
 
 class NotRunning(CommandFailed):
@@ -47,32 +54,42 @@ class Counters(t.NamedTuple):
 
 
 class RuntimeApi:
-    """One HAProxy process, spoken to over its admin socket. Every call opens a connection of its own."""
+    """One HAProxy: its current worker on the admin socket *path*, those that a reload left through *master*.
 
-    def __init__(self, path: str = SOCKET, deadline: float = 5.0) -> None:
+    Every call opens a connection of its own and has *deadline* seconds. Without *master*, the distribution's master
+    socket goes with the distribution's admin socket; another HAProxy has none, and only its current worker is known.
+    """
+
+    def __init__(self, path: str = SOCKET, deadline: float = 5.0, master: str | None = None) -> None:
         self.path = path
         self.deadline = deadline
+        self.master = master or (MASTER_SOCKET if path == SOCKET else None)
 
     def command(self, text: str) -> str:
-        """Sends one command and returns the answer. Raises CommandFailed when HAProxy does not answer in time.
+        """Sends one command to the current worker and returns the answer.
 
-        Raises NotRunning, which is one too, when nobody is there to answer.
+        Raises CommandFailed when HAProxy does not answer in time; NotRunning, which is one too, when nobody is there.
         """
+        return self._ask(self.path, text)
+
+    def _ask(self, path: str, text: str) -> str:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 connection.settimeout(self.deadline)
-                connection.connect(self.path)
+                connection.connect(path)
                 connection.sendall(text.encode("utf-8") + b"\n")
+                # The master waits for more commands until it is told that there are none.
+                connection.shutdown(socket.SHUT_WR)
                 chunks = []
                 while chunk := connection.recv(65536):
                     chunks.append(chunk)
         except OSError as error:
             absent = isinstance(error, (FileNotFoundError, ConnectionRefusedError))
             raise (NotRunning if absent else CommandFailed)(
-                "HAProxy does not answer on its admin socket.",
+                f"HAProxy does not answer on its {'admin' if path == self.path else 'master'} socket.",
                 expected=f"an answer to {text.split(' ', maxsplit=1)[0]} within {self.deadline:g} s",
                 found=f"{type(error).__name__}: {error}",
-                where=self.path,
+                where=path,
                 next_step="look at it: systemctl status haproxy; journalctl -u haproxy -n 30",
             ) from error
         return b"".join(chunks).decode("utf-8", "replace")
@@ -95,7 +112,11 @@ class RuntimeApi:
         return None
 
     def set_pointer(self, application: str, map_path: str, pointer: pointers.Pointer) -> None:
-        """Makes HAProxy route by *pointer* from its next request on. Raises CommandFailed when it refuses."""
+        """Makes HAProxy route by *pointer* from its next request on. Raises CommandFailed when it refuses.
+
+        Old workers are told, too: each may get one more request from a client that was idle at the reload, and routes
+        it by its own map. One that does not listen changes nothing here; a drain would not end without it.
+        """
         known = self.pointer(application, map_path) is not None
         verb = "set" if known else "add"
         answer = self.command(f"{verb} map {map_path} {application} {pointer.text()}").strip()
@@ -103,11 +124,83 @@ class RuntimeApi:
             raise CommandFailed(
                 "HAProxy refused the new traffic pointer.", found=answer, where=f"{verb} map {map_path} {application}"
             )
+        # One that has no such map, or no such key, sends nobody to a slot.
+        with contextlib.suppress(CommandFailed):
+            self.ask_old_workers(f"set map {map_path} {application} {pointer.text()}")
+
+    def old_workers(self) -> list[int]:
+        """Returns the process ids of the workers that a reload left to finish; none without a master.
+
+        Raises CommandFailed when the master does not answer, NotRunning when nobody listens on its socket.
+        """
+        return old_workers(self._ask_master("show proc")) if self.master else []
+
+    def _ask_master(self, text: str) -> str:
+        """Returns the master's answer. For a moment of a reload it refuses or hangs up: then it is asked again."""
+        ends = time.monotonic() + self.deadline
+        while True:
+            try:
+                answer = self._ask(str(self.master), text)
+                if answer or time.monotonic() >= ends:
+                    return answer
+            except CommandFailed as error:
+                if not isinstance(error.__cause__, ConnectionError) or time.monotonic() >= ends:
+                    raise
+            time.sleep(_MASTER_POLL)
+
+    def ask_old_workers(self, text: str) -> list[str]:
+        """Sends one command to each old worker and returns the answers. One that ended meanwhile is left out.
+
+        Raises what old_workers() raises, and CommandFailed when one that still runs does not answer.
+        """
+        answers = []
+        for pid in self.old_workers():
+            failed = CommandFailed(
+                "A worker that HAProxy's last reload left does not answer.", where=f"process {pid}, {self.master}"
+            )
+            answer = ""
+            try:
+                answer = self._ask_master(f"@!{pid} {text}")
+            except CommandFailed as error:
+                failed = error
+            # One that ends hangs up, or is forgotten already; whether it has ended, the master knows.
+            if answer and not answer.startswith(_NO_SUCH_WORKER):
+                answers.append(answer)
+            elif pid in self.old_workers():
+                raise failed
+        return answers
 
     def statistics(self) -> list[dict[str, str]]:
         """Returns the rows of ``show stat`` as dicts by HAProxy's column names."""
-        text = self.command("show stat").lstrip("# ")
-        return list(csv.DictReader(io.StringIO(text)))
+        return _rows(self.command("show stat"))
+
+    def old_statistics(self) -> list[list[dict[str, str]]]:
+        """Returns statistics() of each old worker. Raises what ask_old_workers() raises."""
+        return [_rows(answer) for answer in self.ask_old_workers("show stat")]
+
+
+def _rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text.lstrip("# "))))
+
+
+def old_workers(text: str) -> list[int]:
+    """Returns the process ids under ``# old workers`` in an answer to ``show proc``. Pure.
+
+    Only the heading counts: after a reload that failed, the current worker has a number of reloads, too.
+    Raises CommandFailed when *text* is no such answer.
+    """
+    if "# workers" not in text.splitlines():
+        raise CommandFailed(
+            "HAProxy's master does not say which workers run.", expected="an answer to show proc", found=text.strip()
+        )
+    found, heading = [], ""
+    for line in text.splitlines():
+        if line.startswith("#"):
+            heading = line
+        elif heading == "# old workers" and line:
+            pid, kind = line.split()[:2]
+            found += [int(pid)] if kind == "worker" else []
+    return found
 
 
 def servers(rows: t.Iterable[t.Mapping[str, str]], application: str) -> list[Server]:

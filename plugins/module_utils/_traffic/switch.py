@@ -13,7 +13,7 @@ import typing as t
 
 from .._foundation.errors import CommandFailed, NotFound
 from . import pointer as pointers
-from .haproxy import RuntimeApi, Server, counters, servers
+from .haproxy import NotRunning, RuntimeApi, Server, counters, servers
 
 POLL_SECONDS = 0.1
 
@@ -92,6 +92,35 @@ def switch(api: RuntimeApi, application: str, map_path: str, wanted: pointers.Po
     return True
 
 
+def in_flight(api: RuntimeApi, application: str, slot: str) -> int:
+    """Returns how many requests to *slot* are in flight or queued, in the current worker and in all old ones.
+
+    An old worker without such a backend has none. Raises NotFound when the current worker has no such backend, or when
+    nobody listens on the master socket, for instance with an operator's own unit file without ``-S``: requests that
+    cannot be seen have not ended. Raises CommandFailed when HAProxy, or an old worker that still runs, does not answer.
+    """
+    # The current worker first: one that a reload replaces between both looks is then seen twice, and never not at all.
+    found = counters(api.statistics(), application).get(slot)
+    if found is None:
+        raise NotFound(
+            f"HAProxy has no backend for slot {slot} of {application}; nobody can say whether it has drained.",
+            expected=f"the backend {application}_{slot} in HAProxy's statistics",
+            where=api.path,
+            next_step="provision the load balancer: playbook provision.yml",
+        )
+    try:
+        old = [counters(rows, application).get(slot) for rows in api.old_statistics()]
+    except NotRunning as error:
+        raise NotFound(
+            "HAProxy's master does not listen; nobody can say whether workers that a reload left have drained.",
+            expected=f"HAProxy started with -Ws -S {api.master}",
+            found=error.found,
+            where=str(api.master),
+            next_step="provision the load balancer: playbook provision.yml; in a unit file of your own, add -S",
+        ) from error
+    return sum(one.in_flight + one.queued for one in (found, *old) if one)
+
+
 def drain(
     api: RuntimeApi,
     application: str,
@@ -101,27 +130,19 @@ def drain(
 ) -> Drained:
     """Waits until *slot* has no request in flight or queued, observed in HAProxy's counters; at most *deadline* s.
 
-    The slot must have lost its traffic before; this only watches. *while_waiting* is called between two looks.
-    Raises NotFound when HAProxy has no such backend: what cannot be seen has not drained.
+    The slot must have lost its traffic before; this only watches: the current worker, and those that a reload left to
+    finish. *while_waiting* is called between two looks. Raises what in_flight() raises.
     """
     started = time.monotonic()
     quiet = 0
     while True:
-        found = counters(api.statistics(), application).get(slot)
-        if found is None:
-            raise NotFound(
-                f"HAProxy has no backend for slot {slot} of {application}; nobody can say whether it has drained.",
-                expected=f"the backend {application}_{slot} in HAProxy's statistics",
-                where=api.path,
-                next_step="provision the load balancer: playbook provision.yml",
-            )
-        in_flight = found.in_flight + found.queued
+        left = in_flight(api, application, slot)
         # Twice in a row: a request that read the old pointer may be between the map and the backend.
-        quiet = quiet + 1 if in_flight == 0 else 0
+        quiet = quiet + 1 if left == 0 else 0
         elapsed = time.monotonic() - started
         if quiet >= 2:
             return Drained(True, 0, round(elapsed, 3))
         if elapsed >= deadline:
-            return Drained(False, in_flight, round(elapsed, 3))
+            return Drained(False, left, round(elapsed, 3))
         while_waiting()
         time.sleep(POLL_SECONDS)
