@@ -1,7 +1,7 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which faults are injected where: every step, point and fault, and a seeded choice of them. Pure."""
+"""Which faults are injected where: every scenario, step, point and fault, and a seeded choice of them. Pure."""
 
 from __future__ import annotations
 
@@ -11,16 +11,27 @@ import typing as t
 POINTS = ("before", "between", "after")
 SIGNALS = ("KILL", "TERM", "INT", "HUP")
 FAULTS = (*SIGNALS, "cut", "reboot", "haproxy", "dockerd", "disk")
-#: Journal steps of the load-balancer hosts (both verbs) and of the application hosts (by verb), in order of a run.
-LOAD_BALANCER_STEPS = ("begin", "arm", "switch", "confirm")
-APPLICATION_STEPS = {"deploy": ("stage", "workers"), "roll_back": ("wake", "workers")}
-ORDER = ("begin", "stage", "wake", "arm", "switch", "workers", "confirm")
+#: Journal steps on the load-balancer hosts; all others are steps on the application hosts.
+LOAD_BALANCER_STEPS = ("begin", "adopt", "arm", "switch", "confirm", "revert", "end")
+#: The steps of a run that goes well, by verb.
+STEPS = {
+    "deploy": ("begin", "stage", "arm", "switch", "workers", "confirm"),
+    "roll_back": ("begin", "wake", "arm", "switch", "workers", "confirm"),
+}
+#: The steps by which a deploy takes itself back that is refused after its switch.
+REFUSED_STEPS = ("revert", "stop", "restore", "end")
+#: Everything, in order of a run.
+ORDER = ("begin", "adopt", "stage", "wake", "arm", "switch", "workers", "confirm", *REFUSED_STEPS)
+SCENARIOS = ("plain", "refused", "behind", "resumed")
 
 
 class Case(t.NamedTuple):
     """One fault: *verb* is stopped at *point* of the journal entry of *step* on *host*, then *fault* strikes.
 
     *point*: before the line of the begin is written, between (before the line of the end), or after the end.
+    *scenario*: plain; refused (a deploy that fails its verification after the switch and takes itself back, when the
+    fault strikes); behind (*host* did not confirm the release before, so this run lets it follow); resumed (the next
+    run goes on with the release where the dead one was cut off, instead of taking it back).
     """
 
     verb: str
@@ -28,11 +39,13 @@ class Case(t.NamedTuple):
     point: str
     fault: str
     host: str
+    scenario: str = "plain"
 
     @property
     def id(self) -> str:
         """Returns what --case takes."""
-        return f"{self.verb}-{self.step}-{self.point}-{self.fault}-{self.host}"
+        kind = self.scenario if self.scenario in ("refused", "resumed") else self.verb
+        return f"{kind}-{self.step}-{self.point}-{self.fault}-{self.host}"
 
     @property
     def on_application(self) -> bool:
@@ -55,33 +68,70 @@ class Case(t.NamedTuple):
 
 
 def every() -> list[Case]:
-    """Returns all cases. Each step, point and fault meet once; steps that both verbs have take turns between them."""
+    """Returns all cases, deploy and roll_back in turns."""
+    return in_turns([*_plain(), *_refused(), *_behind(), *_resumed()])
+
+
+def _plain() -> list[Case]:
+    """Each step, point and fault meet once; steps that both verbs have take turns between them."""
     cases = []
-    for place, step in enumerate(ORDER):
-        verbs = [verb for verb in ("deploy", "roll_back") if step in (*LOAD_BALANCER_STEPS, *APPLICATION_STEPS[verb])]
-        kind = "lb" if step in LOAD_BALANCER_STEPS else "app"
+    for place, step in enumerate(dict.fromkeys((*STEPS["deploy"], "wake"))):
+        verbs = [verb for verb in STEPS if step in STEPS[verb]]
         for row, point in enumerate(POINTS):
             for column, fault in enumerate(FAULTS):
                 turn = place + row + column
-                cases.append(Case(verbs[turn % len(verbs)], step, point, fault, f"{kind}{1 + turn // 2 % 2}"))
-    return in_turns(cases)
+                cases.append(Case(verbs[turn % len(verbs)], step, point, fault, _host(step, turn // 2)))
+    return cases
+
+
+def _refused() -> list[Case]:
+    """Each step of taking back meets every fault once; points and hosts take turns."""
+    return [
+        Case("deploy", step, POINTS[(row + column) % 3], fault, _host(step, row + column // 3), "refused")
+        for row, step in enumerate(REFUSED_STEPS)
+        for column, fault in enumerate(FAULTS)
+    ]
+
+
+def _behind() -> list[Case]:
+    return [
+        Case(tuple(STEPS)[turn % 2], "adopt", POINTS[turn % 3], fault, _host("adopt", turn // 2), "behind")
+        for turn, fault in enumerate(FAULTS)
+    ]
+
+
+def _resumed() -> list[Case]:
+    """Killed between switch and confirmation."""
+    places = (("switch", "after", "lb1"), ("workers", "between", "app1"), ("workers", "after", "app2"))
+    return [Case("deploy", step, point, "KILL", host, "resumed") for step, point, host in places]
+
+
+def _host(step: str, turn: int) -> str:
+    return f"{'lb' if step in LOAD_BALANCER_STEPS else 'app'}{1 + turn % 2}"
 
 
 def in_turns(cases: t.Iterable[Case]) -> list[Case]:
     """Returns *cases* with deploy and roll_back in turns: each leaves the fleet as the other wants it."""
-    deploys, roll_backs = ([case for case in cases if case.verb == verb] for verb in ("deploy", "roll_back"))
-    ordered = []
-    while deploys or roll_backs:
-        for queue in (deploys, roll_backs):
-            if queue:
-                ordered.append(queue.pop(0))
+    queue, ordered = list(cases), list[Case]()
+    while queue:
+        ordered.append(take(queue, may_roll_back=bool(ordered) and ordered[-1].verb == "deploy"))
     return ordered
+
+
+def take(queue: list[Case], *, may_roll_back: bool) -> Case:
+    """Takes the next case for a fleet from *queue*: of two roll backs in a row, the second one needs a deploy before.
+
+    A deploy may follow anything, so roll backs go first where they can.
+    """
+    verb = "roll_back" if may_roll_back else "deploy"
+    place = next((place for place, case in enumerate(queue) if case.verb == verb), 0)
+    return queue.pop(place)
 
 
 def choose(seed: int, count: int, cases: t.Sequence[Case] | None = None) -> list[Case]:
     """Returns *count* of *cases* (default: all), the same for the same *seed*.
 
-    As far as *count* allows, every fault and every step comes up, then every point of a step; the rest is chance.
+    As far as *count* allows, every step, fault and scenario comes up, then every point; the rest is chance.
     """
     pool = list(every() if cases is None else cases)
     random.Random(seed).shuffle(pool)
@@ -96,7 +146,7 @@ def choose(seed: int, count: int, cases: t.Sequence[Case] | None = None) -> list
 
 
 def _marks(case: Case) -> tuple[object, ...]:
-    return (case.fault, case.step, case.verb)
+    return (case.fault, case.step, case.verb, case.point, case.scenario)
 
 
 def _news(case: Case, seen: set[object]) -> tuple[int, bool]:

@@ -6,22 +6,24 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
+import os
 import shutil
 import time
 import typing as t
 from pathlib import Path
 
-from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError
-
 from ..lab.paths import ROOT
-from . import cases, runs
+from . import cases, pool, report, runs
 from .cases import Case
-from .fleet import Broken, Fleet
-from .one_case import OneCase, Result
+from .fleet import Fleet
+from .one_case import Result
 
 OUTPUT = ROOT / "tests" / "output" / "faults"
+#: Beside a fleet that waits for its guard, another one can work.
+JOBS = 2
+#: So few cases are not worth a second fleet, which takes a minute or two to make.
+FEW = 8
 
 
 def main(arguments: t.Sequence[str]) -> int:
@@ -33,25 +35,39 @@ def main(arguments: t.Sequence[str]) -> int:
             print(case.id)
         return 0
     shutil.rmtree(OUTPUT, ignore_errors=True)
-    fleet = Fleet(chosen.name, OUTPUT / "runs", runs.Times(guard=chosen.deadline, lease=chosen.lease))
+    jobs = chosen.jobs or (JOBS if len(wanted) > FEW else 1)
+    times = runs.Times(guard=chosen.deadline, lease=chosen.lease)
+    fleets = [make_fleet(name, times) for name in names(chosen.name, jobs)]
     started = time.monotonic()
     results: list[Result] = []
+
+    def done(fleet: Fleet, result: Result) -> None:
+        if not result.passed:
+            write_evidence(result)
+        results.append(result)
+        say(line(len(results), fleet.name, result))
+        seconds = time.monotonic() - started
+        keep(results, report.Facts(seconds, os.cpu_count() or 1, jobs, *times))
+
+    say(f"{len(wanted)} cases; every fleet has two load balancers and two application hosts, under load\n{header()}")
     try:
-        say(f"Fleet {chosen.name}: two load balancers, two application hosts, under load")
-        fleet.up()
-        say(f"  ready in {time.monotonic() - started:.0f} s\n\n{header()}")
-        for number, case in enumerate(wanted, start=1):
-            results.append(attempt(fleet, case))
-            say(line(number, results[-1]))
-            keep(results)
+        pool.run(fleets, wanted, done, keep=chosen.keep)
     finally:
-        if chosen.keep:
-            fleet.leave()
-        else:
-            fleet.down()
-    passed = sum(result.passed for result in results)
-    say(f"\n{(time.monotonic() - started) / 60:.1f} min in all\nfaults: {len(results)} cases, {passed} passed")
+        passed = sum(result.passed for result in results)
+        minutes = (time.monotonic() - started) / 60
+        missing = f" ({len(wanted) - len(results)} more were not run)" if len(results) < len(wanted) else ""
+        say(f"\n{minutes:.1f} min in all{missing}\nfaults: {len(results)} cases, {passed} passed")
     return 0 if passed == len(wanted) else 1
+
+
+def names(first: str, jobs: int) -> list[str]:
+    """Returns the names of *jobs* labs: faults, faults2 and so on. Pure."""
+    return [first, *(f"{first}{number}" for number in range(2, jobs + 1))]
+
+
+def make_fleet(name: str, times: runs.Times) -> Fleet:
+    """Returns the fleet called *name*; what it says is marked with its name."""
+    return Fleet(name, OUTPUT / "runs" / name, times, lambda text: say(f"    {name}: {text}"))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,8 +77,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--seed", type=int, default=1, help="chooses the cases of --count (default: 1)")
     top.add_argument("--count", type=int, help="so many cases, chosen by --seed (default: all)")
     top.add_argument("--case", action="append", default=[], metavar="ID", help="this case; may be given several times")
-    top.add_argument("--keep", action="store_true", help="leave the lab up")
-    top.add_argument("--name", default="faults", help="name of the lab (default: faults)")
+    top.add_argument("--keep", action="store_true", help="leave the labs up")
+    top.add_argument("--name", default="faults", help="name of the first lab (default: faults)")
+    top.add_argument("--jobs", type=int, help=f"fleets side by side (default: {JOBS}, or 1 for a few cases)")
     top.add_argument("--deadline", type=float, default=runs.Times().guard, help="of the guard, in seconds")
     top.add_argument("--lease", type=float, default=runs.Times().lease, help="of the run, in seconds")
     return top
@@ -80,34 +97,6 @@ def choose(chosen: argparse.Namespace) -> list[Case]:
     return every if chosen.count is None else cases.choose(chosen.seed, chosen.count)
 
 
-def attempt(fleet: Fleet, case: Case) -> Result:
-    """Runs one case; a fleet that does not come to rest afterwards is made anew, and that is said."""
-    started = time.time()
-    one = OneCase(fleet, case)
-    try:
-        result = one.run()
-    except (Broken, RolloutError, OSError, ValueError) as error:
-        problems = [*one.problems, f"{type(error).__name__}: {error}"]
-        result = Result(case, time.time() - started, "; ".join(one.notes), problems, one.evidence)
-    if not result.passed:
-        with contextlib.suppress(RolloutError):
-            one.gather()
-        write_evidence(result)
-        rescue(fleet)
-    return result
-
-
-def rescue(fleet: Fleet) -> None:
-    """After a case that failed: the next one must not pay for it."""
-    try:
-        fleet.heal()
-        fleet.rest()
-    except (Broken, RolloutError) as error:
-        say(f"    the fleet is broken and made anew: {str(error).splitlines()[0]}")
-        fleet.down()
-        fleet.up()
-
-
 def write_evidence(result: Result) -> Path:
     """Keeps everything that was seen in a failed case. Returns the file."""
     OUTPUT.mkdir(parents=True, exist_ok=True)
@@ -117,26 +106,28 @@ def write_evidence(result: Result) -> Path:
     return file
 
 
-def keep(results: t.Sequence[Result]) -> None:
-    """Writes the table so far, for people and for docs."""
+def keep(results: t.Sequence[Result], facts: report.Facts) -> None:
+    """Writes what there is so far: faults.json for programs, faults.md for docs."""
     OUTPUT.mkdir(parents=True, exist_ok=True)
     rows = [
         {**one.case._asdict(), "id": one.case.id, "seconds": round(one.seconds, 1), "found": one.found}
         | {"passed": one.passed, "problems": one.problems}
+        | ({"sent": one.requests.sent, "failed": one.requests.failed} if one.requests else {})
         for one in results
     ]
     (OUTPUT / "faults.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    (OUTPUT / "faults.md").write_text(report.render(results, facts), encoding="utf-8")
 
 
 def header() -> str:
     """Returns the first line of the table."""
-    return f"{'':>4} {'case':<40} {'seconds':>7}  {'verdict':<7}  what the runs said"
+    return f"{'':>4} {'case':<40} {'fleet':<8} {'seconds':>7}  {'verdict':<7}  what the runs said"
 
 
-def line(number: int, result: Result) -> str:
+def line(number: int, fleet: str, result: Result) -> str:
     """Returns the line of one case, and under it what was wrong. Pure."""
     verdict = "passed" if result.passed else "FAILED"
-    text = f"{number:>4} {result.case.id:<40} {result.seconds:>7.1f}  {verdict:<7}  {result.found}"
+    text = f"{number:>4} {result.case.id:<40} {fleet:<8} {result.seconds:>7.1f}  {verdict:<7}  {result.found}"
     return "\n".join([text, *(f"         {problem}" for problem in result.problems)])
 
 

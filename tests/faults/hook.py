@@ -18,7 +18,7 @@ import time
 
 FOLDER = "/run/rollout-faults"
 CONTROL = f"{FOLDER}/stop.json"
-#: Made, with the line inside, by the process that waits.
+#: Made by the process that waits, with the line inside and its own number as "held".
 STOPPED = f"{FOLDER}/stopped"
 POLL_SECONDS = 0.02
 
@@ -42,7 +42,7 @@ def wait(line: str, seconds: float) -> None:
         descriptor = os.open(STOPPED, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError:
         return  # somebody else was first, or this process may not write here
-    _write(descriptor, line.encode("utf-8"))
+    _write(descriptor, json.dumps({**json.loads(line), "held": os.getpid()}).encode("utf-8"))
     os.close(descriptor)
     ends = time.monotonic() + seconds
     while os.path.exists(CONTROL) and time.monotonic() < ends:

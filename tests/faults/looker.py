@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tells as JSON what is true on a test host, without asking any code of the product. Runs on that host; stands alone.
 
-Usage: looker.py APPLICATION FIRST [full]    (FIRST: how many journal lines are known already; full: slow parts, too)
+Usage: looker.py APPLICATION. Stays, and answers each line "FIRST [full]" on standard input with one line of JSON.
+(FIRST: how many journal lines are known already; full: slow parts, too.)
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ def words(*command: str) -> str:
     return ""
 
 
-def main(application: str, first: int, full: bool) -> dict[str, t.Any]:
+def everything(application: str, first: int, full: bool) -> dict[str, t.Any]:
     """Returns everything about this host."""
     folder = f"{ROOT}/{application}"
     told = {
@@ -137,5 +138,13 @@ def main(application: str, first: int, full: bool) -> dict[str, t.Any]:
     return told
 
 
+def main(application: str, questions: t.IO[str], answers: t.IO[str]) -> None:
+    """Answers every question until there are no more."""
+    while question := questions.readline():
+        first, *rest = question.split()
+        answers.write(json.dumps(everything(application, int(first), rest == ["full"])) + "\n")
+        answers.flush()
+
+
 if __name__ == "__main__":
-    json.dump(main(sys.argv[1], int(sys.argv[2]), sys.argv[3:] == ["full"]), sys.stdout)
+    main(sys.argv[1], sys.stdin, sys.stdout)

@@ -1,17 +1,12 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What hosts show, and whether that is what they must show. Pure, but for look(), which asks a host."""
+"""What hosts show, and whether that is what they must show. Pure; resident.py asks the hosts."""
 
 from __future__ import annotations
 
 import json
 import typing as t
-from pathlib import Path
-
-from ..lab.engine import docker
-from ..lab.state import Lab
-from . import looker
 
 APPLICATION = "reference"
 
@@ -47,18 +42,6 @@ def parse(text: str) -> Look:
         told[key] = tuple(tuple(row) for row in told.get(key, ()))
     told["containers"] = tuple(told.get("containers", ()))
     return Look(journal=tuple(entries), torn=torn, **told)
-
-
-def look(lab: Lab, host: str, *, first: int = 0, full: bool = False) -> Look | None:
-    """Returns what *host* shows now, journal lines from number *first* on; None when it does not run."""
-    program = Path(looker.__file__).read_text(encoding="utf-8")
-    arguments = (APPLICATION, str(first), *(("full",) if full else ()))
-    found = docker(
-        *("exec", "--interactive", lab.container(host), "python3", "-I", "-", *arguments),
-        standard_input=program,
-        accepted=range(256),
-    )
-    return parse(found.output) if found.code == 0 else None
 
 
 def slot_of(pointer: str | None) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from . import injections, looks, runs, verdicts
+from . import injections, looks, runs, scenarios, verdicts
 from .cases import SIGNALS, Case
 from .fleet import LOAD_BALANCERS, RUN_SECONDS, VERSIONS, Fleet
 from .looks import Look
@@ -31,6 +31,8 @@ class Result(t.NamedTuple):
     found: str
     problems: list[str]
     evidence: dict[str, t.Any]
+    requests: verdicts.Requests | None = None
+    because: str = ""
 
     @property
     def passed(self) -> bool:
@@ -47,9 +49,12 @@ class OneCase:
         self.problems: list[str] = []
         self.notes: list[str] = []
         self.evidence: dict[str, t.Any] = {"case": case._asdict()}
+        self.requests: verdicts.Requests | None = None
+        self.because = ""
         self._first: dict[str, int] = {}
         self._struck = self._over = 0.0
         self._lasts = self._left = False
+        self._more: tuple[str, ...] = ()
 
     def run(self) -> Result:
         """Runs the case. Raises Broken when the fleet is not fit for a case before or after it."""
@@ -61,34 +66,44 @@ class OneCase:
             dead = self._strike(version)
             self._unfinished()
             again = self._again(version, dead)
-            self._requests(begun)
+            ended = time.time()
             if again is not None:
                 self._truth(dead, again)
+            self._requests(begun, ended)  # last: by now no request of before is still in flight
         finally:
             injections.undo(self.fleet.lab, self.case)
-        return Result(self.case, time.time() - started, "; ".join(self.notes), self.problems, self.evidence)
+        return self.result(time.time() - started)
+
+    def result(self, seconds: float) -> Result:
+        """Returns what has become of it so far."""
+        found = "; ".join(self.notes)
+        return Result(self.case, seconds, found, self.problems, self.evidence, self.requests, self.because)
 
     def _ready(self) -> str | None:
         """Brings the fleet to where the verb has something to do. Returns the version to deploy."""
         fleet, case = self.fleet, self.case
         fleet.ensure_load()
+        leader, behind = scenarios.leader(case), case.scenario == "behind"
         seen = fleet.rest()
-        if case.verb == "roll_back" and not looks.may_roll_back(seen["lb1"]):
+        if behind:
+            scenarios.leave_behind(fleet, case.host)
+            seen = fleet.rest(agreed=False)
+        elif case.verb == "roll_back" and not looks.may_roll_back(seen[leader]):
             fleet.play("deploy", fleet.known_versions()[1])
             seen = fleet.rest()
         self._first = {name: len(one.journal) + one.torn for name, one in seen.items()}
-        self.evidence["live_before"] = looks.live_release(seen["lb1"])
+        self.evidence["live_before"] = looks.live_release(seen[leader])
         if case.verb == "roll_back":
             return None
-        known = fleet.known_versions()
+        known = fleet.known_versions(leader)
         # What is in the slot already need not be staged: quicker, and traffic moves all the same.
-        return _new_version(known) if case.step == "stage" else known[1]
+        return _new_version(known) if case.step in ("stage", "restore") else known[1]
 
     def _strike(self, version: str | None) -> runs.Run:
         """Starts the run, stops it at its line, lets the fault strike and the line go on. Returns the run, ended."""
         fleet, case = self.fleet, self.case
-        stop = Stop(fleet.lab, case)
-        run = fleet.start(case.verb, version)
+        stop = Stop(fleet.lab, case.host, case.step, case.point)
+        run = fleet.start(case.verb, version, scenarios.first(case), scenarios.guard(case, fleet.times.guard))
         try:
             if not stop.reached(run.runs, REACH_SECONDS):
                 self.problems.append(f"the run ended or hung before {case.point} {case.step}: {_tail(run.text(), 400)}")
@@ -100,7 +115,10 @@ class OneCase:
                 self._lasts = case.fault in ("cut", "disk")
         finally:
             stop.release()
-        self._watch(run)
+        if case.scenario == "resumed":
+            run.wait(15)  # nobody waits for the guard: the next run is to be faster
+        else:
+            self._watch(run)
         code = run.wait(0)
         if case.fault in SIGNALS and code == 0:
             self.problems.append("the run ended with 0 although it was killed")
@@ -118,7 +136,7 @@ class OneCase:
         ended: float | None = None
         armed: list[float] = []
         while True:
-            seen = {name: fleet.look(name, self._first[name]) for name in LOAD_BALANCERS}
+            seen = fleet.look_at(LOAD_BALANCERS, self._first)
             armed = [arm + fleet.times.guard for one in seen.values() if (arm := looks.last_arm(one)) is not None]
             now = time.clock_gettime(time.CLOCK_BOOTTIME)
             samples.append((now, _restless(seen)))
@@ -161,8 +179,9 @@ class OneCase:
     def _unfinished(self) -> None:
         """Keeps what the hosts' own status says, and waits until the lease of the dead run is over."""
         fleet = self.fleet
-        seen = {name: fleet.look(name, self._first[name], full=True) for name in LOAD_BALANCERS}
-        left = max(looks.lease_left(one) for one in seen.values())
+        seen = fleet.look_at(LOAD_BALANCERS, self._first, full=True)
+        self._more = scenarios.again(self.case, seen["lb1"])
+        left = 0.0 if self._more else max(looks.lease_left(one) for one in seen.values())
         if left > max(fleet.times):
             self.problems.append(f"the lease lasts for another {left:.0f} s, the run was given {fleet.times.lease:g} s")
         time.sleep(left)
@@ -173,7 +192,7 @@ class OneCase:
     def _again(self, version: str | None, dead: runs.Run) -> runs.Run | None:
         """The same command again: it must end with 0, and say what it found."""
         fleet, case = self.fleet, self.case
-        run = fleet.start(case.verb, version)
+        run = fleet.start(case.verb, version, self._more)
         code = run.wait(RUN_SECONDS)
         if code is None:
             run.end()
@@ -184,25 +203,29 @@ class OneCase:
             self.problems.append(f"the next run ended with {code}: {_error(run.text())}")
         if self._left and not said:
             self.problems.append("the next run did not say what it found")
+        if case.scenario == "resumed" and not any("goes on with it" in words for words in said):
+            self.problems.append("the next run did not go on with the release that it found")
         self.notes.append(", ".join(map(runs.short, said)) or "nothing left")
         dead.end()
         return run if code == 0 else None
 
-    def _requests(self, begun: float) -> None:
+    def _requests(self, begun: float, ended: float) -> None:
         """No request failed but those that the fault itself took with it."""
-        report = self.fleet.report(begun, time.time())
+        report = self.fleet.report(begun, ended)
         allowed = injections.allowance(self.case, self._struck, self._over) if self._struck else None
         seen = verdicts.requests(report, allowed, LOAD_BALANCERS)
         self.problems += seen.problems
+        self.requests = seen
         self.evidence["load"] = report if seen.problems else {"requests": seen.sent}
         if allowed is not None and seen.excused:
             counts = ", ".join(f"{count} of {name}" for name, count in seen.excused.items())
+            self.because = allowed.because
             self.notes.append(f"failed with it: {counts} ({allowed.because})")
 
     def _truth(self, dead: runs.Run, again: runs.Run) -> None:
         """Journals and states tell what happened, and what runs is what they tell."""
         fleet, case = self.fleet, self.case
-        seen = {name: fleet.look(name, self._first[name], full=True) for name in fleet.rooms}
+        seen = fleet.look_at(fleet.rooms, self._first, full=True)
         told = dead.text() + again.text() + str(self.evidence["status"])
         applications: dict[str, Look] = {}
         for name, one in seen.items():
@@ -232,14 +255,16 @@ class OneCase:
     def gather(self) -> None:
         """After a failure: keeps the journal lines of this case, when it did not come so far itself."""
         if "journals" not in self.evidence and self._first:
-            seen = {name: self.fleet.look(name, self._first[name]) for name in self.fleet.rooms}
+            seen = self.fleet.look_at(self.fleet.rooms, self._first)
             self.evidence["journals"] = {name: one.journal for name, one in seen.items() if one is not None}
 
     def _blame(self, name: str, seen: Look) -> None:
         """Of a killed run nobody but the guard can have taken back what it armed and never confirmed."""
         run = dict(self.evidence.get("stopped_at", {})).get("run")
         mine = [entry for entry in seen.journal if entry["run"] == run]
-        if self.case.fault in SIGNALS and verdicts.guard_was_due(mine):
+        if self.case.scenario == "resumed":
+            self.problems += verdicts.went_back(name, seen.journal)
+        elif self.case.fault in SIGNALS and verdicts.guard_was_due(mine):
             if verdicts.by_guard(mine):
                 self.notes.append(f"{name} guard reverted")
             else:

@@ -18,7 +18,7 @@ from ..lab.paths import ROOT
 #: A closed terminal and Ctrl-C reach every process of the group, kill and a supervisor only the one that they know.
 WHOLE_GROUP = ("INT", "HUP", "KILL")
 MARK = "ROLLOUT_FAULT_CASE"
-_FOUND = re.compile(r"(lb\d): ((?:Found|Took over) .+?)(?=\s+lb\d: |\s+- |\n|$)")
+_FOUND = re.compile(r"(lb\d): ((?:Found|Took over|Broke) .+?)(?=\s+lb\d: |\s+- |\n|$)")
 
 
 class Times(t.NamedTuple):
@@ -35,7 +35,7 @@ def command(verb: str, version: str | None, inventory: Path, times: Times) -> li
         *("-i", "inventories/lab/groups.yml", "-i", str(inventory)),
         *(("-e", f"rollout_version={version}") if verb == "deploy" else ()),
         *("-e", f"rollout_guard_deadline={times.guard:g}", "-e", f"rollout_lease_seconds={times.lease:g}"),
-        *("-e", '{"rollout_allow": ["short_guard"]}'),
+        *("-e", '{"rollout_allow": ["short_guard", "short_lease"]}'),
     ]
 
 
@@ -112,7 +112,7 @@ def short(sentence: str) -> str:
     """Returns such a sentence in a few words: host, how far the earlier run came, and what was done. Pure."""
     host = sentence.split(":", 1)[0]
     if "Found " not in sentence:
-        return f"{host} took over the lease"
+        return f"{host} {'broke' if 'Broke ' in sentence else 'took over'} the lease"
     came = re.search(r"cut off (in|after) step (\w+)", sentence)
     done = re.search(r"Now: ([^.]+)\.", sentence)
     place = f"{came[1]} {came[2]}" if came else "armed" if "the guard of" in sentence else "unfinished"

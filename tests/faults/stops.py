@@ -17,7 +17,6 @@ from ..lab import hosts
 from ..lab.engine import docker
 from ..lab.state import Lab
 from . import hook
-from .cases import Case
 
 NAME = "rollout_faults"
 LONGEST_STOP = 90.0
@@ -49,12 +48,12 @@ def _folders(lab: Lab, name: str) -> list[str]:
     return docker("exec", lab.container(name), "python3", "-I", "-S", "-c", _FIND).output.split()
 
 
-def control(case: Case) -> dict[str, t.Any]:
-    """Returns the content of the control file for *case*. Pure."""
+def control(step: str, point: str) -> dict[str, t.Any]:
+    """Returns the content of the control file for *point* of *step*. Pure."""
     return {
-        "step": case.step,
-        "phase": "begin" if case.point == "before" else "end",
-        "when": "after" if case.point == "after" else "before",
+        "step": step,
+        "phase": "begin" if point == "before" else "end",
+        "when": "after" if point == "after" else "before",
         "seconds": LONGEST_STOP,
     }
 
@@ -62,14 +61,14 @@ def control(case: Case) -> dict[str, t.Any]:
 class Stop:
     """One stop on one host; everything goes by way of the engine, never through the network that is cut."""
 
-    def __init__(self, lab: Lab, case: Case) -> None:
-        self.container = lab.container(case.host)
+    def __init__(self, lab: Lab, host: str, step: str, point: str) -> None:
+        self.container = lab.container(host)
         self.line: dict[str, t.Any] = {}
         self._watch: subprocess.Popen[str] | None = None
         docker(
             *("exec", "--interactive", self.container, "sh", "-c"),
             f"mkdir -p {hook.FOLDER} && rm -f {hook.STOPPED} && cat > {hook.CONTROL}",
-            standard_input=json.dumps(control(case)),
+            standard_input=json.dumps(control(step, point)),
         )
         self._watch = subprocess.Popen(
             [
@@ -96,6 +95,10 @@ class Stop:
             raise RolloutError("The watch over the stop broke off.", where=self.container)
         self.line = json.loads(output)
         return True
+
+    def kill(self) -> None:
+        """Kills the process that stands at the line, before it writes it."""
+        docker("exec", self.container, "sh", "-c", f"kill -KILL {int(self.line['held'])}")
 
     def release(self) -> None:
         """Lets the process go on. A host that has rebooted has forgotten the stop already."""

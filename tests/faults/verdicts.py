@@ -15,11 +15,12 @@ _GUARD_SOURCES = ("after ", "at boot", "deadline")
 
 
 class Requests(t.NamedTuple):
-    """What users saw: *sent*, *excused* failures by target, and problems in words."""
+    """What users saw: *sent*, *excused* failures by target, problems in words, and all failures."""
 
     sent: int
     excused: dict[str, int]
     problems: list[str]
+    failed: int = 0
 
 
 def requests(report: t.Mapping[str, t.Any], allowed: Allowance | None, targets: t.Sequence[str]) -> Requests:
@@ -41,7 +42,10 @@ def requests(report: t.Mapping[str, t.Any], allowed: Allowance | None, targets: 
             reasons = sorted({f"{one['kind']} {one['method']}: {one['reason']}" for one in wrong})
             times = f"{wrong[0]['time']:.1f} to {wrong[-1]['time']:.1f}"
             problems.append(f"{len(wrong)} requests to {name} failed, due {times} ({'; '.join(reasons[:3])})")
-    return Requests(int(report["requests"]), {name: count for name, count in excused.items() if count}, problems)
+    failed = sum(int(told["failures"]) for told in report["targets"].values())
+    return Requests(
+        int(report["requests"]), {name: count for name, count in excused.items() if count}, problems, failed
+    )
 
 
 def _excused(target: str, due: float, allowed: Allowance | None) -> bool:
@@ -97,14 +101,27 @@ def by_guard(entries: t.Sequence[Entry]) -> bool:
 
 
 def guard_was_due(entries: t.Sequence[Entry]) -> bool:
-    """Whether a run that is dead left a guard armed for good: an arm without confirmation by that run."""
+    """Whether a run that is dead left a guard armed for good: it armed it, and neither confirmed nor took back."""
     armed = [entry for entry in entries if entry["step"] == "arm" and entry.get("outcome") == "done"]
     if not armed:
         return False
     run = armed[-1]["run"]
     return not any(
-        entry["run"] == run and entry["step"] == "confirm" and entry.get("outcome") == "done" for entry in entries
+        entry["run"] == run
+        and entry["step"] in ("confirm", "revert")
+        and entry["actor"] != "guard"
+        and entry.get("outcome") == "done"
+        for entry in entries
     )
+
+
+def went_back(host: str, entries: t.Sequence[Entry]) -> list[str]:
+    """Returns which reverts there were where a run was to go on with what it found. Pure."""
+    return [
+        f"{host}: run {entry['run']} was taken back by {entry['actor']} at {entry['at']}, not taken up"
+        for entry in entries
+        if entry["step"] == "revert" and entry.get("outcome") == "done"
+    ]
 
 
 def state_lies(host: str, seen: Look) -> list[str]:

@@ -10,14 +10,34 @@ from ansible_collections.vitalops.rollout.tests.faults import cases
 from ansible_collections.vitalops.rollout.tests.faults.cases import Case
 
 
-def test_every_step_meets_every_fault_at_every_point() -> None:
-    met = {(case.step, case.point, case.fault) for case in cases.every()}
-    assert met == {(step, point, fault) for step in cases.ORDER for point in cases.POINTS for fault in cases.FAULTS}
+def of(scenario: str) -> list[Case]:
+    return [case for case in cases.every() if case.scenario == scenario]
 
 
-def test_there_are_enough_cases_and_no_case_twice() -> None:
+def test_every_step_of_a_run_that_goes_well_meets_every_fault_at_every_point() -> None:
+    met = {(case.step, case.point, case.fault) for case in of("plain")}
+    steps = {*cases.STEPS["deploy"], *cases.STEPS["roll_back"]}
+    assert met == {(step, point, fault) for step in steps for point in cases.POINTS for fault in cases.FAULTS}
+
+
+@pytest.mark.parametrize(("scenario", "steps"), [("refused", cases.REFUSED_STEPS), ("behind", ("adopt",))])
+def test_every_other_step_meets_every_fault_and_every_point(scenario: str, steps: tuple[str, ...]) -> None:
+    found = of(scenario)
+    assert [(case.step, case.fault) for case in found] != []
+    assert {(case.step, case.fault) for case in found} == {(step, fault) for step in steps for fault in cases.FAULTS}
+    assert {(case.step, case.point) for case in found} == {(step, point) for step in steps for point in cases.POINTS}
+    assert {(case.step, case.host[-1]) for case in found} == {(step, number) for step in steps for number in "12"}
+
+
+def test_a_switch_is_taken_up_after_a_kill_before_the_confirmation() -> None:
+    assert [(case.verb, case.fault) for case in of("resumed")] == [("deploy", "KILL")] * 3
+    assert {case.step for case in of("resumed")} <= {"switch", "workers"}
+
+
+def test_every_case_is_in_the_list_once_and_every_step_is_met() -> None:
     ids = [case.id for case in cases.every()]
-    assert len(ids) == len(set(ids)) >= 120
+    assert len(ids) == len(set(ids)) == 189 + 36 + 9 + 3
+    assert {case.step for case in cases.every()} == set(cases.ORDER)
 
 
 @pytest.mark.parametrize("step", ["begin", "arm", "switch", "workers", "confirm"])
@@ -31,19 +51,32 @@ def test_only_a_deploy_stages_and_only_a_roll_back_wakes() -> None:
     assert {case.verb for case in cases.every() if case.step == "wake"} == {"roll_back"}
 
 
-def test_deploys_and_roll_backs_take_turns_so_that_nothing_must_be_set_up_in_between() -> None:
+def test_no_roll_back_follows_another_one_so_that_nothing_must_be_set_up_in_between() -> None:
     verbs = [case.verb for case in cases.every()]
-    shorter = min(verbs.count("deploy"), verbs.count("roll_back"))
-    assert verbs[: 2 * shorter] == ["deploy", "roll_back"] * shorter
+    assert ("roll_back", "roll_back") not in set(zip(verbs, verbs[1:]))
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_a_choice_of_25_has_every_fault_and_every_step(seed: int) -> None:
+def test_a_fleet_gets_the_roll_back_that_it_is_ready_for_and_else_a_deploy() -> None:
+    queue = [
+        Case("roll_back", "arm", "before", "KILL", "lb1"),
+        Case("deploy", "arm", "before", "TERM", "lb1"),
+        Case("roll_back", "arm", "before", "HUP", "lb1"),
+    ]
+    assert cases.take(queue, may_roll_back=False).fault == "TERM"
+    assert cases.take(queue, may_roll_back=True).fault == "KILL"
+    assert cases.take(queue, may_roll_back=False).fault == "HUP"  # there is nothing else left
+    assert queue == []
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_choice_of_25_has_every_fault_step_point_and_scenario(seed: int) -> None:
     chosen = cases.choose(seed, 25)
     assert len({case.id for case in chosen}) == 25
     assert {case.fault for case in chosen} == set(cases.FAULTS)
     assert {case.step for case in chosen} == set(cases.ORDER)
-    assert {(case.step, case.point) for case in chosen} == {(step, at) for step in cases.ORDER for at in cases.POINTS}
+    assert {case.point for case in chosen} == set(cases.POINTS)
+    assert {case.scenario for case in chosen} == set(cases.SCENARIOS)
+    assert {case.verb for case in chosen} == set(cases.STEPS)
 
 
 def test_the_same_seed_gives_the_same_choice_and_another_one_another() -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vitalops.rollout.tests.faults import hook, stops
-from ansible_collections.vitalops.rollout.tests.faults.cases import Case
 
 CONTROL: dict[str, object] = {"step": "switch", "phase": "end", "when": "before", "seconds": 5}
 
@@ -42,7 +41,7 @@ def test_what_is_no_line_of_the_journal_passes(data: bytes) -> None:
     ("point", "phase", "when"), [("before", "begin", "before"), ("between", "end", "before"), ("after", "end", "after")]
 )
 def test_three_points_are_two_lines(point: str, phase: str, when: str) -> None:
-    control = stops.control(Case("deploy", "arm", point, "KILL", "lb1"))
+    control = stops.control("arm", point)
     assert (control["step"], control["phase"], control["when"]) == ("arm", phase, when)
 
 
@@ -68,7 +67,8 @@ def test_a_process_stops_before_or_after_its_line_and_then_goes_on(tmp_path: Pat
         ends = time.monotonic() + 20
         while not (stopped.exists() and stopped.read_bytes()) and time.monotonic() < ends:
             time.sleep(0.01)
-        assert json.loads(stopped.read_bytes())["step"] == "switch"
+        told = json.loads(stopped.read_bytes())
+        assert (told["step"], told["held"]) == ("switch", process.pid)
         assert (tmp_path / "journal.ndjson").read_bytes() == b"".join(lines[:written])
         assert process.poll() is None
         control.unlink()

@@ -69,7 +69,7 @@ def report(**failed: list[float]) -> dict[str, t.Any]:
 
 
 def test_no_failed_request_is_no_problem() -> None:
-    assert verdicts.requests(report(), None, BOTH) == (200, {}, [])
+    assert verdicts.requests(report(), None, BOTH) == (200, {}, [], 0)
 
 
 def test_one_failed_request_is_a_problem_with_its_time_and_reason() -> None:
@@ -179,9 +179,17 @@ def test_a_revert_at_the_deadline_is_the_guards() -> None:
 def test_a_guard_was_due_when_the_dead_run_armed_it_and_never_confirmed() -> None:
     assert verdicts.guard_was_due([*done("arm"), *done("switch")])
     assert not verdicts.guard_was_due([*done("arm"), *done("switch"), *done("confirm")])
+    assert not verdicts.guard_was_due([*done("arm"), *done("switch"), *done("revert")])
+    assert verdicts.guard_was_due([*done("arm"), *done("switch"), *done("revert", actor="guard")])
     assert not verdicts.guard_was_due(done("begin"))
     assert verdicts.by_guard(done("revert", actor="guard"))
     assert not verdicts.by_guard(done("revert"))
+
+
+def test_who_takes_a_switch_up_does_not_take_it_back() -> None:
+    assert verdicts.went_back("lb1", [*done("arm"), *done("confirm", run="r2")]) == []
+    (problem,) = verdicts.went_back("lb1", [*done("arm"), *done("revert", actor="guard")])
+    assert "taken back by guard" in problem
 
 
 def test_state_pointer_and_answers_must_agree() -> None:
@@ -257,6 +265,11 @@ def test_a_lease_that_was_taken_over_is_something_found() -> None:
     assert runs.short(said) == "lb2 took over the lease"
     both = f"{said} Found deploy r1, cut off after step begin at 17:20. Now: it is closed."
     assert runs.short(both) == "lb2 after begin: it is closed"
+
+
+def test_a_lease_that_was_broken_is_something_found() -> None:
+    (said,) = runs.found_in("        lb2: Broke the lease of run r1 (deploy by anna, x): its driver was killed.\n")
+    assert runs.short(said) == "lb2 broke the lease"
 
 
 def test_a_lease_that_was_never_given_back_must_be_told_of() -> None:

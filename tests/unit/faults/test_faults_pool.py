@@ -1,0 +1,36 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fleets share one queue: every case is taken once, by whoever is ready for it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from ansible_collections.vitalops.rollout.tests.faults import cases, pool
+from ansible_collections.vitalops.rollout.tests.faults.cases import Case
+
+
+def drain(queue: pool.Queue) -> list[Case]:
+    taken: list[Case] = []
+    while case := queue.take(may_roll_back=bool(taken) and taken[-1].verb == "deploy"):
+        taken.append(case)
+    return taken
+
+
+def test_every_case_is_taken_once_whoever_takes_it() -> None:
+    queue = pool.Queue(cases.every())
+    with ThreadPoolExecutor(max_workers=3) as fleets:
+        taken = [fleets.submit(drain, queue) for _fleet in range(3)]
+    assert sorted(case for one in taken for case in one.result()) == sorted(cases.every())
+
+
+def test_a_fleet_never_gets_two_roll_backs_in_a_row_while_there_are_deploys() -> None:
+    verbs = [case.verb for case in drain(pool.Queue(cases.every()))]
+    assert ("roll_back", "roll_back") not in set(zip(verbs, verbs[1:]))
+
+
+def test_nobody_gets_a_case_from_a_closed_queue() -> None:
+    queue = pool.Queue(cases.every())
+    queue.close()
+    assert queue.take(may_roll_back=True) is None
