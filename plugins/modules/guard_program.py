@@ -39,6 +39,10 @@ checksum:
   description: SHA-256 of the program.
   returned: success
   type: str
+fresh:
+  description: Whether there was no program before.
+  returned: success
+  type: bool
 """
 
 import hashlib
@@ -66,6 +70,7 @@ def install(module: AnsibleModule) -> dict[str, t.Any]:
         "changed": changed,
         "path": path,
         "checksum": after,
+        "fresh": before is None,
         "diff": {"before": {"checksum": known}, "after": {"checksum": after}},
     }
 

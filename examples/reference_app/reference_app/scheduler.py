@@ -22,7 +22,8 @@ log = logging.getLogger("scheduler")
 LEASE = "reference:scheduler:lease"
 LEASE_SECONDS = 15
 PERIOD = 10.0  # s between two periodic jobs
-TICK = 1.0
+# Short, because a stop waits for it.
+TICK = 0.2
 
 
 def run(settings: Settings) -> int:

@@ -148,6 +148,13 @@ def test_provisioning_a_live_fleet_again_changes_nothing(lab: t.Any) -> None:
     assert not CHANGED.search(played.output)
 
 
+def test_a_changed_setting_of_the_load_balancer_is_a_reload(lab: t.Any) -> None:
+    assert lab.play("provision", "-e", "rollout_gate_path=/health").code == 0
+    for name in lab.group("load_balancer"):
+        assert "/health" in lab.connect(name).check_output("cat /etc/haproxy/rollout.d/reference.cfg")
+    assert lab.play("roll_back").code == 0  # the second one in a row: users get what they got
+
+
 def test_no_request_of_any_user_failed(lab: t.Any) -> None:
     now = str(time.time())
     report = json.loads(lab.verb("load", "report", "--until", now))

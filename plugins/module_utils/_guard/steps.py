@@ -10,7 +10,7 @@ import dataclasses
 import time
 import typing as t
 
-from .._foundation.errors import BadInput, RolloutError
+from .._foundation.errors import BadInput, CommandFailed, RolloutError
 from .._slots.definition import check_application
 from .._state import journal, machine
 from .._state import lease as leases
@@ -70,7 +70,15 @@ def adopt(call: Call) -> Result:
         return {"changed": True}
     guard = call.guard
     call.alive()
-    traffic.wait_for_servers(guard.api, guard.application, wanted.live, 1, 30.0)
+    try:
+        traffic.wait_for_servers(guard.api, guard.application, wanted.live, 1, float(call.parameters.get("wait") or 30))
+    except CommandFailed as error:
+        raise CommandFailed(
+            f"This load balancer was left behind, and the release that leads does not answer: users stay on slot "
+            f"{(known.live if (known := guard.state()) else None) or 'none'} here.",
+            found=error.found,
+            next_step="playbook roll_back.yml brings the fleet back to the release before it",
+        ) from error
     with call.alone("adopt"):
         return {"changed": guard.follow(call.run, wanted)}
 

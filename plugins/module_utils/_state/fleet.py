@@ -22,8 +22,8 @@ class Fleet:
     """All load balancers of one application.
 
     *epoch* is the highest that any host has seen (0: none); *leader* the host with the newest confirmation and *state*
-    what it knows, both None before the first rollout; *behind* are the hosts, by name, where another release or slot
-    is live; *says* are lines for people.
+    what it knows, both None before the first rollout; *lags* say of each host, by name, where another release or slot
+    is live, how it is behind; *says* are lines for people.
     """
 
     application: str
@@ -31,21 +31,13 @@ class Fleet:
     epoch: int
     leader: str | None
     state: State | None
-    behind: tuple[str, ...]
+    lags: t.Mapping[str, str]
     says: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, t.Any]:
-        """Returns the fleet as plain values."""
-        state = None if self.state is None else self.state.to_dict()
-        return {
-            "application": self.application,
-            "environment": self.environment,
-            "epoch": self.epoch,
-            "leader": self.leader,
-            "state": state,
-            "behind": list(self.behind),
-            "says": list(self.says),
-        }
+    @property
+    def behind(self) -> tuple[str, ...]:
+        """The hosts, by name, where another release or slot is live."""
+        return tuple(self.lags)
 
 
 def agree(views: t.Mapping[str, View]) -> Fleet:
@@ -61,15 +53,15 @@ def agree(views: t.Mapping[str, View]) -> Fleet:
     epochs = {host: _epoch(views[host]) for host in hosts}
     leader = _leader(states, epochs)
     state = states[leader] if leader is not None else None
-    behind = tuple(host for host in hosts if state is not None and _live(states[host]) != _live(state))
+    lags = {host: _lag(states[host]) for host in hosts if state is not None and _live(states[host]) != _live(state)}
     return Fleet(
         application=application,
         environment=environment,
         epoch=max(epochs.values()),
         leader=leader,
         state=state,
-        behind=behind,
-        says=_says(states, epochs, leader, behind),
+        lags=lags,
+        says=_says(states, epochs, leader, tuple(lags)),
     )
 
 
@@ -157,7 +149,6 @@ def _says(
         return (f"{_named(tuple(states))} {lead}.", *missed)
     return (
         f"{leader} leads: it {lead}, confirmed at {_confirmed_at(state)} (epoch {epochs[leader]}).",
-        *(f"{host} {_lag(states[host])}: it goes to slot {state.live} first." for host in behind),
         *missed,
     )
 

@@ -152,7 +152,8 @@ def _given(run: Run, epoch: int, seconds: float, clock: Clock, before: Lease | N
 def _check_break(stored: Lease, left: str, break_id: str | None, reason: str, where: str) -> None:
     """Raises unless the operator named the lease that is in the way, and says why it must go."""
     application = os.path.basename(os.path.dirname(where))
-    take_over = f'-e rollout_break_lease={stored.id} -e rollout_reason="…"'
+    # Quoted twice: Ansible splits key=value at blanks, after the shell has taken its quotes away.
+    take_over = f"""-e rollout_break_lease={stored.id} -e "rollout_reason='why'\""""
     holder = f"run {stored.id}, {_who(stored)}, {left}"
     if break_id is None:
         raise LeaseHeld(

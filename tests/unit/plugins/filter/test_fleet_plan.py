@@ -89,6 +89,13 @@ def test_in_a_mixed_fleet_the_newest_confirmation_leads() -> None:
     told = planned(release=R3, lb1=begun(FIRST), lb2=begun(SECOND))
     assert (told["behind"], told["state"]["live"], told["plan"]["slot"]) == (["lb1"], "green", "blue")
     assert any("lb2 leads" in line for line in told["says"])
+    assert told["says"][-1] == "lb1 is behind and has release 1.0.0-aaa live in slot blue: it goes to slot green first."
+
+
+def test_a_roll_back_does_not_send_users_to_what_they_shall_leave() -> None:
+    told = planned("roll_back", lb1=begun(FIRST), lb2=begun(SECOND), lb3=begun(None))
+    assert (told["behind"], told["plan"]["slot"], told["run"]["previous"]) == (["lb3"], "blue", "green")
+    assert not any("lb1 is behind" in line for line in told["says"])
 
 
 def test_a_new_load_balancer_follows_the_others() -> None:

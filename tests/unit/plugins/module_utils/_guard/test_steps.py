@@ -349,6 +349,25 @@ def test_a_host_that_was_left_behind_follows_and_can_then_arm(host: Host) -> Non
     assert host.arms(dataclasses.replace(run, slot="blue", previous="green"))["token"]
 
 
+def test_nobody_follows_to_a_release_that_does_not_answer_and_the_way_out_is_told(host: Host, peer: t.Any) -> None:
+    ahead = behind(host)
+    run, _view = host.begins()
+    peer.rows[1] = peer.server("green", "app1-web-1", "DOWN", host.green.address)
+    with pytest.raises(RolloutError, match="users stay on slot blue here") as refused:
+        host.ask("adopt", run, state=ahead, wait=0.2)
+    assert "roll_back.yml" in str(refused.value)
+    assert host.traffic() == ("blue", "blue")
+
+
+def test_a_run_that_is_at_work_elsewhere_keeps_its_lease(host: Host) -> None:
+    run, _view = host.begins(lease_seconds=30)
+    host.now += 20
+    host.ask("renew", run)
+    host.now += 20
+    with pytest.raises(LeaseHeld):
+        host.ask("begin", host.run("run-lee"))
+
+
 def test_a_host_that_follows_has_nothing_armed(host: Host) -> None:
     ahead = behind(host)
     switched(host)

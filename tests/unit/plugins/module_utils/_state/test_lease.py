@@ -95,7 +95,7 @@ def test_a_second_run_is_refused_at_once_and_told_who_holds_it_and_for_how_long(
     assert held.value.what == "Another run changes shop now: deploy by kim (AWX job 42)."
     assert held.value.found == "run run-kim, deploy by kim (AWX job 42) since 2026-11-21T17:20:03Z, 42 s left"
     assert held.value.next_step == (
-        'wait until it ends, or take over from it: -e rollout_break_lease=run-kim -e rollout_reason="…"'
+        "wait until it ends, or take over from it: -e rollout_break_lease=run-kim -e \"rollout_reason='why'\""
     )
     assert held.value.where == f"{folder}/lease.json"
     assert Path(folder, "lease.json").read_bytes() == before
