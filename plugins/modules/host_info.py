@@ -140,10 +140,10 @@ rollout:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation import names
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard import change
 from ansible_collections.vitalops.rollout.plugins.module_utils._hosts import facts, listeners
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
-from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import lease, state
 
 ARGUMENTS: dict[str, t.Any] = {
@@ -165,7 +165,7 @@ def describe(module: AnsibleModule) -> dict[str, t.Any]:
         **facts.collect(),
         "container_engine": seen.engine,
         "listeners": [listener._asdict() for listener in seen.listeners],
-        **({"rollout": left_by_runs(definition.check_application(application))} if application else {}),
+        **({"rollout": left_by_runs(names.check_application(application))} if application else {}),
     }
 
 

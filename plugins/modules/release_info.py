@@ -112,6 +112,7 @@ release:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation import names
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition, registry
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.record import Paths
@@ -120,7 +121,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._slots.record imp
 def tell(module: AnsibleModule) -> dict[str, t.Any]:
     """Returns the release of the version that was asked for."""
     wanted = module.params
-    application = definition.check_application(wanted["application"])
+    application = names.check_application(wanted["application"])
     version = definition.check_version(wanted["version"])
     processes = definition.processes_from(wanted["processes"], runtime=wanted["runtime"])
     variables = definition.text_variables(wanted["environment"]), definition.text_variables(wanted["secrets"])

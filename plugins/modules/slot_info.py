@@ -157,6 +157,7 @@ slots:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation import names
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.record import Paths
@@ -165,7 +166,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._slots.slot impor
 
 def tell(module: AnsibleModule) -> dict[str, t.Any]:
     """Returns what both slots hold."""
-    paths = Paths(definition.check_application(module.params["application"]))
+    paths = Paths(names.check_application(module.params["application"]))
     lines = module.params["log_lines"]
     return {"changed": False, "slots": {slot: report(paths, slot, lines=lines) for slot in definition.SLOTS}}
 

@@ -170,6 +170,7 @@ killed:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation import names
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard import retire
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import journaled, run_module
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition
@@ -182,7 +183,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._state.run import
 def change(module: AnsibleModule) -> dict[str, t.Any]:
     """Brings the slot into the state that was asked for."""
     wanted = module.params
-    paths = Paths(definition.check_application(wanted["application"]))
+    paths = Paths(names.check_application(wanted["application"]))
     with journaled(module, {"present": "stage", "restored": "restore", "absent": "empty"}[wanted["state"]]):
         return _changed(module, paths)
 

@@ -95,7 +95,7 @@ def _refused() -> list[Case]:
 
 def _behind() -> list[Case]:
     return [
-        Case(tuple(STEPS)[turn % 2], "adopt", POINTS[turn % 3], fault, _host("adopt", turn // 2), "behind")
+        Case("deploy", "adopt", POINTS[turn % 3], fault, _host("adopt", turn // 2), "behind")
         for turn, fault in enumerate(FAULTS)
     ]
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import typing as t
 
 from .errors import CommandFailed
@@ -35,6 +34,8 @@ def run(
     Never pass a secret in *arguments*: every user of the host can read them. Use *standard_input* or a file.
     Raises CommandFailed when the program is missing, ends with a code outside *accepted*, or overruns.
     """
+    import subprocess  # noqa: PLC0415 - loaded when needed: users wait for a switch
+
     shown = " ".join(arguments)
     shown = shown if len(shown) <= SHOWN_LENGTH else f"{shown[:SHOWN_LENGTH]}…"
     try:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import reprlib
-import tempfile
 import typing as t
 
 from .errors import StateUnreadable
@@ -46,7 +45,8 @@ def write_bytes(path: str, content: bytes, *, mode: int = 0o600) -> bool:
     if read_bytes(path) == content and os.stat(path).st_mode & 0o7777 == mode:
         return False
     folder = os.path.dirname(path) or "."
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
+    temporary = os.path.join(folder, f".{os.path.basename(path)}.{os.urandom(4).hex()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         os.fchmod(descriptor, mode)
         with os.fdopen(descriptor, "wb") as handle:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import typing as t
 
@@ -41,7 +40,7 @@ def begin(call: Call) -> Result:
         return _would_begin(call)
     before = leases.read(guard.folder)
     lease, took = leases.acquire(guard.folder, call.run, call.lease_seconds, guard.clock, **_known(call))
-    run = dataclasses.replace(call.run, epoch=lease.epoch)
+    run = call.run._replace(epoch=lease.epoch)
     call = call._replace(run=run)
     detail = _taken_over(before, took, str(call.parameters.get("reason") or ""))
     try:

@@ -69,7 +69,9 @@ class Call(t.NamedTuple):
         self.alive()
         # A plan that gives up the guard by name needs no arm before its switch, only a run that has begun.
         needed = "drain" if step == "switch" and not self.guarded else step
-        machine.check_transition(machine.standing(journal.read(self.guard.folder)), self.run, needed)
+        folder = self.guard.folder
+        last = machine.standing(journal.read(folder, journal.NEWEST_RUN)) or machine.standing(journal.read(folder))
+        machine.check_transition(last, self.run, needed)
 
     @contextlib.contextmanager
     def alone(self, step: str) -> t.Iterator[None]:

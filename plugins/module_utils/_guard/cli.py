@@ -1,73 +1,32 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The program rollout-guard: `status` is for people, the other words are for units and playbooks. PRIVATE."""
+"""The program rollout-guard. A step, which users may wait for, loads no more than it needs. PRIVATE."""
 
 from __future__ import annotations
 
-import argparse
-import functools
-import glob
 import json
-import os
 import sys
 import typing as t
 
-from .._foundation.clock import Clock
 from .._foundation.errors import BadInput, RolloutError
 from .._foundation.refusal import refusal
-from .._state import state as states
-from . import retire, steps, view
+from . import steps
 from .guard import Guard
-from .revert import fire
 
 
 def main(arguments: t.Sequence[str] | None = None) -> int:
     """Runs one word. Returns 0, or 1 with a message on standard error when it must be tried again."""
-    parser = argparse.ArgumentParser(
-        prog="rollout-guard", description="Keeps watch over a switch until it is confirmed."
-    )
-    parser.add_argument("--version", action="version", version=f"rollout-guard, protocol {steps.PROTOCOL}")
-    words = parser.add_subparsers(dest="word", required=True)
-    for word, does in (("status", "say what is live, armed and unfinished"), ("fire", "the deadline has come")):
-        sub = words.add_parser(word, help=does)
-        sub.add_argument("application", nargs="?" if word == "status" else None)
-    words.add_parser("boot", help="this host has booted: take back what was not confirmed")
-    words.add_parser("retire", help="stop the slots that were kept warm for long enough").add_argument(
-        "--due", action="store_true", required=True
-    )
-    words.add_parser("step", help="do one step of a run, told as JSON on standard input")
-    told = parser.parse_args(arguments)
-    if told.word == "step":
-        return _step()
-    if told.word == "retire":
-        return _tried(_retire)
-    if told.word == "fire":
-        return _tried(functools.partial(_fire, told.application))
-    return _boot() if told.word == "boot" else _status(told.application)
+    told = sys.argv[1:] if arguments is None else arguments
+    if list(told) == ["step"]:
+        return step()
+    from . import words  # noqa: PLC0415 - loaded when needed: users wait for a switch
+
+    return words.main(told)
 
 
-def _tried(what: t.Callable[[], t.Any]) -> int:
-    """Returns 0, or 1 when *what* must be tried again; says why."""
-    try:
-        what()
-    except RolloutError as error:
-        _say(str(error), sys.stderr)
-        return 1
-    except OSError as error:
-        _say(str(refusal(error)), sys.stderr)
-        return 1
-    return 0
-
-
-def _say(words: str, stream: t.TextIO | None = None) -> None:
-    stream = stream or sys.stdout
-    stream.write(f"{words}\n")
-    stream.flush()
-
-
-def _step() -> int:
-    """Always 0: a refusal is an answer, too. The answer is one line, the last one."""
+def step() -> int:
+    """Does what standard input asks. Always 0: a refusal is an answer, too. The answer is one line, the last one."""
     try:
         answer = steps.perform(json.load(sys.stdin), Guard)
     except RolloutError as error:
@@ -83,75 +42,10 @@ def _step() -> int:
                 next_step="use one version of the collection on the controller and on the host: playbook provision.yml",
             )
         )
-    _say(json.dumps(answer, sort_keys=True))
+    sys.stdout.write(f"{json.dumps(answer, sort_keys=True)}\n")
+    sys.stdout.flush()
     return 0
 
 
 def _failure(error: RolloutError) -> dict[str, t.Any]:
     return {"failed": True, "changed": False, "msg": str(error), "error": error.details()}
-
-
-def _boot() -> int:
-    """One application that cannot be taken back now does not keep the others."""
-    failed = [_tried(functools.partial(_fire, name, boot=True)) for name in _applications("intent.json")]
-    return max(failed, default=0)
-
-
-def _fire(application: str, *, boot: bool = False) -> None:
-    _say(fire(Guard(application), boot=boot))
-
-
-def _retire() -> None:
-    for application in _applications("retire.json"):
-        says = retire.retire_due(application, Clock())
-        if says:
-            _say(says)
-
-
-def _applications(file: str) -> list[str]:
-    return sorted(os.path.basename(os.path.dirname(path)) for path in glob.glob(os.path.join(states.ROOT, "*", file)))
-
-
-def _status(application: str | None) -> int:
-    names = [application] if application else _applications("traffic.map")
-    if not names:
-        _say("no application is load balanced on this host")
-    return max([_tried(functools.partial(_look, name)) for name in names], default=0)
-
-
-def _look(application: str) -> None:
-    _say("\n".join(lines(view.look(Guard(application)))))
-
-
-def lines(told: t.Mapping[str, t.Any]) -> list[str]:
-    """Returns a view as lines for people. Pure."""
-    state, lease, intent = told["state"] or {}, told["lease"], told["intent"]
-    live = state.get("live")
-    record = (state.get("slots") or {}).get(live) or {}
-    text = [
-        f"{told['application']} ({told['environment'] or 'never rolled out'})",
-        f"  live        {record['release']['id'] if record else 'nothing'} in slot {live or 'none'}",
-        f"  traffic     {told['pointer']['file'] or 'nowhere'}, "
-        f"HAProxy {told['pointer']['haproxy'] or 'does not answer'}",
-    ]
-    if lease and lease["remaining"] > 0:
-        text.append(
-            f"  lease       {lease['operation']} by {lease['actor']} ({lease['source']}) since {lease['acquired']}, "
-            f"for another {lease['remaining']:g} s unless renewed"
-        )
-    else:
-        text.append("  lease       free")
-    if intent and intent["status"] == "inconsistent":
-        text.append(f"  guard       INCONSISTENT: {intent['says']}")
-    elif intent:
-        text.append(
-            f"  guard       armed: back to {intent['previous'] or 'nothing'} in {intent['left']:g} s unless confirmed"
-            + ("" if intent["timer"] else "; ITS TIMER IS MISSING")
-        )
-    else:
-        text.append("  guard       nothing armed")
-    if told["says"]:
-        text.append(f"  unfinished  {told['says']}")
-    if told["problem"]:
-        text.append(f"  problem     {told['problem']}")
-    return text

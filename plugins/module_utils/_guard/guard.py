@@ -10,8 +10,7 @@ two lines leaves something that the guard or the next run completes.
 
 from __future__ import annotations
 
-import dataclasses
-import secrets
+import os
 import typing as t
 
 from .._foundation.errors import BadInput, CommandFailed, RolloutError
@@ -25,13 +24,14 @@ from .._traffic import switch as traffic
 from .._traffic.haproxy import servers
 from .place import NotConfirmed, Place
 from .probe import Check
-from .verify import Question
+
+if t.TYPE_CHECKING:
+    from .verify import Question
 
 NOT_CONFIRMED_NEXT = "playbook status.yml says what is live; then run again"
 
 
-@dataclasses.dataclass(frozen=True)
-class Arming:
+class Arming(t.NamedTuple):
     """What the guard must know to take a switch back by itself.
 
     *deadline*: seconds until the revert. *instances*: the addresses (addr:port) per slot that are asked then, and
@@ -48,7 +48,7 @@ class Arming:
 
 def towards(run: Run, intent: Intent) -> Run:
     """Returns *run* as the one that answers for the switch of *intent*."""
-    return dataclasses.replace(run, slot=intent.target, previous=intent.previous, release=intent.run.release)
+    return run._replace(slot=intent.target, previous=intent.previous, release=intent.run.release)
 
 
 class Guard(Place):
@@ -99,7 +99,7 @@ class Guard(Place):
     def _intended(self, run: Run, arming: Arming) -> Intent:
         """Each arming has a token and a timer of its own: the timer before it runs on until this one does."""
         return Intent(
-            token=secrets.token_hex(8),
+            token=os.urandom(8).hex(),
             run=run,
             target=arming.target,
             previous=arming.previous,
@@ -197,7 +197,7 @@ class Guard(Place):
         with self.alone():
             intent = self.intent()
             if intent is not None:
-                intents.write(self.folder, dataclasses.replace(intent, run=towards(run, intent)))
+                intents.write(self.folder, intent._replace(run=towards(run, intent)))
 
     def follow(self, run: Run, state: states.State) -> bool:
         """This host was left behind: traffic goes where *state*, the fleet's newest, says. Returns whether it moved.
@@ -207,7 +207,7 @@ class Guard(Place):
         live = t.cast(str, state.live)
         record = state.live_record
         release = record.release["id"] if record else None
-        run = dataclasses.replace(run, slot=live, previous=None, release=release)
+        run = run._replace(slot=live, previous=None, release=release)
         with self.alone(), journal.step(self.folder, run, "adopt", self.clock):
             moved = traffic.switch(self.api, self.application, self.map_path, pointers.Pointer(live, None, 0))
             saved = states.save(state, self.root)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import http.client
 import queue
 import threading
 import time
@@ -24,6 +23,8 @@ class Check(t.NamedTuple):
 
 def answers(place: str, check: Check, timeout: float = TIMEOUT) -> bool:
     """Returns whether the instance at *place* (address:port) gives a healthy answer within *timeout* seconds."""
+    import http.client  # noqa: PLC0415 - loaded when needed: users wait for a switch
+
     headers = {"Connection": "close", **({"Host": check.host} if check.host else {})}
     try:
         connection = http.client.HTTPConnection(place, timeout=timeout)

@@ -9,7 +9,6 @@ The intent goes last, so that whoever dies in here leaves the work to the next o
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import typing as t
 
 from .._foundation.errors import CommandFailed
@@ -82,7 +81,7 @@ def _heir(run: Run, intent: Intent | None, finding: view.Finding) -> Run:
     if intent is not None:
         return towards(run, intent)
     entry = finding.entry
-    return dataclasses.replace(run, slot=entry.slot, previous=entry.previous, release=entry.release) if entry else run
+    return run._replace(slot=entry.slot, previous=entry.previous, release=entry.release) if entry else run
 
 
 def _keep_for_good(guard: Place, heir: Run, intent: Intent | None) -> str:
@@ -118,7 +117,7 @@ def _unconfirmed(guard: Place, intent: Intent, when: str) -> str:
     what, alive = _decided(guard, intent)
     who = f"the switch of {guard.application} to {intent.target} by {intent.run.actor} was not confirmed {when}"
     if what == decision.WAIT:
-        intents.write(guard.folder, dataclasses.replace(intent, attempts=intent.attempts + 1))
+        intents.write(guard.folder, intent._replace(attempts=intent.attempts + 1))
         raise CommandFailed(f"{who}; no slot answers, looking again", where=guard.intent_path)
     if what == decision.KEEP:
         return _keep(guard, intent, who, when, alive=alive)
@@ -159,7 +158,7 @@ def _keep(guard: Place, intent: Intent, who: str, when: str, *, alive: bool) -> 
     answers = f"{intent.target} does" if alive else "nothing else answers"
     says = f"{who}, but {earlier} and {answers}: a person must look"
     guard.point(intent.target)  # a revert that was cut off may have left HAProxy and the file apart
-    intents.write(guard.folder, dataclasses.replace(intent, status="inconsistent", says=says))
+    intents.write(guard.folder, intent._replace(status="inconsistent", says=says))
     _note(guard, intent, "revert", "begin", None, says, when)
     _note(guard, intent, "revert", "end", "failed", says, when)
     return says

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import functools
 import time
 import typing as t
 
 from .._foundation.errors import BadInput, CommandFailed, RolloutError
-from .._slots.definition import check_application
+from .._foundation.names import check_application
 from .._state import journal, machine
 from .._state import lease as leases
 from .._state import state as states
@@ -21,12 +21,13 @@ from .._traffic import switch as traffic
 from .._traffic.haproxy import NotRunning
 from . import revert as reverting
 from . import view as views
-from . import work
 from .begin import begin
 from .call import Call, Result
 from .guard import Arming, Guard
 from .probe import Check
-from .verify import Question
+
+if t.TYPE_CHECKING:
+    from .verify import Question
 
 PROTOCOL = 1
 
@@ -90,8 +91,9 @@ def renew(call: Call) -> Result:
 
 
 def arm(call: Call) -> Result:
-    """Parameters: instances, wait, deadline (seconds), check (path, status, host), public_url."""
+    """Parameters: instances, wait, deadline (seconds), check (path, status, host), public_url, verify of the switch."""
     call.may("arm")
+    _question(call)  # an expression that cannot be used is refused while nothing has changed
     if call.check:
         return {"changed": True, "token": None}
     asked, guard, target = call.parameters, call.guard, t.cast(str, call.run.slot)
@@ -107,10 +109,8 @@ def arm(call: Call) -> Result:
 
 def switch(call: Call) -> Result:
     """Parameters: verify (see Question), guarded (true unless the plan allows no_guard)."""
-    call.may("switch")
-    verify = call.parameters.get("verify")
-    # Built before traffic moves: an expression that cannot be used is refused while nothing has changed.
-    question = Question(verify) if verify else None
+    if not call.guarded:
+        _question(call)  # nobody has armed with it
     guard, target = call.guard, t.cast(str, call.run.slot)
     wanted = pointers.Pointer(target, None, 0)
     before = _pointers(call)
@@ -120,6 +120,7 @@ def switch(call: Call) -> Result:
     with call.alone("switch"):
         changed = guard.switch(call.run, target, guarded=call.guarded)
     result: Result = {"changed": changed, "diff": diff}
+    question = _question(call)
     if question is not None:
         result["summary"] = question.ask()
     return result
@@ -177,11 +178,19 @@ def drain(call: Call) -> Result:
 def verify(call: Call) -> Result:
     """Users still get what they must get, and traffic is where this run says. Parameter: verify."""
     call.alive()
-    question = Question(call.parameters["verify"])
+    question = t.cast("Question", _question(call))
     if call.check:
         return {"changed": False}
     call.guard.must_serve(t.cast(str, call.run.slot))
     return {"changed": False, "summary": question.ask()}
+
+
+def _question(call: Call) -> Question | None:
+    """Returns what the parameter verify asks. Raises BadInput for what can never be asked."""
+    from .verify import Question  # noqa: PLC0415 - loaded when needed: users wait for a switch
+
+    verify = call.parameters.get("verify")
+    return Question(verify) if verify else None
 
 
 def _now_and_then(what: t.Callable[[], None], seconds: float = 5.0) -> t.Callable[[], None]:
@@ -204,8 +213,7 @@ def confirm(call: Call) -> Result:
     known = guard.state()
     if known is not None and _is_over(call):
         return {"changed": False, "state": known.to_dict()}
-    verify = call.parameters.get("verify")
-    question = Question(verify) if verify else None
+    question = _question(call)
     with call.alone("confirm"):
         state = guard.confirm(
             run,
@@ -255,7 +263,7 @@ def end(call: Call) -> Result:
             if release and run.slot:
                 _refuse(call, dict(release), reason)
             epoch = t.cast(leases.Lease, leases.read(guard.folder)).epoch
-            leases.release(guard.folder, dataclasses.replace(run, epoch=epoch))
+            leases.release(guard.folder, run._replace(epoch=epoch))
     return {"changed": bool(release)}
 
 
@@ -279,6 +287,13 @@ def _refuse(call: Call, release: dict[str, str], reason: str) -> None:
     states.save(after, guard.root)
 
 
+def _on_application_host(name: str, call: Call) -> Result:
+    """A step of an application host."""
+    from . import work  # noqa: PLC0415 - loaded when needed: users wait for a switch
+
+    return work.STEPS[name](call)
+
+
 STEPS: dict[str, t.Callable[[Call], Result]] = {
     "info": info,
     "begin": begin,
@@ -291,8 +306,5 @@ STEPS: dict[str, t.Callable[[Call], Result]] = {
     "confirm": confirm,
     "revert": revert,
     "end": end,
-    "wake": work.wake,
-    "workers": work.workers,
-    "stop": work.stop,
-    "retire": work.retire,
+    **{name: functools.partial(_on_application_host, name) for name in ("wake", "workers", "stop", "retire")},
 }

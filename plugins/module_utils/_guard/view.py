@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
 from .._foundation.errors import NotFound, RolloutError
@@ -96,10 +95,8 @@ def view(
         "state": state.to_dict() if state else None,
         "pointer": {"file": _text(in_file), "haproxy": _text(in_haproxy)},
         "intent": _shown(intent, guard) if intent else None,
-        "lease": {**dataclasses.asdict(lease), "remaining": round(leases.remaining(lease, guard.clock), 1)}
-        if lease
-        else None,
-        "unfinished": dataclasses.asdict(finding.entry) if finding and finding.entry else None,
+        "lease": {**lease._asdict(), "remaining": round(leases.remaining(lease, guard.clock), 1)} if lease else None,
+        "unfinished": finding.entry._asdict() if finding and finding.entry else None,
         "action": finding.action.value if finding else None,
         "unsettled": finding.unsettled if finding else False,
         "says": finding.says if finding else "",
@@ -125,7 +122,7 @@ def _text(pointer: pointers.Pointer | None) -> str | None:
 
 
 def _shown(intent: intents.Intent, guard: Guard) -> dict[str, t.Any]:
-    told = dataclasses.asdict(intent)
+    told = {**intent._asdict(), "run": intent.run.to_dict()}
     told.pop("token")
     left = round(max(0.0, intents.due(intent, guard.clock)), 1)
     return {**told, "left": left, "timer": bool(_read([], lambda: guard.timer.active(intent.token)))}

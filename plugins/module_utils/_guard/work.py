@@ -97,3 +97,6 @@ def _told(call: Call, outcomes: t.Sequence[Outcome]) -> Result:
         "instances": [instance for outcome in outcomes for instance in outcome.instances],
         "other_slot_kinds": list(other.kinds_started),
     }
+
+
+STEPS: dict[str, t.Callable[[Call], Result]] = {"wake": wake, "workers": workers, "stop": stop, "retire": retire}

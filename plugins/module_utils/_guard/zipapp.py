@@ -12,6 +12,10 @@ import sys
 import typing as t
 import zipfile
 
+from . import cli, verify, words, work
+
+# What is imported is packed; the last three are what the program itself loads late.
+PARTS = (cli, verify, words, work)
 SHEBANG = b"#!/usr/bin/python3 -I\n"
 ROOMS = ("_foundation", "_state", "_traffic", "_gates", "_slots", "_guard")
 PACKAGE = "rollout"

@@ -15,6 +15,7 @@ import re
 import typing as t
 
 from .._foundation.errors import BadInput, StateUnreadable
+from .._foundation.names import check_application
 
 SLOTS = ("blue", "green")
 RUNTIMES = ("docker", "systemd")
@@ -44,7 +45,6 @@ RELEASE_OPTIONS: dict[str, t.Any] = {
     key: {"type": "str", "required": True} for key in ("id", "version", "digest", "artefact")
 }
 
-_APPLICATION = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _PROCESS = re.compile(r"[a-z][a-z0-9-]{0,19}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _RELEASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}-[0-9a-f]{12}")
@@ -271,17 +271,6 @@ def processes_from(options: t.Iterable[t.Mapping[str, t.Any]], *, runtime: str) 
             _expect(process.command, where, "a command, because a release folder has no default one", "none")
             _expect(process.health_command is None, where, "no health_command: it works with docker only", "one")
     return processes
-
-
-def check_application(application: str) -> str:
-    """Returns *application* when it can name files, units and containers. Raises BadInput."""
-    _expect(
-        _APPLICATION.fullmatch(application),
-        "application",
-        "a lower-case name like shop, up to 31 characters",
-        application,
-    )
-    return application
 
 
 def check_version(version: str) -> str:

@@ -8,7 +8,6 @@ PRIVATE to the collection. The file is intent.json beside state.json; it is ther
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 import typing as t
@@ -26,8 +25,7 @@ STATUSES = ("armed", "inconsistent")
 ADDRESS = re.compile(r"[^\s/]+:[0-9]{1,5}")
 
 
-@dataclasses.dataclass(frozen=True)
-class Intent:
+class Intent(t.NamedTuple):
     """The content of intent.json.
 
     *token* is the secret that confirms; *run* moves the traffic from *previous* (None at a first rollout) to *target*.
@@ -37,7 +35,7 @@ class Intent:
     *attempts* counts tries to revert; *status* is armed or inconsistent; *says* is for people.
     """
 
-    token: str = dataclasses.field(repr=False)
+    token: str
     run: Run
     target: str
     previous: str | None
@@ -51,6 +49,10 @@ class Intent:
     attempts: int = 0
     status: str = "armed"
     says: str | None = None
+
+    def __repr__(self) -> str:
+        """Hides the token."""
+        return f"Intent({', '.join(f'{name}={value!r}' for name, value in self._asdict().items() if name != 'token')})"
 
     def to_dict(self) -> dict[str, t.Any]:
         """Returns the content of intent.json, with its token."""
@@ -137,7 +139,7 @@ def read(folder: str) -> Intent | None:
     try:
         return _parsed(content)
     except ValueError as error:
-        expected = ", ".join(field.name for field in dataclasses.fields(Intent))
+        expected = ", ".join(Intent._fields)
         raise fields.unreadable("What the guard must watch", path, error, expected) from error
 
 

@@ -9,7 +9,6 @@ PRIVATE to the collection. The file is journal.ndjson beside state.json: one JSO
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import socket
@@ -23,14 +22,14 @@ from .run import Run
 
 SCHEMA = 1
 NEWEST = 256 * 1024  # bytes: some hundred runs
+NEWEST_RUN = 8 * 1024  # bytes: a run or two
 FILE = "journal.ndjson"
 PHASES = ("begin", "end")
 OUTCOMES = ("done", "failed", None)
 DETAIL_LENGTH = 300
 
 
-@dataclasses.dataclass(frozen=True)
-class Entry:
+class Entry(t.NamedTuple):
     """One line: *phase* begin or end of *step* of the run with the id *run*.
 
     *at* is an ISO time for people, *boottime* seconds of the boot *boot_id*; *outcome* is done or failed at the end,
@@ -56,7 +55,7 @@ class Entry:
 
     def to_dict(self) -> dict[str, t.Any]:
         """Returns the content of the line."""
-        return {"schema": SCHEMA, **dataclasses.asdict(self)}
+        return {"schema": SCHEMA, **self._asdict()}
 
 
 def _parsed(content: t.Mapping[str, t.Any]) -> Entry:
@@ -125,12 +124,12 @@ def append(
     return entry
 
 
-def read(folder: str) -> list[Entry]:
+def read(folder: str, newest: int = NEWEST) -> list[Entry]:
     """Returns the newest entries in *folder*, oldest first; none when there is no journal. See read_all.
 
-    A journal is never cut, and every step reads it: what NEWEST bytes do not hold is not looked at.
+    A journal is never cut, and every step reads it: what its *newest* bytes do not hold is not looked at.
     """
-    return _read(folder, NEWEST)[0]
+    return _read(folder, newest)[0]
 
 
 def read_all(folder: str) -> tuple[list[Entry], int]:

@@ -9,7 +9,6 @@ fence.json remembers the newest number that was seen there. Time is boot time: n
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import typing as t
 
@@ -37,8 +36,7 @@ class LeaseLost(RolloutError):
     """This run may not change the application any more; nothing was changed."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Lease:
+class Lease(t.NamedTuple):
     """The content of lease.json. *acquired* and *renewed* are ISO times for people; *seconds* is how long it was given
     for; *expires_boottime* is when that ends, in seconds of the boot *boot_id*."""
 
@@ -56,7 +54,7 @@ class Lease:
 
     def to_dict(self) -> dict[str, t.Any]:
         """Returns the content of lease.json."""
-        return {"schema": SCHEMA, **dataclasses.asdict(self)}
+        return {"schema": SCHEMA, **self._asdict()}
 
 
 def _from_dict(content: t.Mapping[str, t.Any], where: str) -> Lease:
@@ -75,7 +73,7 @@ def _from_dict(content: t.Mapping[str, t.Any], where: str) -> Lease:
             released=fields.flag(content, "released"),
         )
     except ValueError as error:
-        expected = ", ".join(field.name for field in dataclasses.fields(Lease))
+        expected = ", ".join(Lease._fields)
         raise fields.unreadable("The lease of the application", where, error, expected) from error
 
 
@@ -268,7 +266,7 @@ def release(folder: str, run: Run) -> bool:
         return False
     with _locked(folder):
         stored = _own(folder, run, read(folder), None)
-        return durable.write_json(os.path.join(folder, FILE), dataclasses.replace(stored, released=True).to_dict())
+        return durable.write_json(os.path.join(folder, FILE), stored._replace(released=True).to_dict())
 
 
 def fence(folder: str, run: Run, clock: Clock) -> bool:

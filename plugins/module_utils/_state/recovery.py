@@ -9,7 +9,6 @@ what is not in it cannot happen, and is never guessed at.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import typing as t
 
@@ -197,14 +196,14 @@ def _traffic(target: str | None, previous: str | None, file: str | None, haproxy
     return "previous" if file == previous else "elsewhere"
 
 
-@dataclasses.dataclass
 class _Course:
     """How far one run came: *current* says where its traffic stands; *opened*: that is not final yet; *ruled*: it
     cleaned up what was before it."""
 
-    current: Entry
-    opened: bool = True
-    ruled: bool = False
+    def __init__(self, current: Entry) -> None:
+        self.current = current
+        self.opened = True
+        self.ruled = False
 
     def follow(self, entry: Entry) -> None:
         done = entry.phase == "end" and entry.outcome == "done"

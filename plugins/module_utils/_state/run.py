@@ -8,7 +8,6 @@ PRIVATE to the collection. Pure.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import typing as t
 
@@ -20,8 +19,7 @@ from .state import SLOTS
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
+class Run(t.NamedTuple):
     """One run of a playbook.
 
     *id* names it; *epoch* is the number of its lease (0 before it has one); *operation* is deploy, roll_back, retire…;
@@ -40,7 +38,7 @@ class Run:
 
     def to_dict(self) -> dict[str, t.Any]:
         """Returns the run as plain values, one per field."""
-        return dataclasses.asdict(self)
+        return self._asdict()
 
     @classmethod
     def from_dict(cls, content: t.Any) -> Run:
@@ -50,7 +48,7 @@ class Run:
         except ValueError as error:
             raise BadInput(
                 "The description of the run cannot be used.",
-                expected=", ".join(field.name for field in dataclasses.fields(cls)),
+                expected=", ".join(cls._fields),
                 found=str(error),
                 next_step="use one version of the collection on the controller and on the host: playbook provision.yml",
             ) from error
@@ -59,7 +57,7 @@ class Run:
 def parsed(content: t.Any) -> Run:
     """Returns the run in *content*. Raises ValueError with a sentence."""
     content = fields.mapping(content, "the run")
-    unknown = sorted(set(content) - {field.name for field in dataclasses.fields(Run)}, key=str)
+    unknown = sorted(set(content) - set(Run._fields), key=str)
     if unknown:
         raise ValueError(f"{fields.shown(unknown[0])} is not known")
     run_id = fields.text(content, "id")

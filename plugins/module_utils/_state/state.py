@@ -8,8 +8,8 @@ PRIVATE to the collection. The file is /var/lib/rollout/<application>/state.json
 
 from __future__ import annotations
 
-import dataclasses
 import os
+import types
 import typing as t
 
 from .._foundation import durable
@@ -32,8 +32,7 @@ def other_slot(slot: str) -> str:
     return "green" if slot == "blue" else "blue"
 
 
-@dataclasses.dataclass(frozen=True)
-class SlotRecord:
+class SlotRecord(t.NamedTuple):
     """The release in a slot: *release* has id, version, digest, artefact; *since* an ISO time in UTC; *by* a name."""
 
     release: dict[str, str]
@@ -41,8 +40,10 @@ class SlotRecord:
     by: str
 
 
-@dataclasses.dataclass(frozen=True)
-class State:
+NOTHING: t.Mapping[str, SlotRecord | None] = types.MappingProxyType(dict.fromkeys(SLOTS))
+
+
+class State(t.NamedTuple):
     """The whole file. *live* is a slot or None; *last_good* the id of the last confirmed release or None.
 
     *history* holds the newest HISTORY_LENGTH operations, oldest first:
@@ -53,7 +54,7 @@ class State:
     environment: str
     live: str | None = None
     last_good: str | None = None
-    slots: dict[str, SlotRecord | None] = dataclasses.field(default_factory=lambda: dict.fromkeys(SLOTS))
+    slots: t.Mapping[str, SlotRecord | None] = NOTHING
     history: tuple[dict[str, str], ...] = ()
 
     @property
@@ -68,9 +69,8 @@ class State:
 
     def to_dict(self) -> dict[str, t.Any]:
         """Returns the content of state.json."""
-        content = dataclasses.asdict(self)
-        content["history"] = [dict(entry) for entry in self.history]
-        return {"schema": SCHEMA, **content}
+        slots = {slot: record._asdict() if record else None for slot, record in self.slots.items()}
+        return {"schema": SCHEMA, **self._asdict(), "slots": slots, "history": [dict(entry) for entry in self.history]}
 
 
 def from_dict(content: t.Mapping[str, t.Any], where: str) -> State:
@@ -128,7 +128,8 @@ def confirmed(
     Pure. *operation* is deploy or roll_back, *at* an ISO time in UTC.
     """
     record = state.slots[slot]
-    if state.live == slot and record is not None and record.release == release and state.last_good == release["id"]:
+    same = record is not None and record.release == release and state.last_good == release["id"]
+    if state.live == slot and same and _last_operation(state) in (operation, None):
         return state, None
     entry = {
         "at": at,
@@ -140,8 +141,7 @@ def confirmed(
         "outcome": "confirmed",
     }
     return (
-        dataclasses.replace(
-            state,
+        state._replace(
             live=slot,
             last_good=release["id"],
             slots={**state.slots, slot: SlotRecord(release, at, by)},
@@ -149,6 +149,12 @@ def confirmed(
         ),
         entry,
     )
+
+
+def _last_operation(state: State) -> str | None:
+    """Returns how the live release came to be: a host that waited where the others go back to took part in that."""
+    done = [entry["operation"] for entry in state.history if entry["outcome"] == "confirmed"]
+    return done[-1] if done else None
 
 
 def refused(
@@ -165,4 +171,4 @@ def refused(
         "outcome": "refused",
         "reason": reason[:300],
     }
-    return dataclasses.replace(state, history=(*state.history, entry)[-HISTORY_LENGTH:]), entry
+    return state._replace(history=(*state.history, entry)[-HISTORY_LENGTH:]), entry

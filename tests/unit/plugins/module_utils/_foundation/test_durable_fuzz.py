@@ -10,7 +10,6 @@ that it does after that reaches the disk. (test_durable.py kills real processes.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import tempfile
@@ -289,7 +288,7 @@ def test_a_killed_fence_lets_the_newer_run_through_and_the_older_one_never_back_
 
 @pytest.mark.parametrize("before", [None, INTENT], ids=["arm", "change"])
 def test_a_killed_intent_is_the_old_or_the_new_one(before: intents.Intent | None) -> None:
-    new = dataclasses.replace(INTENT, attempts=1, says="grün")
+    new = INTENT._replace(attempts=1, says="grün")
     prepare = nothing if before is None else lambda folder: intents.write(folder, before)
     seen = set()
     for folder, ended in killed_everywhere(prepare, lambda folder: intents.write(folder, new)):

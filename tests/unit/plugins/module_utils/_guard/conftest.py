@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import http.server
 import json
 import threading
@@ -145,12 +144,12 @@ class Host:
         return {"url": url, "body": body, "consecutive": 2, "timeout": 1, "deadline": 1.0, **change}
 
     def run(self, name: str = "run-kim", **change: t.Any) -> Run:
-        return dataclasses.replace(Run(name, 1, "deploy", "kim", "AWX job 42", R2["id"], "green", "blue"), **change)
+        return (Run(name, 1, "deploy", "kim", "AWX job 42", R2["id"], "green", "blue"))._replace(**change)
 
     def arming(self, **change: t.Any) -> Arming:
         known = {"blue": [self.blue.address], "green": [self.green.address]}
         base = Arming("green", "blue", 30.0, Check("/ready", 200, "shop"), known)
-        return dataclasses.replace(base, **change)
+        return base._replace(**change)
 
     def arm(self, run: Run | None = None, **change: t.Any) -> intents.Intent:
         return self.guard().arm(run or self.run(), self.arming(**change))
@@ -177,7 +176,7 @@ class Host:
         """The run after its begin, and the view that it got."""
         run = run or self.run()
         told = self.ask("begin", run, **parameters)
-        return dataclasses.replace(run, epoch=told["run"]["epoch"]), told["view"]
+        return run._replace(epoch=told["run"]["epoch"]), told["view"]
 
     def arms(self, run: Run, **parameters: t.Any) -> dict[str, t.Any]:
         check = {"path": "/ready", "status": 200, "host": "shop"}

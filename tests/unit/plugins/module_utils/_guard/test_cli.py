@@ -10,7 +10,7 @@ import json
 import typing as t
 
 import pytest
-from ansible_collections.vitalops.rollout.plugins.module_utils._guard import cli, steps
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import cli, steps, words
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import state as states
 
 Host = t.Any
@@ -20,6 +20,7 @@ Host = t.Any
 def _here(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(states, "ROOT", str(host.root))
     monkeypatch.setattr(cli, "Guard", host.guard)
+    monkeypatch.setattr(words, "Guard", host.guard)
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import subprocess
@@ -42,6 +43,26 @@ def test_it_packs_the_very_sources_that_are_imported(program: Path) -> None:
     assert {f"rollout/_guard/{name}" for name in needed} <= packed
     assert "rollout/_state/recovery.py" in packed
     assert "rollout/_gates/gate.py" in packed
+
+
+def test_whatever_a_packed_file_imports_is_packed_also_what_is_loaded_late() -> None:
+    packed = zipapp.sources(ROOT)
+    for name, source in packed.items():
+        here = name.split("/")[:-1]
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                base = "/".join(here[: len(here) - node.level + 1] + (node.module or "").split(".")).rstrip("/")
+                wanted = [f"{base}.py"] if node.module and f"{base}.py" in packed else []
+                wanted = wanted or [f"{base}/{one.name}.py" for one in node.names]
+                assert set(wanted) <= set(packed), f"{name} imports {wanted}"
+
+
+def test_a_step_loads_no_more_than_it_needs(program: Path) -> None:
+    """Users wait for a switch; what is not needed for it costs more than the switch itself."""
+    script = f"import sys; sys.path.insert(0, {str(program)!r}); import rollout._guard.cli; print(*sys.modules)"
+    loaded = set(subprocess.check_output([sys.executable, "-I", "-c", script], text=True).split())
+    late = {"argparse", "dataclasses", "http.client", "ssl", "subprocess", "tempfile", "hashlib", "jmespath"}
+    assert not loaded & {*late, "rollout._slots.slot", "rollout._gates.gate"}
 
 
 def test_the_same_sources_give_the_same_bytes(program: Path) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import typing as t
 
@@ -128,7 +127,7 @@ def test_an_unfinished_run_tells_an_epoch_as_well() -> None:
 
 
 def test_a_history_that_forgot_the_confirmation_is_helped_by_the_slot() -> None:
-    long_refused = dataclasses.replace(SECOND, history=tuple(refused(SECOND, 3).history[-1:]) * 20)
+    long_refused = SECOND._replace(history=tuple(refused(SECOND, 3).history[-1:]) * 20)
     found = fleet.agree({"lb1": view(FIRST), "lb2": view(long_refused)})
     assert (found.leader, found.behind) == ("lb2", ("lb1",))
     assert "confirmed at 2026-01-02T00:00:00Z" in found.says[0]
@@ -161,7 +160,7 @@ def test_load_balancers_of_different_things_are_refused(change: dict[str, str]) 
 
 
 def test_a_state_of_something_else_is_refused() -> None:
-    other = dataclasses.replace(SECOND, environment="production")
+    other = SECOND._replace(environment="production")
     with pytest.raises(BadInput, match="The state on lb2 belongs to something else"):
         fleet.agree({"lb1": view(SECOND), "lb2": view(other)})
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import typing as t
 from pathlib import Path
@@ -55,17 +54,15 @@ def test_what_was_armed_is_read_back(folder: str) -> None:
 
 
 def test_a_first_rollout_has_no_slot_to_go_back_to(folder: str) -> None:
-    first = dataclasses.replace(
-        INTENT, previous=None, instances={"green": ()}, run=dataclasses.replace(RUN, previous=None)
-    )
+    first = INTENT._replace(previous=None, instances={"green": ()}, run=RUN._replace(previous=None))
     intents.write(folder, first)
     assert intents.read(folder) == first
 
 
 def test_an_inconsistent_state_is_kept_with_its_reason(folder: str) -> None:
-    stuck = dataclasses.replace(INTENT, status="inconsistent", attempts=3, says="blue does not answer\nsee \udcff")
+    stuck = INTENT._replace(status="inconsistent", attempts=3, says="blue does not answer\nsee \udcff")
     intents.write(folder, stuck)
-    assert intents.read(folder) == dataclasses.replace(stuck, says="blue does not answer\nsee ?")
+    assert intents.read(folder) == stuck._replace(says="blue does not answer\nsee ?")
 
 
 def test_a_guard_is_disarmed_once(folder: str) -> None:
@@ -145,7 +142,7 @@ def test_a_wrong_part_in_the_file_is_named_and_the_file_is_left(
         {"instances": {"blue": ("10.0.0.11",)}},
         {"check": {"path": "/ready", "status": "200"}},
         {"public_url": "127.0.0.1"},
-        {"run": dataclasses.replace(RUN, id="")},
+        {"run": RUN._replace(id="")},
     ],
     ids=lambda changes: next(iter(changes)),
 )
@@ -154,7 +151,7 @@ def test_an_intent_that_could_not_be_read_back_is_refused_when_it_is_armed(
 ) -> None:
     intents.write(folder, INTENT)
     with pytest.raises(BadInput, match="The guard cannot be armed"):
-        intents.write(folder, dataclasses.replace(INTENT, **changes))
+        intents.write(folder, INTENT._replace(**changes))
     assert intents.read(folder) == INTENT
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import typing as t
@@ -236,7 +235,7 @@ def test_a_file_in_place_of_the_folder_is_an_error_of_the_system(tmp_path: Path)
 def test_a_jump_of_the_wall_clock_changes_no_order(folder: str) -> None:
     later = CLOCK._replace(utc=lambda: "1970-01-01T00:00:00Z", boottime=lambda: 200.0)
     first = journal.append(folder, RUN, "arm", "begin", clock=CLOCK)
-    second = journal.append(folder, dataclasses.replace(RUN, id="run-lee"), "arm", "begin", clock=later)
+    second = journal.append(folder, RUN._replace(id="run-lee"), "arm", "begin", clock=later)
     assert journal.read(folder) == [first, second]
 
 

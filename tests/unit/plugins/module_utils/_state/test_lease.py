@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import fcntl
 import json
@@ -32,7 +31,7 @@ LEE = Run("run-lee", 0, "roll_back", "lee", "command line")
 
 def numbered(run: Run, epoch: int) -> Run:
     """The run as it goes on with the epoch that it got."""
-    return dataclasses.replace(run, epoch=epoch)
+    return run._replace(epoch=epoch)
 
 
 def at(boottime: float, boot_id: str = "kernel:1000", utc: str = "2026-11-21T17:20:03Z") -> Clock:
@@ -116,7 +115,7 @@ def test_the_same_run_may_raise_its_epoch_to_the_newest_of_the_fleet(folder: str
 
 def test_the_epoch_grows_with_every_other_run(folder: str) -> None:
     for epoch in range(1, 6):
-        run = take(folder, dataclasses.replace(KIM, id=f"run-{epoch}"), at(100 + epoch))
+        run = take(folder, KIM._replace(id=f"run-{epoch}"), at(100 + epoch))
         assert run.epoch == epoch
         leases.release(folder, run)
     assert take(folder, numbered(LEE, 40), at(200)).epoch == 40
@@ -200,7 +199,7 @@ def test_after_a_reboot_the_holder_has_its_time_once_more_from_boot_and_never_mo
 
 def test_a_damaged_end_never_keeps_others_out_for_longer_than_was_given(folder: str) -> None:
     lease, _how = leases.acquire(folder, KIM, 60, at(100))
-    assert leases.remaining(dataclasses.replace(lease, expires_boottime=1e9), at(100)) == 60
+    assert leases.remaining(lease._replace(expires_boottime=1e9), at(100)) == 60
 
 
 def test_a_lease_that_ran_out_and_nobody_took_is_still_ours_and_renewing_revives_it(folder: str) -> None:
@@ -425,7 +424,7 @@ def _start(action: t.Callable[[], int]) -> int:
 
 def _compete(folder: str, number: int) -> int:
     try:
-        leases.acquire(folder, dataclasses.replace(LEE, id=f"run-{number}"), 60, at(1000))
+        leases.acquire(folder, LEE._replace(id=f"run-{number}"), 60, at(1000))
     except LeaseHeld:
         return 3
     return 0
@@ -468,5 +467,5 @@ def test_epochs_go_on_from_what_is_known_elsewhere(folder: str) -> None:
 
 def test_the_newest_epoch_on_an_application_host_is_known(folder: str) -> None:
     assert leases.newest(folder) == 0
-    leases.fence(folder, dataclasses.replace(KIM, epoch=7), at(100))
+    leases.fence(folder, KIM._replace(epoch=7), at(100))
     assert leases.newest(folder) == 7

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import plan
@@ -83,8 +81,7 @@ def test_roll_back_of_what_was_never_confirmed_or_got_lost_returns_to_the_record
 
 
 def test_a_second_roll_back_in_a_row_changes_nothing() -> None:
-    rolled_back = dataclasses.replace(
-        state("blue", R1, R2),
+    rolled_back = (state("blue", R1, R2))._replace(
         history=({"operation": "roll_back", "outcome": "confirmed"}, {"operation": "deploy", "outcome": "refused"}),
     )
     made = plan.roll_back(rolled_back, "blue")

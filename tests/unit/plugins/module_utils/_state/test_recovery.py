@@ -194,7 +194,7 @@ class Host:
         assert run.slot is not None
         before = self.state or State("shop", "staging")
         record = SlotRecord(R2 if run.release == R2["id"] else R1, AT, "kim")
-        self.state = dataclasses.replace(before, live=run.slot, slots={**before.slots, run.slot: record})
+        self.state = before._replace(live=run.slot, slots={**before.slots, run.slot: record})
         yield
         yield from self.disarm()
 
@@ -224,7 +224,7 @@ class Host:
         assert recovery.says(seen, action, found, self.intent).count("\n") == 0
         run = self.intent.run if self.intent else found and run_of(found)
         if run and heir:
-            run = dataclasses.replace(run, id=heir.id, epoch=heir.epoch)
+            run = run._replace(id=heir.id, epoch=heir.epoch)
         if action is Action.REPAIR:
             self.haproxy = self.file
             yield
@@ -253,14 +253,13 @@ class Host:
 
 
 def run_of(found: Entry) -> Run:
-    names = [field.name for field in dataclasses.fields(Run) if field.name != "id"]
-    return Run(found.run, **{name: getattr(found, name) for name in names})
+    return Run(found.run, **{name: getattr(found, name) for name in Run._fields if name != "id"})
 
 
 DEPLOY = Run("shop-1", 1, "deploy", "kim", "command line", R2["id"], "green", "blue")
-FIRST = dataclasses.replace(DEPLOY, release=R1["id"], slot="blue", previous=None)
-BACK = dataclasses.replace(DEPLOY, operation="roll_back", release=R1["id"], slot="blue", previous="green")
-SAME = dataclasses.replace(DEPLOY, release=R1["id"], slot="blue", previous="blue")
+FIRST = DEPLOY._replace(release=R1["id"], slot="blue", previous=None)
+BACK = DEPLOY._replace(operation="roll_back", release=R1["id"], slot="blue", previous="green")
+SAME = DEPLOY._replace(release=R1["id"], slot="blue", previous="blue")
 
 # What the host shows before the run, and the run.
 SITUATIONS: dict[str, tuple[Host, Run]] = {
@@ -337,8 +336,8 @@ def has_no_guard(host: Host, run: Run) -> Course:
 def is_taken_up_by_another(host: Host, run: Run) -> Course:
     """The first one dies after its switch; with rollout_recovery=resume the second goes on."""
     yield from itertools.islice(goes_well(host, run), 11)
-    after = dataclasses.replace(run, id="shop-2", epoch=2)
-    yield from host.step(dataclasses.replace(after, slot=None, previous=None, release=None), "begin")
+    after = run._replace(id="shop-2", epoch=2)
+    yield from host.step(after._replace(slot=None, previous=None, release=None), "begin")
     yield from host.step(after, "arm", host.arm(after))
     yield from host.step(after, "switch", host.point(after.slot))
     yield from host.step(after, "confirm", host.confirm(after))
@@ -346,7 +345,7 @@ def is_taken_up_by_another(host: Host, run: Run) -> Course:
 
 def is_taken_up_by_another_that_cannot_arm(host: Host, run: Run) -> Course:
     yield from itertools.islice(goes_well(host, run), 11)
-    after = dataclasses.replace(run, id="shop-2", epoch=2)
+    after = run._replace(id="shop-2", epoch=2)
     yield from host.step(after, "begin")
     yield from host.step(after, "arm", itertools.chain(host.arm(after), host.disarm()), "failed")
     yield from host.revert(after, "kim")
@@ -355,7 +354,7 @@ def is_taken_up_by_another_that_cannot_arm(host: Host, run: Run) -> Course:
 def follows_the_others_first(host: Host, run: Run) -> Course:
     """This host was left behind: what the others have confirmed is where this run comes from."""
     yield from host.step(run, "begin")
-    there = dataclasses.replace(run, slot=run.previous, previous=None)
+    there = run._replace(slot=run.previous, previous=None)
     yield from host.step(there, "adopt", host.point(run.previous))
     yield from host.step(run, "arm", host.arm(run))
     yield from host.step(run, "switch", host.point(run.slot))
@@ -520,7 +519,7 @@ def test_a_guard_left_by_an_earlier_run_is_judged_by_its_own_slots() -> None:
 
 
 def test_a_run_that_moves_no_traffic_is_only_closed() -> None:
-    retire = dataclasses.replace(DEPLOY, operation="retire", slot="blue", previous=None)
+    retire = DEPLOY._replace(operation="retire", slot="blue", previous=None)
     entry = recovery.unfinished(
         [
             *entries("begin begin", "begin end", run=retire),
