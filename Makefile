@@ -49,6 +49,7 @@ demo: setup ## Show the main job on real hosts: deploy, upgrade, refuse a broken
 test: setup ## Run every test (the command CI runs)
 	@started=$$(date +%s); \
 	$(MAKE) lint unit sanity package molecule; \
+	$(MAKE) faults FAULTS="--seed 1 --count 25"; \
 	seconds=$$(($$(date +%s) - started)); mkdir -p tests/output; echo $$seconds > tests/output/test_seconds; \
 	echo; echo "All tests passed in $$((seconds / 60)) min $$((seconds % 60)) s."
 

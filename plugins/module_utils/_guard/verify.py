@@ -13,7 +13,7 @@ from .._gates.assertion import BodyAssertion
 from .._gates.http_check import HttpCheck
 from .._gates.verdict import PASS
 
-_INTERVAL = 0.1  # s
+_INTERVAL = 0.05  # s
 _DEFAULTS = {"status": 200, "body": "", "consecutive": 3, "timeout": 5.0, "deadline": 15.0}
 
 

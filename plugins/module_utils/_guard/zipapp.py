@@ -12,10 +12,11 @@ import sys
 import typing as t
 import zipfile
 
+from .._slots import artefact
 from . import cli, verify, words, work
 
-# What is imported is packed; the last three are what the program itself loads late.
-PARTS = (cli, verify, words, work)
+# What is imported is packed; those after the first are what the program itself loads late.
+PARTS = (cli, verify, words, work, artefact)
 SHEBANG = b"#!/usr/bin/python3 -I\n"
 ROOMS = ("_foundation", "_state", "_traffic", "_gates", "_slots", "_guard")
 PACKAGE = "rollout"

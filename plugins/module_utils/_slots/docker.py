@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import typing as t
 
 from .._foundation import command
@@ -21,24 +22,40 @@ _LOOK = 30.0  # s, for a question to the engine
 _CHANGE = 120.0  # s, for a change of one container
 _PULL = 600.0  # s, for an image
 _NEWEST_KEPT = 3
+_SOCKET = "/run/docker.sock"
 _KILLED = 137  # 128 + SIGKILL
 
 _STATES = {"running": "running", "paused": "running", "restarting": "restarting"}
 
 
+def engine_answers(path: str = _SOCKET) -> bool:
+    """Whether the engine says OK. Asked directly, because every start of docker's command line costs a processor."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(_LOOK)
+            connection.connect(path)
+            connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: engine\r\n\r\n")
+            return b" 200 " in connection.makefile("rb").readline()
+    except OSError:
+        return False
+
+
 class Docker:
     """Driver for the engine on this host."""
 
-    def __init__(self, paths: Paths, run: Run = command.run) -> None:
+    # A container that exists holds its image.
+    STARTS_FROM_ARTEFACT = False
+
+    def __init__(self, paths: Paths, run: Run = command.run, answers: t.Callable[[], bool] = engine_answers) -> None:
         self._paths = paths
         self._run = run
+        self._answers = answers
 
     def available(self) -> bool:
         """Whether docker's command line is installed and its engine answers."""
         if shutil.which("docker") is None:
             return False
-        answer = self._run(["docker", "version", "--format", "{{.Server.Version}}"], deadline=_LOOK, accepted=(0, 1))
-        return answer.code == 0
+        return self._answers()
 
     def observe(self, application: str, slot: str) -> list[Observed]:
         """The containers that carry the labels of this slot."""

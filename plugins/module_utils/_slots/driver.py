@@ -36,7 +36,12 @@ class Run(t.Protocol):
 
 
 class Driver(t.Protocol):
-    """One runtime on this host. Methods take many instances and treat them in parallel."""
+    """One runtime on this host. Methods take many instances and treat them in parallel.
+
+    *STARTS_FROM_ARTEFACT*: whether an instance that exists still needs the artefact of its release to start.
+    """
+
+    STARTS_FROM_ARTEFACT: bool
 
     def available(self) -> bool:
         """Whether the runtime is installed and answers."""

@@ -177,7 +177,8 @@ class Slot:
             wanted = Record(current.starting(running), previous)
             outcome, observed, steps = self._prepare(recorded, wanted, only=chosen)
             self._refuse_taken_ports(wanted.current, observed, steps)
-            if on:
+            creates = any(step.verb == "create" for planned in steps.values() for step in planned)
+            if on and (creates or self._drivers[current.runtime].STARTS_FROM_ARTEFACT):
                 self._provide_artefact(outcome, current)
             self._record(outcome, recorded, wanted)
         self._execute(outcome, observed, steps, wanted.current.instances if wanted.current else [])

@@ -17,7 +17,6 @@ import typing as t
 
 from .._foundation import command, durable
 from .._foundation.errors import BadInput, CommandFailed
-from . import artefact as release_folders
 from .definition import Definition, Instance
 from .driver import Run, in_parallel
 from .environment import encode
@@ -31,6 +30,8 @@ _PROPERTIES = "Id,ActiveState,SubState,NRestarts,ActiveEnterTimestamp,UnitFileSt
 
 class Systemd:
     """Driver for the service manager of this host."""
+
+    STARTS_FROM_ARTEFACT = True
 
     def __init__(self, paths: Paths, run: Run = command.run) -> None:
         self._paths = paths
@@ -52,6 +53,8 @@ class Systemd:
 
     def fetch(self, definition: Definition) -> None:
         """Downloads, checks and unpacks the artefact."""
+        from . import artefact as release_folders  # noqa: PLC0415 - a network stack that starting and stopping does not need
+
         release_folders.fetch(self._paths, definition.release, release_folder(self._paths, definition))
 
     def stop(self, instances: t.Sequence[Observed]) -> list[str]:
@@ -102,10 +105,14 @@ class Systemd:
 
     def surplus(self, application: str, keep: t.Sequence[Definition], artefact: str) -> list[str]:
         """Release folders beyond the newest three and those that a slot knows."""
+        from . import artefact as release_folders  # noqa: PLC0415 - a network stack that starting and stopping does not need
+
         return release_folders.surplus(self._paths, {definition.release.id for definition in keep})
 
     def discard(self, artefacts: t.Sequence[str]) -> None:
         """Removes release folders."""
+        from . import artefact as release_folders  # noqa: PLC0415 - a network stack that starting and stopping does not need
+
         release_folders.discard(artefacts)
 
     def logs(self, names: t.Sequence[str], lines: int) -> dict[str, list[str]]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import socket
+import threading
 
 import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.command import Completed
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import CommandFailed
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition as d
-from ansible_collections.vitalops.rollout.plugins.module_utils._slots.docker import Docker, run_arguments
+from ansible_collections.vitalops.rollout.plugins.module_utils._slots.docker import Docker, engine_answers, run_arguments
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.plan import Observed
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.record import Paths
 
@@ -195,3 +197,24 @@ def test_both_streams_of_a_log_come_in_the_order_of_time():
     engine = Engine({"docker logs": Completed(0, out, "2026-11-21T14:00:00.2Z two\n")})
     (lines,) = driver(engine).logs([WEB.name], 2).values()
     assert [line.split()[1] for line in lines] == ["two", "three"]
+
+
+@pytest.mark.parametrize(("line", "answers"), [(b"HTTP/1.0 200 OK", True), (b"HTTP/1.0 500 Oops", False), (b"", False)])
+def test_the_engine_answers_when_it_says_so(tmp_path, line, answers):
+    """A stand-in on a real socket: the engine itself is asked by Molecule."""
+    path = str(tmp_path / "docker.sock")
+    assert engine_answers(path) is False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(path)
+        server.listen(1)
+
+        def serve() -> None:
+            connection, _peer = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(line + b"\r\n\r\nOK")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert engine_answers(path) is answers
+        thread.join()

@@ -29,6 +29,8 @@ class Killed(BaseException):
 class Host:
     """A runtime in memory. *killed_at* kills the caller at that change, before or after it was made."""
 
+    STARTS_FROM_ARTEFACT = False
+
     def __init__(self):
         self.instances = {}
         self.artefacts = set()
