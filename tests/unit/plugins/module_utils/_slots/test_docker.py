@@ -14,7 +14,11 @@ import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.command import Completed
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import CommandFailed
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition as d
-from ansible_collections.vitalops.rollout.plugins.module_utils._slots.docker import Docker, engine_answers, run_arguments
+from ansible_collections.vitalops.rollout.plugins.module_utils._slots.docker import (
+    Docker,
+    engine_answers,
+    run_arguments,
+)
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.plan import Observed
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.record import Paths
 
