@@ -74,9 +74,11 @@ def adopt(call: Call) -> Result:
     try:
         traffic.wait_for_servers(guard.api, guard.application, wanted.live, 1, float(call.parameters.get("wait") or 30))
     except CommandFailed as error:
+        known = guard.state()
+        stay = known.live if known else None
         raise CommandFailed(
-            f"This load balancer was left behind, and the release that leads does not answer: users stay on slot "
-            f"{(known.live if (known := guard.state()) else None) or 'none'} here.",
+            "This load balancer was left behind, and the release that leads does not answer: users stay on slot "
+            f"{stay or 'none'} here.",
             found=error.found,
             next_step="playbook roll_back.yml brings the fleet back to the release before it",
         ) from error

@@ -10,6 +10,7 @@ fence.json remembers the newest number that was seen there. Time is boot time: n
 from __future__ import annotations
 
 import os
+import types
 import typing as t
 
 from .._foundation import durable
@@ -25,7 +26,7 @@ FENCE_FILE = "fence.json"
 LOCK_FILE = ".lock"
 # A lock is held for one read and one write; who holds it longer has died on a dying disk.
 LOCK_SECONDS = 10.0
-NOBODY: t.Mapping[str, str] = {}
+NOBODY: t.Mapping[str, str] = types.MappingProxyType({})
 
 
 class LeaseHeld(RolloutError):
