@@ -38,12 +38,8 @@ def plan(
         left = _left(views, state) or live
         planned = plans.roll_back(state, left) if operation == "roll_back" else plans.retire(state, live)
     first = next(iter(begun.values())).get("run") or {}
-    behind = {
-        host: lag
-        for host, lag in agreed.lags.items()
-        # Where users are there already, nothing would be gained by sending them to what they shall leave.
-        if operation == "deploy" or _at(views[host]) != (planned.slot, planned.release["id"])
-    }
+    # A roll back sends nobody first to what all shall leave: whatever a host did before, it goes to the same slot.
+    behind = {} if operation == "roll_back" else agreed.lags
     return {
         "plan": planned.to_dict(),
         "run": {
@@ -64,13 +60,6 @@ def plan(
             *(f"{host} {lag}: it goes to slot {state.live} first." for host, lag in behind.items()),
         ],
     }
-
-
-def _at(view: View) -> tuple[str, str] | None:
-    """Returns the live slot of a host and the id of its release."""
-    state = view["state"] or {}
-    record = (state.get("slots") or {}).get(state.get("live"))
-    return (state["live"], record["release"]["id"]) if record else None
 
 
 def _recovered(views: t.Mapping[str, View], state: State) -> bool:

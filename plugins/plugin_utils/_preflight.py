@@ -101,7 +101,7 @@ def silent(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
             else f"{_count(quiet, 'host')} did not tell what they are.",
             expected="a result of vitalops.rollout.host_info for every host of the play",
             found=_lines(f"{host.name}: {_one_line((host.host_info or {}).get('msg'))}" for host in quiet),
-            next_step=f"run alone: ansible {quiet[0].name} -b -m vitalops.rollout.host_info",
+            next_step=f"run alone: ansible {quiet[0].name} -b -m vitalops.rollout.host_info -a application=NAME",
         )
 
 
@@ -233,13 +233,14 @@ def short_guards(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
             float(one.get("stop_timeout") or DEFAULT_STOP_TIMEOUT) for one in processes if one.get("kind") != "web"
         ]
         deadline = _number(host, "rollout_guard_deadline", DEFAULT_GUARD_DEADLINE)
-        needed = max(stops, default=0.0) + CONFIRMATION
+        # A third of the time may go by while the slot that lost the traffic drains.
+        needed = 1.5 * (max(stops, default=0.0) + CONFIRMATION)
         accepted = "short_guard" in (host.variables.get("rollout_allow") or [])
         if "load_balancer" in host.groups and deadline < needed and not accepted:
             yield RolloutError(
                 "The guard would fire while workers still finish their jobs.",
                 expected=f"rollout_guard_deadline of at least {needed:g} s: the longest stop_timeout of a worker or "
-                f"scheduler and {CONFIRMATION:g} s to confirm",
+                f"scheduler and {CONFIRMATION:g} s to confirm, and half of that again to drain",
                 found=f"{deadline:g} s",
                 where=host.name,
                 next_step=f"rollout_guard_deadline: {needed:g}; or accept it by name: rollout_allow: [short_guard]",
@@ -435,7 +436,8 @@ def _lines(lines: t.Iterable[str]) -> str:
 
 def _one_line(text: t.Any) -> str:
     line = " ".join(str(text or "no reason was given").split())
-    return line if len(line) <= REASON_LENGTH else f"{line[: REASON_LENGTH - 3]}..."
+    # A message of ours says at its end what to type.
+    return line if len(line) <= REASON_LENGTH or " next: " in line else f"{line[: REASON_LENGTH - 3]}..."
 
 
 def _count(things: t.Sized, noun: str) -> str:

@@ -38,7 +38,7 @@ def main(arguments: t.Sequence[str]) -> int:
     words.add_parser("step", help="do one step of a run, told as JSON on standard input")
     told = parser.parse_args(arguments)
     if told.word == "retire":
-        return _tried(_retire)
+        return _retire()
     if told.word == "fire":
         return _tried(functools.partial(_fire, told.application))
     return _boot() if told.word == "boot" else _status(told.application)
@@ -73,11 +73,16 @@ def _fire(application: str, *, boot: bool = False) -> None:
     _say(fire(Guard(application), boot=boot))
 
 
-def _retire() -> None:
-    for application in _applications("retire.json"):
-        says = retire.retire_due(application, Clock())
-        if says:
-            _say(says)
+def _retire() -> int:
+    """One application that cannot be looked at does not keep the others."""
+    failed = [_tried(functools.partial(_retire_due, name)) for name in _applications("retire.json")]
+    return max(failed, default=0)
+
+
+def _retire_due(application: str) -> None:
+    says = retire.retire_due(application, Clock())
+    if says:
+        _say(says)
 
 
 def _applications(file: str) -> list[str]:

@@ -164,8 +164,8 @@ class Slot:
             recorded = record.read(self._paths, self._slot)
             current, previous = _taken_back(recorded, release_id)
             if current is None:
-                if not on and release_id is None:
-                    # An empty slot runs nothing, which is what was asked for.
+                if release_id is None and not (on and names):
+                    # An empty slot runs nothing of any kind, now or then.
                     return Outcome(before=_meaning(None, {}), after=_meaning(None, {}))
                 if self._check:
                     return self._foreseen_switch([*names, *kinds], on, recorded)

@@ -124,9 +124,15 @@ class RuntimeApi:
             raise CommandFailed(
                 "HAProxy refused the new traffic pointer.", found=answer, where=f"{verb} map {map_path} {application}"
             )
-        # One that has no such map, or no such key, sends nobody to a slot.
+        self.tell_old_workers(application, map_path, pointer)
+
+    def tell_old_workers(self, application: str, map_path: str, pointer: pointers.Pointer) -> None:
+        """Makes the workers that a reload left route by *pointer*, too, as far as they listen."""
         with contextlib.suppress(CommandFailed):
-            self.ask_old_workers(f"set map {map_path} {application} {pointer.text()}")
+            for pid in self.old_workers():
+                # One that has no such map, or no such key, sends nobody to a slot.
+                with contextlib.suppress(CommandFailed):
+                    self._ask_master(f"@!{pid} set map {map_path} {application} {pointer.text()}")
 
     def old_workers(self) -> list[int]:
         """Returns the process ids of the workers that a reload left to finish; none without a master.

@@ -76,6 +76,8 @@ def switch(api: RuntimeApi, application: str, map_path: str, wanted: pointers.Po
     """
     pointers.check(wanted)
     if provisioned(api, application, map_path) == (wanted, wanted):
+        # Whoever came this far may have been killed before the old workers knew.
+        api.tell_old_workers(application, map_path, wanted)
         return False
     pointers.write_file(application, map_path, wanted)
     api.set_pointer(application, map_path, wanted)
@@ -140,7 +142,7 @@ def drain(
         # Twice in a row: a request that read the old pointer may be between the map and the backend.
         quiet = quiet + 1 if left == 0 else 0
         elapsed = time.monotonic() - started
-        if quiet >= 2:
+        if quiet >= 2 or (quiet and elapsed >= deadline):
             return Drained(True, 0, round(elapsed, 3))
         if elapsed >= deadline:
             return Drained(False, left, round(elapsed, 3))

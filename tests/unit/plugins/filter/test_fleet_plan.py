@@ -94,8 +94,12 @@ def test_in_a_mixed_fleet_the_newest_confirmation_leads() -> None:
 
 def test_a_roll_back_does_not_send_users_to_what_they_shall_leave() -> None:
     told = planned("roll_back", lb1=begun(FIRST), lb2=begun(SECOND), lb3=begun(None))
-    assert (told["behind"], told["plan"]["slot"], told["run"]["previous"]) == (["lb3"], "blue", "green")
-    assert not any("lb1 is behind" in line for line in told["says"])
+    assert (told["behind"], told["plan"]["slot"], told["run"]["previous"]) == ([], "blue", "green")
+    assert not any("goes to slot" in line for line in told["says"])
+
+
+def test_before_the_idle_slot_is_retired_everybody_has_left_it() -> None:
+    assert planned("retire", lb1=begun(SECOND), lb2=begun(FIRST))["behind"] == ["lb2"]
 
 
 def test_a_new_load_balancer_follows_the_others() -> None:

@@ -109,7 +109,7 @@ FOUND: list[tuple[str, Change, list[str]]] = [
     (
         "a guard that is faster than the workers",
         everywhere(rollout_guard_deadline=30, rollout_processes=[WEB, {**WORKER, "stop_timeout": 120}]),
-        ["The guard would fire while workers", "at least 130 s", "found: 30 s"],
+        ["The guard would fire while workers", "at least 195 s", "found: 30 s"],
     ),
     (
         "a lease that is shorter than the gate",
