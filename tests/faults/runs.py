@@ -31,7 +31,8 @@ class Times(t.NamedTuple):
 def command(verb: str, version: str | None, inventory: Path, times: Times) -> list[str]:
     """Returns the command line of *verb*. Pure."""
     return [
-        *("ansible-playbook", f"playbooks/{verb}.yml"),
+        # Whoever started the suite may have told its children to ignore signals, as nohup does.
+        *("env", "--default-signal=HUP,INT,TERM", "ansible-playbook", f"playbooks/{verb}.yml"),
         *("-i", "inventories/lab/groups.yml", "-i", str(inventory)),
         *(("-e", f"rollout_version={version}") if verb == "deploy" else ()),
         *("-e", f"rollout_guard_deadline={times.guard:g}", "-e", f"rollout_lease_seconds={times.lease:g}"),
