@@ -21,12 +21,12 @@ from .call import Call, Result
 
 def wake(call: Call) -> Result:
     """What is kept in a slot runs again. Parameters: slot, kinds, release_id (which the slot must hold)."""
-    return _switched(call, "wake", on=True)
+    return _switched(call, "wake", _kinds(call), on=True)
 
 
 def stop(call: Call) -> Result:
     """Processes of a slot stop. Parameters: slot, kinds."""
-    return _switched(call, "stop", on=False)
+    return _switched(call, "stop", _kinds(call), on=False)
 
 
 def workers(call: Call) -> Result:
@@ -36,7 +36,7 @@ def workers(call: Call) -> Result:
     there finish their jobs and stop while those here start. With moves: false, the other slot is left alone.
     """
     if not call.parameters.get("moves", True):
-        return _switched(call, "workers", on=True)
+        return _switched(call, "workers", _kinds(call), on=True)
     old, new = _slot(call, other_slot(_name(call))), _slot(call, _name(call))
     with _change(call, "workers"):
         outcomes = handover.hand_over(old, new, _kinds(call), call.parameters.get("release_id"))
@@ -47,7 +47,7 @@ def retire(call: Call) -> Result:
     """A slot without traffic stops: now, or when the timer of this host finds it due. Parameters: slot, seconds."""
     slot, seconds = _name(call), float(call.parameters["seconds"])
     if seconds <= 0:
-        return _switched(call._replace(parameters={"slot": slot, "kinds": definition.KINDS}), "retire", on=False)
+        return _switched(call, "retire", definition.KINDS, on=False)
     if not call.check:
         with changes.alone(call.guard.folder):
             leases.fence(call.guard.folder, call.run, call.guard.clock)
@@ -55,10 +55,10 @@ def retire(call: Call) -> Result:
     return {"changed": False}
 
 
-def _switched(call: Call, step: str, *, on: bool) -> Result:
+def _switched(call: Call, step: str, kinds: t.Sequence[str], *, on: bool) -> Result:
     release = call.parameters.get("release_id") if on else None
     with _change(call, step):
-        outcome = _slot(call, _name(call)).switch_processes([], kinds=_kinds(call), on=on, release_id=release)
+        outcome = _slot(call, _name(call)).switch_processes([], kinds=kinds, on=on, release_id=release)
     return _told(call, [outcome])
 
 
