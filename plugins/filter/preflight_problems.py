@@ -16,11 +16,11 @@ short_description: List everything that stands in the way of a verb
 version_added: "0.1.0"
 description:
   - Looks at all hosts of a play together before anything is changed, and tells every problem at once.
-  - Finds unreachable and silent hosts, empty groups, mistyped variables, mixed environments, hosts without systemd,
-    unsupported distributions, a bind address that is none, clashing, moved and taken ports, and a database login that
-    is not accepted.
+  - Finds a missing version, hosts that were left out, unreachable and silent hosts, empty groups, mistyped variables,
+    mixed environments, hosts without systemd, unsupported distributions, a bind address that is none, clashing, moved
+    and taken ports, a database login that is not accepted, and hosts that missed runs.
   - To find ports that were moved away from running instances it needs the listeners on all ports.
-  - For the verb V(status) only the first five are looked for.
+  - For the verb V(status) only the hosts, groups and variables are looked at.
 author: The vitalops.rollout maintainers (@vitalops)
 options:
   _input:
@@ -57,6 +57,11 @@ options:
     description: With O(hosts), the variable that holds each host's result of M(community.postgresql.postgresql_ping).
     type: str
     default: __rollout_login
+  left_out:
+    description: Names of the hosts of the fleet that do not take part in this run.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -88,11 +93,12 @@ def preflight_problems(
     hosts: t.Sequence[str] | None = None,
     host_info: str = "__rollout_host",
     login: str = "__rollout_login",
+    left_out: t.Sequence[str] = (),
 ) -> list[str]:
     """Returns the problems as messages. Raises AnsibleFilterError for input of another shape."""
     _expect(isinstance(known_hosts, t.Mapping), "a dict of hosts", known_hosts)
     _expect(isinstance(verb, str), "a verb", verb)
-    for names in (known, also_known, [] if hosts is None else hosts):
+    for names in (known, also_known, left_out, [] if hosts is None else hosts):
         _expect(isinstance(names, t.Sequence) and not isinstance(names, str), "a list of names", names)
     if hosts is None:
         looked_at = [_host(name, entry) for name, entry in known_hosts.items()]
@@ -103,7 +109,7 @@ def preflight_problems(
             groups = list(variables.get("group_names") or [])
             looked_at.append(Host(name, variables, groups, variables.get(host_info), variables.get(login)))
     try:
-        return problems(looked_at, verb=verb, known=known, also_known=also_known)
+        return problems(looked_at, verb=verb, known=known, also_known=also_known, left_out=left_out)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise AnsibleFilterError(
             f"{NAME}: a variable or result has the wrong shape: {type(error).__name__}: {error}"

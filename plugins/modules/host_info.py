@@ -123,14 +123,28 @@ listeners:
       type: str
       sample: reference-blue-web-1
 rollout:
-  description: What runs have left on an application host.
+  description: What runs have left on the host.
   returned: with O(application)
   type: dict
   contains:
     epoch:
-      description: The newest epoch that this host has seen, 0 when none.
+      description: The newest epoch that an application host has seen, 0 when none.
       type: int
       sample: 12
+    live:
+      description:
+        - On a load balancer, the slot and the id of the release that users get and when it was confirmed, in UTC.
+        - None when nothing was confirmed, when users are on something else, or when nobody can tell.
+      type: dict
+      sample: {"slot": "green", "release": "1.1.0-0c1b2a3d4e5f", "confirmed_at": "2026-01-31T22:10:05Z"}
+    slots:
+      description: On an application host, the id of the release in each slot; none for an empty or unreadable one.
+      type: dict
+      sample: {"blue": "1.0.0-5f4e3d2c1b0a", "green": "1.1.0-0c1b2a3d4e5f"}
+    retires:
+      description: On an application host, the slot that its timer will stop, or none.
+      type: str
+      sample: blue
     at_work:
       description: The begin of the step that changes the slots of this host at this moment, or none.
       type: dict
@@ -141,10 +155,15 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation import names
-from ansible_collections.vitalops.rollout.plugins.module_utils._guard import change
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import StateUnreadable
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import change, retire
 from ansible_collections.vitalops.rollout.plugins.module_utils._hosts import facts, listeners
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
+from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition, record
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import lease, state
+from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import pointer
+
+Told = t.TypeVar("Told")
 
 ARGUMENTS: dict[str, t.Any] = {
     "ports": {"type": "list", "elements": "int", "default": []},
@@ -170,11 +189,46 @@ def describe(module: AnsibleModule) -> dict[str, t.Any]:
 
 
 def left_by_runs(application: str) -> dict[str, t.Any]:
-    """Returns the newest epoch that was here, and what a run is at work on at this moment."""
+    """Returns what RETURN calls rollout. A state that cannot be read is told by the step that needs it."""
     folder = state.folder_of(application)
     entry = change.at_work(folder)
-    told = {"run": entry.run, "step": entry.step, "at": entry.at} if entry else None
-    return {"epoch": lease.newest(folder), "at_work": told}
+    epoch = lease.newest(folder)
+    return {
+        "epoch": epoch,
+        "at_work": {"run": entry.run, "step": entry.step, "at": entry.at} if entry else None,
+        "live": readable(live, application),
+        "slots": {slot: readable(held, application, slot) for slot in definition.SLOTS},
+        "retires": readable(retires, folder, epoch),
+    }
+
+
+def readable(look: t.Callable[..., Told], *arguments: t.Any) -> Told | None:
+    """Returns what *look* returns, None when a file cannot be understood."""
+    try:
+        return look(*arguments)
+    except StateUnreadable:
+        return None
+
+
+def live(application: str) -> dict[str, str] | None:
+    """Returns what users get through this load balancer, when it is what was confirmed last."""
+    known = state.load(application)
+    used = pointer.read_file(application, pointer.path_of(application))
+    if known is None or known.live is None or known.live_record is None or used is None or used.live != known.live:
+        return None
+    return {"slot": known.live, "release": known.live_record.release["id"], "confirmed_at": known.confirmed_at}
+
+
+def held(application: str, slot: str) -> str | None:
+    """Returns the id of the release in *slot* of this application host."""
+    current = record.read(record.Paths(application), slot).current
+    return current.release.id if current else None
+
+
+def retires(folder: str, epoch: int) -> str | None:
+    """Returns the slot whose time will be over; a run with a newer *epoch* has voided the plan."""
+    plan = retire.read(folder)
+    return plan.slot if plan and plan.run.epoch >= epoch else None
 
 
 if __name__ == "__main__":

@@ -48,15 +48,24 @@ class Host(t.NamedTuple):
 
 
 def problems(
-    hosts: t.Sequence[Host], *, verb: str, known: t.Collection[str], also_known: t.Collection[str] = ()
+    hosts: t.Sequence[Host],
+    *,
+    verb: str,
+    known: t.Collection[str],
+    also_known: t.Collection[str] = (),
+    left_out: t.Sequence[str] = (),
 ) -> list[str]:
     """Returns one message for each problem, the ones that explain others first. An empty list means: go on.
 
+    *left_out* are the hosts of the fleet that do not take part in this run.
     A roll back is in a hurry: its hosts were not asked, and only variables count.
     """
     if verb == "roll_back":
-        return [str(one) for one in (*mixed_environments(hosts), *lost_safety(hosts), *short_guards(hosts))]
+        hasty = (*missing_hosts(left_out, verb), *mixed_environments(hosts), *lost_safety(hosts), *short_guards(hosts))
+        return [str(one) for one in hasty]
     found = [
+        *missing_version(hosts, verb),
+        *missing_hosts(left_out, verb),
         *unreachable(hosts),
         *silent(hosts),
         *empty_groups(hosts, verb),
@@ -72,11 +81,35 @@ def problems(
             *moved_ports(hosts),
             *taken_ports(hosts),
             *refused_logins(hosts),
+            *(stale_slots(hosts) if verb in ("provision", "site") else ()),
             *lost_safety(hosts),
             *short_guards(hosts),
             *short_leases(hosts),
         ]
     return [str(problem) for problem in found]
+
+
+def missing_version(hosts: t.Sequence[Host], verb: str) -> t.Iterator[RolloutError]:
+    told = any(str(host.variables.get("rollout_version") or "") for host in hosts)
+    if verb in ("deploy", "site") and not told:
+        yield RolloutError(
+            "It is not clear which version to deploy.",
+            expected="a version such as 1.1.0",
+            found="no rollout_version",
+            where="-e on the command line, or the survey of the job template",
+            next_step="run again with -e rollout_version=VERSION",
+        )
+
+
+def missing_hosts(left_out: t.Sequence[str], verb: str) -> t.Iterator[RolloutError]:
+    if verb in ("deploy", "roll_back", "retire") and left_out:
+        yield RolloutError(
+            "This run leaves out a part of the fleet, so users would get two releases.",
+            expected="every load balancer and every application host of the inventory",
+            found=f"without {', '.join(left_out)}",
+            where="--limit, or the limit of the job template",
+            next_step="run again without a limit; a host that is gone for good leaves the inventory, then provision",
+        )
 
 
 def unreachable(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
@@ -404,6 +437,29 @@ def _holder(listener: t.Mapping[str, t.Any]) -> str:
         f"container {listener['container']}" if listener.get("container") else "",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def stale_slots(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
+    """Application hosts that missed runs: once HAProxy knows them, users would get what they hold from before."""
+    told = [(host, (host.told or {}).get("rollout") or {}) for host in hosts]
+    lives = [rollout["live"] for host, rollout in told if "load_balancer" in host.groups and rollout.get("live")]
+    if not lives:
+        return
+    live = max(lives, key=lambda one: str(one["confirmed_at"]))
+    slot, release = live["slot"], live["release"]
+    for host, rollout in told:
+        held = (rollout.get("slots") or {}).get(slot)
+        stops = rollout.get("retires") == slot
+        if "application" in host.groups and ((held and held != release) or stops):
+            application = host.variables.get("rollout_application")
+            yield RolloutError(
+                f"{host.name} missed runs: users would get what it holds from before.",
+                expected=f"release {release} or nothing in slot {slot}, where users are",
+                found=f"release {held or 'none'}{', which its timer will stop' if stops else ''}",
+                where=f"{host.name}, slot {slot}",
+                next_step=f"empty that slot: ansible {host.name} -b -m vitalops.rollout.slot_release -a "
+                f"'application={application} slot={slot} state=absent'; then provision, and deploy what is live again",
+            )
 
 
 def refused_logins(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:

@@ -10,6 +10,7 @@ Usage: looker.py APPLICATION. Stays, and answers each line "FIRST [full]" on sta
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.client
 import json
 import socket
@@ -115,6 +116,18 @@ def load_balancer(application: str, folder: str, full: bool) -> dict[str, t.Any]
     }
 
 
+def locked(path: str) -> bool:
+    """Returns whether a process holds the lock *path*: it is alive and changes the slots of this host."""
+    try:
+        with open(path, encoding="utf-8") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+
+
 def words(*command: str) -> str:
     """Returns what a program says; nothing when it is not there."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
@@ -130,6 +143,7 @@ def everything(application: str, first: int, full: bool) -> dict[str, t.Any]:
         "boottime": time.clock_gettime(time.CLOCK_BOOTTIME),
         "boot": boot(),
         "journal": lines(f"{folder}/journal.ndjson", first),
+        "at_work": locked(f"{folder}/.change.lock"),
     }
     if lines(f"{folder}/traffic.map", 0):
         told |= load_balancer(application, folder, full)

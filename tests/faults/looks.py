@@ -17,6 +17,7 @@ class Look(t.NamedTuple):
     boottime: float
     boot: str
     journal: tuple[dict[str, t.Any], ...]
+    at_work: bool = False
     torn: int = 0
     file: str | None = None
     haproxy: str | None = None

@@ -16,6 +16,8 @@ from .stops import Stop
 
 SETTLE_SECONDS = 2.0
 REACH_SECONDS = 120.0
+#: How long a step on an application host may outlive the run that asked for it.
+WORK_SECONDS = 60.0
 #: How long looking at both load balancers may take on a busy machine: nobody can know of rest any earlier.
 LOOK_SECONDS = 1.5
 #: A cut lasts until the guard has fired and a little longer: then the run hears from the host again.
@@ -177,7 +179,10 @@ class OneCase:
             self._lasts = False
 
     def _unfinished(self) -> None:
-        """Keeps what the hosts' own status says, and waits until the lease of the dead run is over."""
+        """Keeps what the hosts' own status says, and waits until the dead run keeps nobody out.
+
+        That is when its lease is over and no application host is at work for it any more: a module outlives its run.
+        """
         fleet = self.fleet
         seen = fleet.look_at(LOAD_BALANCERS, self._first, full=True)
         self._more = scenarios.again(self.case, seen["lb1"])
@@ -185,9 +190,16 @@ class OneCase:
         if left > max(fleet.times):
             self.problems.append(f"the lease lasts for another {left:.0f} s, the run was given {fleet.times.lease:g} s")
         time.sleep(left)
+        ends = time.monotonic() + WORK_SECONDS
+        while not self._more and time.monotonic() < ends and self._at_work():
+            time.sleep(POLL_SECONDS)
         told = "\n".join(f"{name}: {one.status}" for name, one in seen.items() if one is not None)
         self._left = "unfinished " in told or any(map(looks.lease_kept, seen.values()))
         self.evidence["status"] = told
+
+    def _at_work(self) -> bool:
+        seen = self.fleet.look_at(self.fleet.applications, self._first)
+        return any(one is not None and one.at_work for one in seen.values())
 
     def _again(self, version: str | None, dead: runs.Run) -> runs.Run | None:
         """The same command again: it must end with 0, and say what it found."""

@@ -9,12 +9,16 @@ but never calls fsync.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import reprlib
 import typing as t
 
 from .errors import StateUnreadable
+
+#: Bytes that a step needs for its files and its lines in the journal.
+ROOM = 64 * 1024
 
 
 def read_text(path: str) -> str | None:
@@ -77,6 +81,17 @@ def append_line(path: str, line: str, *, mode: int = 0o600) -> None:
         os.close(descriptor)
     if created:
         sync_folder(os.path.dirname(path) or ".")
+
+
+def check_room(folder: str) -> None:
+    """Raises OSError when the disk of *folder* is about full.
+
+    A line may still fit into the last block of its file when nothing else can be written: what is begun then is never
+    ended.
+    """
+    space = os.statvfs(folder)
+    if space.f_bfree * space.f_frsize < ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder)
 
 
 def make_folder(path: str, *, mode: int = 0o700) -> bool:

@@ -33,6 +33,15 @@ def step() -> int:
         answer = _failure(error)
     except OSError as error:
         answer = _failure(refusal(error))
+    except ImportError as error:
+        answer = _failure(
+            RolloutError(
+                "The program rollout-guard was replaced while it worked.",
+                found=f"{type(error).__name__}: {error}",
+                where="a provision that ran at the same time",
+                next_step="run the playbook again when the provision has ended",
+            )
+        )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         answer = _failure(
             BadInput(

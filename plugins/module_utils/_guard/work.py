@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import typing as t
 
 from .._foundation.errors import BadInput
@@ -20,13 +21,30 @@ from .call import Call, Result
 
 
 def wake(call: Call) -> Result:
-    """What is kept in a slot runs again. Parameters: slot, kinds, release_id (which the slot must hold)."""
-    return _switched(call, "wake", _kinds(call), on=True)
+    """What is kept in a slot runs again. Parameters: slot, kinds, release_id.
+
+    A host that was added later never held that release. Nothing else may get users in its place, so the slot stops.
+    """
+    lacks = _lacks_release(call)
+    told = {**_switched(call, "wake", _kinds(call), on=not lacks), "held": not lacks}
+    if lacks:
+        told["instances"] = []
+        told["warnings"] = [
+            f"{socket.gethostname()} does not hold release {call.parameters['release_id']} in slot {_name(call)}: "
+            "it serves nobody until the next deploy"
+        ]
+    paths = Paths(call.guard.application)
+    kinds = [kind for slot in definition.SLOTS for kind in record.read(paths, slot).kinds_started]
+    return {**told, "runs_scheduler": "scheduler" in kinds}
 
 
 def stop(call: Call) -> Result:
-    """Processes of a slot stop. Parameters: slot, kinds."""
-    return _switched(call, "stop", _kinds(call), on=False)
+    """Processes of a slot stop. Parameters: slots, kinds."""
+    slots = [_choice("slot", name, definition.SLOTS) for name in call.parameters["slots"]]
+    kinds = _kinds(call)
+    with _change(call, "stop"):
+        outcomes = [_slot(call, name).switch_processes([], kinds=kinds, on=False) for name in slots]
+    return _told(outcomes)
 
 
 def workers(call: Call) -> Result:
@@ -38,9 +56,11 @@ def workers(call: Call) -> Result:
     if not call.parameters.get("moves", True):
         return _switched(call, "workers", _kinds(call), on=True)
     old, new = _slot(call, other_slot(_name(call))), _slot(call, _name(call))
+    # wake has told of a host without the release: there, work only ends.
+    kinds = [] if call.run.operation == "roll_back" and _lacks_release(call) else _kinds(call)
     with _change(call, "workers"):
-        outcomes = handover.hand_over(old, new, _kinds(call), call.parameters.get("release_id"))
-    return _told(call, outcomes)
+        outcomes = handover.hand_over(old, new, kinds, call.parameters.get("release_id"))
+    return _told(outcomes)
 
 
 def retire(call: Call) -> Result:
@@ -59,7 +79,12 @@ def _switched(call: Call, step: str, kinds: t.Sequence[str], *, on: bool) -> Res
     release = call.parameters.get("release_id") if on else None
     with _change(call, step):
         outcome = _slot(call, _name(call)).switch_processes([], kinds=kinds, on=on, release_id=release)
-    return _told(call, [outcome])
+    return _told([outcome])
+
+
+def _lacks_release(call: Call) -> bool:
+    release = call.parameters.get("release_id")
+    return bool(release) and not _slot(call, _name(call)).holds(str(release))
 
 
 def _change(call: Call, step: str) -> t.ContextManager[None]:
@@ -87,15 +112,13 @@ def _choice(what: str, told: t.Any, known: t.Sequence[str]) -> str:
     return t.cast(str, told)
 
 
-def _told(call: Call, outcomes: t.Sequence[Outcome]) -> Result:
-    other = record.read(Paths(call.guard.application), other_slot(_name(call)))
+def _told(outcomes: t.Sequence[Outcome]) -> Result:
     return {
         "changed": any(outcome.changed for outcome in outcomes),
         "actions": [action for outcome in outcomes for action in outcome.actions],
         "killed": [name for outcome in outcomes for name in outcome.killed],
         "diff": [outcome.result()["diff"] for outcome in outcomes],
         "instances": [instance for outcome in outcomes for instance in outcome.instances],
-        "other_slot_kinds": list(other.kinds_started),
     }
 
 

@@ -147,6 +147,10 @@ class Slot:
         self._discard(outcome, target)
         return outcome
 
+    def holds(self, release_id: str) -> bool:
+        """Returns whether the slot has the release with this id, as the current or the previous one."""
+        return any(one.release.id == release_id for one in record.read(self._paths, self._slot).definitions)
+
     def switch_processes(
         self,
         names: t.Collection[str] = (),

@@ -114,19 +114,13 @@ def _live(state: State | None) -> tuple[str, str] | None:
     return state.live, state.live_record.release["id"]
 
 
-def _confirmed_at(state: State) -> str:
-    """Returns when *state* was last confirmed: an ISO time in UTC. The slot tells when the history is too short."""
-    times = [entry.get("at", "") for entry in state.history if entry.get("outcome") == "confirmed"]
-    return times[-1] if times else state.live_record.since if state.live_record else ""
-
-
 def _leader(states: t.Mapping[str, State | None], epochs: t.Mapping[str, int]) -> str | None:
     best: tuple[str, int] | None = None
     leader = None
     for host, state in states.items():
         if state is None or state.live is None:
             continue
-        rank = (_confirmed_at(state), epochs[host])
+        rank = (state.confirmed_at, epochs[host])
         if best is None or rank > best:
             best, leader = rank, host
     return leader
@@ -148,7 +142,7 @@ def _says(
     if not behind:
         return (f"{_named(tuple(states))} {lead}.", *missed)
     return (
-        f"{leader} leads: it {lead}, confirmed at {_confirmed_at(state)} (epoch {epochs[leader]}).",
+        f"{leader} leads: it {lead}, confirmed at {state.confirmed_at} (epoch {epochs[leader]}).",
         *missed,
     )
 

@@ -201,10 +201,12 @@ def step(
 ) -> t.Iterator[None]:
     """Journals the begin of the step *name* before the block, and its end after it: done, or failed with the error.
 
-    *detail* is what the begin, and a good end, tell besides.
+    *detail* is what the begin, and a good end, tell besides. Without room for both, nothing is begun: OSError.
 
     The error of the block is raised again, also when the full disk that caused it takes no line either.
     """
+    durable.make_folder(folder)
+    durable.check_room(folder)
     append(folder, run, name, "begin", clock=clock, actor=actor, source=source, detail=detail)
     try:
         yield

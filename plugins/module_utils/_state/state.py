@@ -67,6 +67,12 @@ class State(t.NamedTuple):
         """The slot that takes no traffic; blue before the first rollout."""
         return other_slot(self.live) if self.live else "blue"
 
+    @property
+    def confirmed_at(self) -> str:
+        """When the last release was confirmed: an ISO time in UTC. The slot tells when the history is too short."""
+        times = [entry.get("at", "") for entry in self.history if entry.get("outcome") == "confirmed"]
+        return times[-1] if times else self.live_record.since if self.live_record else ""
+
     def to_dict(self) -> dict[str, t.Any]:
         """Returns the content of state.json."""
         slots = {slot: record._asdict() if record else None for slot, record in self.slots.items()}

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation import lock
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import change
 from ansible_collections.vitalops.rollout.tests.faults import looker, resident
 
 #: Answers with how often it was asked, and dies at the second question.
@@ -69,3 +71,23 @@ def test_several_are_asked_at_the_same_time() -> None:
         for one in lookers.values():
             one.close()
     assert {name: one.boot if one else None for name, one in seen.items()} == {"lb1": "7", "lb2": "0"}
+
+
+def test_a_change_of_slots_is_seen_for_as_long_as_it_lasts(tmp_path: Path) -> None:
+    source = Path(looker.__file__).read_text(encoding="utf-8").replace("/var/lib/rollout", str(tmp_path))
+    one = resident.Looker([sys.executable, "-I", "-S", "-c", source, "reference"])
+    (tmp_path / "reference").mkdir()
+
+    def at_work() -> bool:
+        one.ask(0)
+        seen = one.answer()
+        assert seen is not None
+        return seen.at_work
+
+    try:
+        assert at_work() is False
+        with lock.exclusive(str(tmp_path / "reference" / change.LOCK_FILE), 1.0, "a change"):
+            assert at_work() is True
+        assert at_work() is False
+    finally:
+        one.close()

@@ -20,6 +20,7 @@ GROUPS = {"lb1": "load_balancer", "app1": "application", "app2": "application", 
 VARIABLES: dict[str, t.Any] = {
     "rollout_environment": "production",
     "rollout_application": "shop",
+    "rollout_version": "1.1.0",
     "rollout_processes": [{"name": "web", "kind": "web", "instances": 2}],
     "rollout_database": {"host": "10.0.0.5", "port": 5432, "name": "shop", "user": "shop", "password": "hunter2"},
     "ansible_host": "10.0.0.1",
@@ -396,6 +397,66 @@ def test_hostvars_are_looked_at_for_the_named_hosts_only() -> None:
 def test_input_of_another_shape_is_refused_by_name(arguments: t.Any) -> None:
     with pytest.raises(AnsibleFilterError, match=r"^vitalops\.rollout\.preflight_problems: "):
         preflight_problems(*arguments)
+
+
+def test_a_deploy_without_a_version_is_refused_and_a_roll_back_needs_none() -> None:
+    fleet = sound_fleet()
+    everywhere(rollout_version="")(fleet)
+    assert "It is not clear which version to deploy." in preflight_problems(fleet, "deploy", KNOWN)[0]
+    assert "rollout_version=VERSION" in preflight_problems(fleet, "site", KNOWN)[0]
+    assert preflight_problems(fleet, "roll_back", KNOWN) == []
+
+
+def test_a_part_of_the_fleet_can_be_provisioned_and_nothing_else() -> None:
+    fleet = sound_fleet()
+    assert preflight_problems(fleet, "provision", KNOWN, left_out=["app3"]) == []
+    for verb in ("deploy", "roll_back", "retire"):
+        found = preflight_problems(fleet, verb, KNOWN, left_out=["app3", "app4"])
+        assert ["found: without app3, app4" in one for one in found] == [True]
+
+
+LIVE = {"slot": "green", "release": "1.1.0-bbb", "confirmed_at": "2026-01-31T22:10:05Z"}
+OLDER = {"slot": "blue", "release": "1.0.0-aaa", "confirmed_at": "2026-01-30T22:10:05Z"}
+
+
+def with_slots(**app2: t.Any) -> Fleet:
+    """Two load balancers, one of which is behind; app1 holds what is live, app2 what *app2* says."""
+    fleet = sound_fleet()
+    fleet["lb2"] = copy.deepcopy(fleet["lb1"])
+    fleet["lb1"]["host_info"]["rollout"] = {"epoch": 0, "live": OLDER, "slots": {}, "retires": None}
+    fleet["lb2"]["host_info"]["rollout"] = {"epoch": 0, "live": LIVE, "slots": {}, "retires": None}
+    right = {"epoch": 5, "live": None, "slots": {"blue": "1.0.0-aaa", "green": "1.1.0-bbb"}, "retires": "blue"}
+    fleet["app1"]["host_info"]["rollout"] = right
+    fleet["app2"]["host_info"]["rollout"] = {**right, **app2}
+    return fleet
+
+
+@pytest.mark.parametrize(
+    "app2",
+    [{}, {"slots": {"blue": None, "green": None}, "retires": None}, {"slots": {"blue": "0.9.0", "green": "1.1.0-bbb"}}],
+    ids=["the same", "a new host", "another release where no users are"],
+)
+def test_a_host_that_harms_nobody_may_come_into_the_fleet(app2: dict[str, t.Any]) -> None:
+    assert preflight_problems(with_slots(**app2), "provision", KNOWN) == []
+
+
+@pytest.mark.parametrize(
+    ("app2", "found"),
+    [
+        ({"slots": {"blue": "1.0.0-aaa", "green": "0.9.0-ccc"}}, "found: release 0.9.0-ccc\n"),
+        ({"retires": "green"}, "found: release 1.1.0-bbb, which its timer will stop\n"),
+    ],
+)
+def test_a_host_that_missed_runs_does_not_get_users(app2: dict[str, t.Any], found: str) -> None:
+    fleet = with_slots(**app2)
+    for verb in ("provision", "site"):
+        told = preflight_problems(fleet, verb, KNOWN)
+        assert len(told) == 1
+        assert "app2 missed runs" in told[0]
+        assert found in told[0]
+        assert "-a 'application=shop slot=green state=absent'" in told[0]
+    # A deploy replaces what the host holds.
+    assert preflight_problems(fleet, "deploy", KNOWN) == []
 
 
 def test_losses_that_are_named_are_accepted() -> None:

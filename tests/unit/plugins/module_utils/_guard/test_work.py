@@ -15,10 +15,11 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.clock
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput, NotFound
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard import change, retire, work
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import record
+from ansible_collections.vitalops.rollout.plugins.module_utils._slots.slot import Outcome
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import journal, lease, state
 from ansible_collections.vitalops.rollout.plugins.module_utils._state.lease import LeaseLost
 
-from .conftest import R2, Host
+from .conftest import R1, R2, Host
 
 
 @pytest.fixture
@@ -32,15 +33,44 @@ def app(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
 
 
 def test_stopping_what_does_not_run_changes_nothing_and_is_in_the_journal(app: Host) -> None:
-    told = app.ask("stop", slot="blue", kinds=["worker", "scheduler"])
-    assert (told["changed"], told["killed"], told["instances"], told["other_slot_kinds"]) == (False, [], [], [])
+    told = app.ask("stop", slots=["blue", "green"], kinds=["worker", "scheduler"])
+    assert (told["changed"], told["killed"], told["instances"]) == (False, [], [])
     assert app.journal() == [("stop", "begin", None), ("stop", "end", "done")]
 
 
-def test_waking_a_release_that_the_slot_does_not_hold_is_refused_and_journaled(app: Host) -> None:
-    with pytest.raises(NotFound, match=R2["id"]):
-        app.ask("wake", slot="green", kinds=["web"], release_id=R2["id"])
-    assert app.journal() == [("wake", "begin", None), ("wake", "end", "failed")]
+def test_a_host_that_never_held_the_release_serves_nobody_and_says_so(app: Host) -> None:
+    told = app.ask("wake", slot="green", kinds=["web"], release_id=R2["id"])
+    assert (told["held"], told["instances"], told["runs_scheduler"]) == (False, [], False)
+    assert f"does not hold release {R2['id']} in slot green" in told["warnings"][0]
+    assert app.journal() == [("wake", "begin", None), ("wake", "end", "done")]
+
+
+def test_what_such_a_host_has_in_that_slot_stops(app: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, list[str], bool, str | None]] = []
+
+    class Slot:
+        def __init__(self, _paths: record.Paths, name: str, *, check: bool) -> None:
+            self.name = name
+
+        def holds(self, release_id: str) -> bool:
+            return (self.name, release_id) == ("blue", R1["id"])
+
+        def switch_processes(
+            self, _names: list[str], *, kinds: list[str], on: bool, release_id: str | None = None
+        ) -> Outcome:
+            asked.append((self.name, kinds, on, release_id))
+            return Outcome(instances=[{"name": "shop-green-web-1"}])
+
+    monkeypatch.setattr(work, "Slot", Slot)
+    assert app.ask("wake", slot="green", kinds=["web"], release_id=R2["id"])["instances"] == []
+    assert app.ask("wake", slot="blue", kinds=["web"], release_id=R1["id"])["held"] is True
+    assert asked == [("green", ["web"], False, None), ("blue", ["web"], True, R1["id"])]
+
+
+def test_after_a_roll_back_no_work_goes_on_where_the_release_is_not_held(app: Host) -> None:
+    run = app.run()._replace(operation="roll_back")
+    assert app.ask("workers", run, slot="green", kinds=["worker"], release_id=R2["id"])["actions"] == []
+    assert app.journal() == [("workers", "begin", None), ("workers", "end", "done")]
 
 
 @pytest.mark.parametrize("moves", [True, False])
@@ -53,22 +83,22 @@ def test_workers_do_not_start_in_an_empty_slot(app: Host, moves: bool) -> None:
 
 @pytest.mark.parametrize("step", ["wake", "stop", "workers", "retire"])
 def test_check_mode_leaves_no_trace(app: Host, step: str) -> None:
-    app.ask(step, dry=True, slot="blue", kinds=["worker"], seconds=60)
+    app.ask(step, dry=True, slot="blue", slots=["blue"], kinds=["worker"], seconds=60)
     assert app.journal() == []
     assert not (app.root / "shop" / lease.FENCE_FILE).exists()
 
 
-@pytest.mark.parametrize("wrong", [{"slot": "red"}, {"kinds": ["cron"]}])
+@pytest.mark.parametrize("wrong", [{"slots": ["red"]}, {"kinds": ["cron"]}])
 def test_what_nobody_knows_is_refused(app: Host, wrong: dict[str, t.Any]) -> None:
     with pytest.raises(BadInput, match="no such"):
-        app.ask("stop", **{"slot": "blue", "kinds": ["web"], **wrong})
+        app.ask("stop", **{"slots": ["blue"], "kinds": ["web"], **wrong})
 
 
 @pytest.mark.parametrize("step", ["wake", "stop", "workers", "retire"])
 def test_a_run_that_is_older_than_the_newest_one_here_is_refused(app: Host, step: str) -> None:
-    app.ask("stop", app.run("run-lee", epoch=5), slot="blue", kinds=["worker"])
+    app.ask("stop", app.run("run-lee", epoch=5), slots=["blue"], kinds=["worker"])
     with pytest.raises(LeaseLost):
-        app.ask(step, app.run(epoch=4), slot="blue", kinds=["worker"], seconds=60)
+        app.ask(step, app.run(epoch=4), slot="blue", slots=["blue"], kinds=["worker"], seconds=60)
 
 
 def test_a_slot_is_kept_warm_until_its_time_is_over_and_stops_once(app: Host) -> None:
@@ -82,7 +112,7 @@ def test_a_slot_is_kept_warm_until_its_time_is_over_and_stops_once(app: Host) ->
 
 def test_a_newer_run_voids_what_was_planned(app: Host) -> None:
     app.ask("retire", slot="blue", seconds=60)
-    app.ask("stop", app.run("run-lee", epoch=2), slot="green", kinds=["worker"])
+    app.ask("stop", app.run("run-lee", epoch=2), slots=["green"], kinds=["worker"])
     app.now += 61
     assert "a newer run was here" in retire.retire_due("shop", app.clock)
     assert retire.read(app.folder) is None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import types
 import typing as t
 from pathlib import Path
 
@@ -116,6 +117,20 @@ def test_a_step_that_cannot_be_journaled_does_not_begin(folder: str, monkeypatch
         done.append("switch")
     assert done == []
     assert file_of(folder).read_bytes() == before
+
+
+def test_a_step_is_not_begun_where_only_its_first_line_would_fit(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    full = types.SimpleNamespace(f_bfree=15, f_frsize=4096)
+    monkeypatch.setattr(os, "statvfs", lambda _folder: full)
+    with pytest.raises(OSError, match="No space left on device") as refused, journal.step(folder, RUN, "arm", Clock()):
+        pytest.fail("it was begun")
+    assert refused.value.filename == folder
+    assert journal.read(folder) == []
+    full.f_bfree = 16
+    with journal.step(folder, RUN, "arm", Clock()):
+        pass
+    assert [entry.phase for entry in journal.read(folder)] == ["begin", "end"]
 
 
 def test_the_error_of_a_step_is_not_hidden_by_a_disk_that_is_full(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
