@@ -57,8 +57,12 @@ options:
     description: With O(hosts), the variable that holds each host's result of M(community.postgresql.postgresql_ping).
     type: str
     default: __rollout_login
+  version:
+    description: The version to deploy.
+    type: str
+    default: ""
   left_out:
-    description: Names of the hosts of the fleet that do not take part in this run.
+    description: Names of the load balancers and application hosts that do not take part in this run.
     type: list
     elements: str
     default: []
@@ -93,6 +97,7 @@ def preflight_problems(
     hosts: t.Sequence[str] | None = None,
     host_info: str = "__rollout_host",
     login: str = "__rollout_login",
+    version: str = "",
     left_out: t.Sequence[str] = (),
 ) -> list[str]:
     """Returns the problems as messages. Raises AnsibleFilterError for input of another shape."""
@@ -109,7 +114,9 @@ def preflight_problems(
             groups = list(variables.get("group_names") or [])
             looked_at.append(Host(name, variables, groups, variables.get(host_info), variables.get(login)))
     try:
-        return problems(looked_at, verb=verb, known=known, also_known=also_known, left_out=left_out)
+        return problems(
+            looked_at, verb=verb, known=known, also_known=also_known, version=str(version), left_out=left_out
+        )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise AnsibleFilterError(
             f"{NAME}: a variable or result has the wrong shape: {type(error).__name__}: {error}"

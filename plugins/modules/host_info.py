@@ -134,11 +134,11 @@ rollout:
     live:
       description:
         - On a load balancer, the slot and the id of the release that users get and when it was confirmed, in UTC.
-        - None when nothing was confirmed, when users are on something else, or when nobody can tell.
+        - None when nothing was confirmed, or when users are on something else.
       type: dict
       sample: {"slot": "green", "release": "1.1.0-0c1b2a3d4e5f", "confirmed_at": "2026-01-31T22:10:05Z"}
     slots:
-      description: On an application host, the id of the release in each slot; none for an empty or unreadable one.
+      description: On an application host, the id of the release in each slot; none for an empty one.
       type: dict
       sample: {"blue": "1.0.0-5f4e3d2c1b0a", "green": "1.1.0-0c1b2a3d4e5f"}
     retires:
@@ -155,15 +155,12 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation import names
-from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import StateUnreadable
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard import change, retire
 from ansible_collections.vitalops.rollout.plugins.module_utils._hosts import facts, listeners
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition, record
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import lease, state
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import pointer
-
-Told = t.TypeVar("Told")
 
 ARGUMENTS: dict[str, t.Any] = {
     "ports": {"type": "list", "elements": "int", "default": []},
@@ -189,25 +186,18 @@ def describe(module: AnsibleModule) -> dict[str, t.Any]:
 
 
 def left_by_runs(application: str) -> dict[str, t.Any]:
-    """Returns what RETURN calls rollout. A state that cannot be read is told by the step that needs it."""
+    """Returns what RETURN calls rollout. Raises StateUnreadable: what nobody can read must not count as nothing."""
     folder = state.folder_of(application)
     entry = change.at_work(folder)
     epoch = lease.newest(folder)
+    paths = record.Paths(application)
     return {
         "epoch": epoch,
         "at_work": {"run": entry.run, "step": entry.step, "at": entry.at} if entry else None,
-        "live": readable(live, application),
-        "slots": {slot: readable(held, application, slot) for slot in definition.SLOTS},
-        "retires": readable(retires, folder, epoch),
+        "live": live(application),
+        "slots": {slot: record.read(paths, slot).release_id for slot in definition.SLOTS},
+        "retires": retires(folder, epoch),
     }
-
-
-def readable(look: t.Callable[..., Told], *arguments: t.Any) -> Told | None:
-    """Returns what *look* returns, None when a file cannot be understood."""
-    try:
-        return look(*arguments)
-    except StateUnreadable:
-        return None
 
 
 def live(application: str) -> dict[str, str] | None:
@@ -217,12 +207,6 @@ def live(application: str) -> dict[str, str] | None:
     if known is None or known.live is None or known.live_record is None or used is None or used.live != known.live:
         return None
     return {"slot": known.live, "release": known.live_record.release["id"], "confirmed_at": known.confirmed_at}
-
-
-def held(application: str, slot: str) -> str | None:
-    """Returns the id of the release in *slot* of this application host."""
-    current = record.read(record.Paths(application), slot).current
-    return current.release.id if current else None
 
 
 def retires(folder: str, epoch: int) -> str | None:

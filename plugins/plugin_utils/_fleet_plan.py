@@ -38,8 +38,9 @@ def plan(
         left = _left(views, state) or live
         planned = plans.roll_back(state, left) if operation == "roll_back" else plans.retire(state, live)
     first = next(iter(begun.values())).get("run") or {}
-    # A roll back sends nobody first to what all shall leave: whatever a host did before, it goes to the same slot.
-    behind = {} if operation == "roll_back" else agreed.lags
+    # A roll back sends nobody first to what all shall leave: whatever a host did before, it goes to the same slot. One
+    # that only some hosts have confirmed moves nothing any more, and the others follow.
+    behind = {} if operation == "roll_back" and not planned.converge else agreed.lags
     return {
         "plan": planned.to_dict(),
         "run": {

@@ -53,19 +53,25 @@ def problems(
     verb: str,
     known: t.Collection[str],
     also_known: t.Collection[str] = (),
+    version: str = "",
     left_out: t.Sequence[str] = (),
 ) -> list[str]:
     """Returns one message for each problem, the ones that explain others first. An empty list means: go on.
 
-    *left_out* are the hosts of the fleet that do not take part in this run.
+    *version* is the one to deploy; *left_out* are the load balancers and application hosts that do not take part.
     A roll back is in a hurry: its hosts were not asked, and only variables count.
     """
     if verb == "roll_back":
-        hasty = (*missing_hosts(left_out, verb), *mixed_environments(hosts), *lost_safety(hosts), *short_guards(hosts))
+        hasty = (
+            *missing_hosts(hosts, left_out, verb),
+            *mixed_environments(hosts),
+            *lost_safety(hosts),
+            *short_guards(hosts),
+        )
         return [str(one) for one in hasty]
     found = [
-        *missing_version(hosts, verb),
-        *missing_hosts(left_out, verb),
+        *missing_version(version, verb),
+        *missing_hosts(hosts, left_out, verb),
         *unreachable(hosts),
         *silent(hosts),
         *empty_groups(hosts, verb),
@@ -89,9 +95,8 @@ def problems(
     return [str(problem) for problem in found]
 
 
-def missing_version(hosts: t.Sequence[Host], verb: str) -> t.Iterator[RolloutError]:
-    told = any(str(host.variables.get("rollout_version") or "") for host in hosts)
-    if verb in ("deploy", "site") and not told:
+def missing_version(version: str, verb: str) -> t.Iterator[RolloutError]:
+    if verb in ("deploy", "site") and not version:
         yield RolloutError(
             "It is not clear which version to deploy.",
             expected="a version such as 1.1.0",
@@ -101,10 +106,12 @@ def missing_version(hosts: t.Sequence[Host], verb: str) -> t.Iterator[RolloutErr
         )
 
 
-def missing_hosts(left_out: t.Sequence[str], verb: str) -> t.Iterator[RolloutError]:
-    if verb in ("deploy", "roll_back", "retire") and left_out:
+def missing_hosts(hosts: t.Sequence[Host], left_out: t.Sequence[str], verb: str) -> t.Iterator[RolloutError]:
+    """Roles may be applied to a part of the fleet; no load balancer gets application hosts that nobody looked at."""
+    routes = any("load_balancer" in host.groups for host in hosts)
+    if left_out and (routes or verb not in ("provision", "site")):
         yield RolloutError(
-            "This run leaves out a part of the fleet, so users would get two releases.",
+            "This run leaves out a part of the fleet, so users could get two releases.",
             expected="every load balancer and every application host of the inventory",
             found=f"without {', '.join(left_out)}",
             where="--limit, or the limit of the job template",
@@ -450,12 +457,12 @@ def stale_slots(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
     for host, rollout in told:
         held = (rollout.get("slots") or {}).get(slot)
         stops = rollout.get("retires") == slot
-        if "application" in host.groups and ((held and held != release) or stops):
+        if "application" in host.groups and held and (held != release or stops):
             application = host.variables.get("rollout_application")
             yield RolloutError(
                 f"{host.name} missed runs: users would get what it holds from before.",
                 expected=f"release {release} or nothing in slot {slot}, where users are",
-                found=f"release {held or 'none'}{', which its timer will stop' if stops else ''}",
+                found=f"release {held}{', which its timer will stop' if stops else ''}",
                 where=f"{host.name}, slot {slot}",
                 next_step=f"empty that slot: ansible {host.name} -b -m vitalops.rollout.slot_release -a "
                 f"'application={application} slot={slot} state=absent'; then provision, and deploy what is live again",

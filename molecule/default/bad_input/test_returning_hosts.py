@@ -44,6 +44,8 @@ def test_a_roll_back_uses_the_hosts_that_hold_the_release(lab: t.Any) -> None:
     assert slots(lab, "worker", first) == set()
     assert (slots(lab, "worker", second), slots(lab, "scheduler", second)) == ({idle}, {idle})
     assert len(lab.running("scheduler")) == 1
+    assert lab.play("roll_back").code == 0  # the second one in a row changes nothing
+    assert len(lab.running("scheduler")) == 1
 
     assert lab.play("deploy", *LIVE).code == 0
     assert slots(lab, "worker", first) == slots(lab, "scheduler", first) == {idle}
@@ -64,8 +66,12 @@ def test_a_roll_back_to_what_nobody_holds_is_refused_and_users_stay(lab: t.Any) 
     assert (lab.ask("/version")["version"], lab.state()) == ("1.1.0", state)
 
 
-def test_a_host_that_was_away_gets_no_users_before_it_holds_what_is_live(lab: t.Any, tmp_path: Path) -> None:
-    _first, away = lab.group("application")
+@pytest.mark.parametrize("number", [1, 0], ids=["another host", "the one with the scheduler"])
+def test_a_host_that_was_away_gets_no_users_before_it_holds_what_is_live(
+    lab: t.Any, tmp_path: Path, number: int
+) -> None:
+    away = lab.group("application")[number]
+    assert lab.play("deploy", *NEXT).code == 0
     assert lab.play("deploy", *LIVE).code == 0
     lab.verb("push", "1.3.0", "--kind", "image")
     with without(lab, away, tmp_path):
@@ -86,6 +92,8 @@ def test_a_host_that_was_away_gets_no_users_before_it_holds_what_is_live(lab: t.
     assert lab.play("provision").code == 0
     assert lab.play("deploy", *AFTER).code == 0
     assert live in slots(lab, "web", away)
+    assert slots(lab, "worker", away) == {live}
+    assert len(lab.running("scheduler")) == 1
     assert {lab.ask("/version")["version"] for _ in range(8)} == {"1.3.0"}
 
 

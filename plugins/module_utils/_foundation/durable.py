@@ -18,7 +18,7 @@ import typing as t
 from .errors import StateUnreadable
 
 #: Bytes that a step needs for its files and its lines in the journal.
-ROOM = 64 * 1024
+ROOM = 32 * 1024
 
 
 def read_text(path: str) -> str | None:
@@ -90,7 +90,7 @@ def check_room(folder: str) -> None:
     ended.
     """
     space = os.statvfs(folder)
-    if space.f_bfree * space.f_frsize < ROOM:
+    if space.f_blocks and space.f_bfree * space.f_frsize < ROOM:  # some file systems do not tell
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder)
 
 

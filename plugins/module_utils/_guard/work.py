@@ -23,19 +23,23 @@ from .call import Call, Result
 def wake(call: Call) -> Result:
     """What is kept in a slot runs again. Parameters: slot, kinds, release_id.
 
-    A host that was added later never held that release. Nothing else may get users in its place, so the slot stops.
+    A host that was added later never held that release. Nothing else may get users there, so its slot is emptied.
     """
-    lacks = _lacks_release(call)
-    told = {**_switched(call, "wake", _kinds(call), on=not lacks), "held": not lacks}
-    if lacks:
-        told["instances"] = []
-        told["warnings"] = [
-            f"{socket.gethostname()} does not hold release {call.parameters['release_id']} in slot {_name(call)}: "
-            "it serves nobody until the next deploy"
-        ]
-    paths = Paths(call.guard.application)
-    kinds = [kind for slot in definition.SLOTS for kind in record.read(paths, slot).kinds_started]
-    return {**told, "runs_scheduler": "scheduler" in kinds}
+    paths, slot, release = Paths(call.guard.application), _slot(call, _name(call)), str(call.parameters["release_id"])
+    held = slot.holds(release)
+    with _change(call, "wake"):
+        outcome = slot.switch_processes([], kinds=_kinds(call), on=True, release_id=release) if held else slot.empty()
+    records = {name: record.read(paths, name) for name in definition.SLOTS}
+    said = (
+        f"{socket.gethostname()} does not hold release {release} in slot {_name(call)}: no users until the next deploy"
+    )
+    return {
+        **_told([outcome]),
+        "held": held,
+        "slots": {name: one.release_id for name, one in records.items()},
+        "runs_scheduler": any("scheduler" in one.kinds_started for one in records.values()),
+        **({} if held else {"warnings": [said]}),
+    }
 
 
 def stop(call: Call) -> Result:
@@ -48,18 +52,19 @@ def stop(call: Call) -> Result:
 
 
 def workers(call: Call) -> Result:
-    """Workers and scheduler run in a slot, and no more in the other one. Parameters: slot, kinds, release_id, moves.
+    """These kinds of work run in a slot, and no others. Parameters: slot, kinds, release_id, if_held, moves.
 
-    The scheduler stops in the other slot before one starts here, so that on this host it never runs twice. Workers
-    there finish their jobs and stop while those here start. With moves: false, the other slot is left alone.
+    No work stays in the other slot; its scheduler stops before one starts here, so that on this host it never runs
+    twice, and its workers finish their jobs while those here start. With moves: false, the other slot is left alone.
+    With if_held, nothing starts on a host whose slot does not hold the release.
     """
-    if not call.parameters.get("moves", True):
-        return _switched(call, "workers", _kinds(call), on=True)
-    old, new = _slot(call, other_slot(_name(call))), _slot(call, _name(call))
-    # wake has told of a host without the release: there, work only ends.
-    kinds = [] if call.run.operation == "roll_back" and _lacks_release(call) else _kinds(call)
+    release = call.parameters.get("release_id")
+    new, old = _slot(call, _name(call)), _slot(call, other_slot(_name(call)))
+    lacking = bool(release and call.parameters.get("if_held")) and not new.holds(str(release))
+    kinds = [] if lacking else _kinds(call)
+    moves = bool(call.parameters.get("moves", True))
     with _change(call, "workers"):
-        outcomes = handover.hand_over(old, new, kinds, call.parameters.get("release_id"))
+        outcomes = handover.hand_over(old if moves else None, new, kinds, None if lacking else release)
     return _told(outcomes)
 
 
@@ -67,24 +72,13 @@ def retire(call: Call) -> Result:
     """A slot without traffic stops: now, or when the timer of this host finds it due. Parameters: slot, seconds."""
     slot, seconds = _name(call), float(call.parameters["seconds"])
     if seconds <= 0:
-        return _switched(call, "retire", definition.KINDS, on=False)
+        with _change(call, "retire"):
+            return _told([_slot(call, slot).switch_processes([], kinds=definition.KINDS, on=False)])
     if not call.check:
         with changes.alone(call.guard.folder):
             leases.fence(call.guard.folder, call.run, call.guard.clock)
             retiring.schedule(call.guard.folder, call.run, slot, seconds, call.guard.clock)
     return {"changed": False}
-
-
-def _switched(call: Call, step: str, kinds: t.Sequence[str], *, on: bool) -> Result:
-    release = call.parameters.get("release_id") if on else None
-    with _change(call, step):
-        outcome = _slot(call, _name(call)).switch_processes([], kinds=kinds, on=on, release_id=release)
-    return _told([outcome])
-
-
-def _lacks_release(call: Call) -> bool:
-    release = call.parameters.get("release_id")
-    return bool(release) and not _slot(call, _name(call)).holds(str(release))
 
 
 def _change(call: Call, step: str) -> t.ContextManager[None]:

@@ -10,32 +10,37 @@ import typing as t
 
 from .slot import Outcome, Slot
 
+#: The kinds of processes that follow the traffic, once it has moved.
+WORK = ("worker", "scheduler")
 Step = tuple[str, str, bool]
 
 
-def chains(kinds: t.Collection[str]) -> list[list[Step]]:
+def chains(kinds: t.Collection[str], *, moves: bool) -> list[list[Step]]:
     """Returns chains of steps: those inside a chain happen one after the other, the chains side by side. Pure.
 
-    A step is ``old`` or ``new``, a kind, and whether it runs afterwards. *kinds* run in the new slot afterwards;
-    neither worker nor scheduler stays in the old one. A scheduler never runs twice: the old one stops first.
+    A step is ``old`` or ``new``, a kind, and whether it runs afterwards. Of WORK, *kinds* run in the new slot then and
+    no others; with *moves*, nothing of it stays in the old one. A scheduler never runs twice: the old one stops first.
     """
-    scheduler: list[Step] = [("old", "scheduler", False)]
-    scheduler += [("new", kind, True) for kind in kinds if kind == "scheduler"]
-    others: list[list[Step]] = [[("new", kind, True)] for kind in kinds if kind != "scheduler"]
-    return [scheduler, [("old", "worker", False)], *others]
+    old: list[list[Step]] = [[("old", kind, False)] if moves else [] for kind in WORK]
+    new: list[list[Step]] = [[("new", kind, kind in kinds)] for kind in WORK]
+    scheduler = WORK.index("scheduler")
+    return [chain for chain in (old.pop(scheduler) + new.pop(scheduler), *old, *new) if chain]
 
 
-def hand_over(old: Slot, new: Slot, kinds: t.Collection[str], release_id: str | None) -> list[Outcome]:
-    """Does the chains. With *release_id* the new slot must hold that release; see Slot.switch_processes()."""
+def hand_over(old: Slot | None, new: Slot, kinds: t.Collection[str], release_id: str | None) -> list[Outcome]:
+    """Does the chains; without *old* only those of *new*.
+
+    With *release_id* the new slot must hold that release; see Slot.switch_processes().
+    """
 
     def do(chain: list[Step]) -> list[Outcome]:
         return [
-            new.switch_processes([], kinds=[kind], on=True, release_id=release_id)
-            if on
-            else old.switch_processes([], kinds=[kind], on=False)
-            for _place, kind, on in chain
+            new.switch_processes([], kinds=[kind], on=on, release_id=release_id if on else None)
+            if place == "new" or old is None
+            else old.switch_processes([], kinds=[kind], on=on)
+            for place, kind, on in chain
         ]
 
-    planned = chains(kinds)
+    planned = chains(kinds, moves=old is not None)
     with concurrent.futures.ThreadPoolExecutor(max_workers=len(planned)) as pool:
         return [outcome for done in pool.map(do, planned) for outcome in done]

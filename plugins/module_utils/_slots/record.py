@@ -73,6 +73,11 @@ class Record(t.NamedTuple):
         return [one for one in self if one is not None]
 
     @property
+    def release_id(self) -> str | None:
+        """The release in the slot."""
+        return self.current.release.id if self.current else None
+
+    @property
     def kinds_started(self) -> list[str]:
         """The kinds of processes that run, sorted."""
         if self.current is None:

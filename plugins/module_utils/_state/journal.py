@@ -201,12 +201,14 @@ def step(
 ) -> t.Iterator[None]:
     """Journals the begin of the step *name* before the block, and its end after it: done, or failed with the error.
 
-    *detail* is what the begin, and a good end, tell besides. Without room for both, nothing is begun: OSError.
+    *detail* is what the begin, and a good end, tell besides. Without room for both, nothing is begun: OSError. Only a
+    revert is tried all the same: a disk must not keep users on a bad release.
 
     The error of the block is raised again, also when the full disk that caused it takes no line either.
     """
     durable.make_folder(folder)
-    durable.check_room(folder)
+    if name != "revert":
+        durable.check_room(folder)
     append(folder, run, name, "begin", clock=clock, actor=actor, source=source, detail=detail)
     try:
         yield

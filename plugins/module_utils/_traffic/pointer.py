@@ -53,8 +53,8 @@ def path_of(application: str, root: str = "/var/lib/rollout") -> str:
 
 def read_file(application: str, path: str) -> Pointer | None:
     """Returns the pointer of *application* in the map file *path*, or None without such a file or key."""
-    text = durable.read_text(path)
-    for line in (text or "").splitlines():
+    content = durable.read_bytes(path) or b""
+    for line in content.decode("utf-8", "replace").splitlines():
         key, _separator, value = line.strip().partition(" ")
         if key == application:
             return parse(value, path)

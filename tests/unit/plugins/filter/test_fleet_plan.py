@@ -98,6 +98,13 @@ def test_a_roll_back_does_not_send_users_to_what_they_shall_leave() -> None:
     assert not any("goes to slot" in line for line in told["says"])
 
 
+def test_a_roll_back_that_only_some_hosts_have_confirmed_is_followed_by_the_others() -> None:
+    back = confirmed(SECOND, "blue", R1, 3, by="roll_back")
+    told = planned("roll_back", lb1=begun(back), lb2=begun(SECOND))
+    assert (told["plan"]["converge"], told["plan"]["slot"], told["behind"]) == (True, "blue", ["lb2"])
+    assert told["says"][-1] == "lb2 is behind and has release 1.1.0-bbb live in slot green: it goes to slot blue first."
+
+
 def test_before_the_idle_slot_is_retired_everybody_has_left_it() -> None:
     assert planned("retire", lb1=begun(SECOND), lb2=begun(FIRST))["behind"] == ["lb2"]
 

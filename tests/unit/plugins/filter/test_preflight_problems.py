@@ -20,7 +20,6 @@ GROUPS = {"lb1": "load_balancer", "app1": "application", "app2": "application", 
 VARIABLES: dict[str, t.Any] = {
     "rollout_environment": "production",
     "rollout_application": "shop",
-    "rollout_version": "1.1.0",
     "rollout_processes": [{"name": "web", "kind": "web", "instances": 2}],
     "rollout_database": {"host": "10.0.0.5", "port": 5432, "name": "shop", "user": "shop", "password": "hunter2"},
     "ansible_host": "10.0.0.1",
@@ -293,7 +292,7 @@ FOUND: list[tuple[str, Change, list[str]]] = [
 def test_one_thing_wrong_is_one_message(change: Change, parts: list[str]) -> None:
     fleet = sound_fleet()
     change(fleet)
-    found = preflight_problems(fleet, "deploy", KNOWN)
+    found = preflight_problems(fleet, "deploy", KNOWN, version="1.1.0")
     assert len(found) == 1, found
     for part in parts:
         assert part in found[0] + "\n"
@@ -343,7 +342,7 @@ SOUND: list[tuple[str, Change, str]] = [
 def test_nothing_wrong_is_no_message(change: Change, verb: str) -> None:
     fleet = sound_fleet()
     change(fleet)
-    assert preflight_problems(fleet, verb, KNOWN) == []
+    assert preflight_problems(fleet, verb, KNOWN, version="1.1.0") == []
 
 
 def test_everything_wrong_at_once_is_told_at_once_causes_first() -> None:
@@ -351,7 +350,7 @@ def test_everything_wrong_at_once_is_told_at_once_causes_first() -> None:
     unreachable(fleet)
     put(fleet, "lb1", rollout_enviroment="production")
     hears(fleet, "lb1", 80, process="nginx")
-    first = [message.splitlines()[0] for message in preflight_problems(fleet, "deploy", KNOWN)]
+    first = [message.splitlines()[0] for message in preflight_problems(fleet, "deploy", KNOWN, version="1.1.0")]
     assert first == [
         "2 hosts cannot be reached.",
         "Nothing reads the variable rollout_enviroment.",
@@ -362,7 +361,7 @@ def test_everything_wrong_at_once_is_told_at_once_causes_first() -> None:
 def test_names_known_elsewhere_are_no_typing_errors() -> None:
     fleet = sound_fleet()
     put(fleet, "lb1", rollout_verb="deploy")
-    assert preflight_problems(fleet, "deploy", KNOWN, also_known=["rollout_verb"]) == []
+    assert preflight_problems(fleet, "deploy", KNOWN, version="1.1.0", also_known=["rollout_verb"]) == []
 
 
 def test_hostvars_are_looked_at_for_the_named_hosts_only() -> None:
@@ -377,9 +376,9 @@ def test_hostvars_are_looked_at_for_the_named_hosts_only() -> None:
     }
     del hostvars["app2"]["__rollout_host"]
     hosts = ["lb1", "app1"]
-    assert preflight_problems(hostvars, "deploy", KNOWN, hosts=hosts) == []
-    assert len(preflight_problems(hostvars, "deploy", KNOWN, hosts=[*hosts, "app2"])) == 1
-    found = preflight_problems(hostvars, "deploy", KNOWN, hosts=[*hosts, "data1"], login="login")
+    assert preflight_problems(hostvars, "deploy", KNOWN, version="1.1.0", hosts=hosts) == []
+    assert len(preflight_problems(hostvars, "deploy", KNOWN, version="1.1.0", hosts=[*hosts, "app2"])) == 1
+    found = preflight_problems(hostvars, "deploy", KNOWN, version="1.1.0", hosts=[*hosts, "data1"], login="login")
     assert "asked from data1" in found[0]
 
 
@@ -401,18 +400,19 @@ def test_input_of_another_shape_is_refused_by_name(arguments: t.Any) -> None:
 
 def test_a_deploy_without_a_version_is_refused_and_a_roll_back_needs_none() -> None:
     fleet = sound_fleet()
-    everywhere(rollout_version="")(fleet)
-    assert "It is not clear which version to deploy." in preflight_problems(fleet, "deploy", KNOWN)[0]
-    assert "rollout_version=VERSION" in preflight_problems(fleet, "site", KNOWN)[0]
+    for verb in ("deploy", "site"):
+        found = preflight_problems(fleet, verb, KNOWN, version="")
+        assert ["It is not clear which version to deploy." in one for one in found] == [True]
     assert preflight_problems(fleet, "roll_back", KNOWN) == []
 
 
-def test_a_part_of_the_fleet_can_be_provisioned_and_nothing_else() -> None:
+def test_a_part_of_the_fleet_can_be_provisioned_but_no_load_balancer_alone() -> None:
     fleet = sound_fleet()
-    assert preflight_problems(fleet, "provision", KNOWN, left_out=["app3"]) == []
-    for verb in ("deploy", "roll_back", "retire"):
-        found = preflight_problems(fleet, verb, KNOWN, left_out=["app3", "app4"])
+    for verb in ("deploy", "roll_back", "retire", "provision", "site"):
+        found = preflight_problems(fleet, verb, KNOWN, version="1.1.0", left_out=["app3", "app4"])
         assert ["found: without app3, app4" in one for one in found] == [True]
+    del fleet["lb1"]
+    assert preflight_problems(fleet, "provision", KNOWN, left_out=["lb1", "app3"]) == []
 
 
 LIVE = {"slot": "green", "release": "1.1.0-bbb", "confirmed_at": "2026-01-31T22:10:05Z"}
@@ -433,8 +433,13 @@ def with_slots(**app2: t.Any) -> Fleet:
 
 @pytest.mark.parametrize(
     "app2",
-    [{}, {"slots": {"blue": None, "green": None}, "retires": None}, {"slots": {"blue": "0.9.0", "green": "1.1.0-bbb"}}],
-    ids=["the same", "a new host", "another release where no users are"],
+    [
+        {},
+        {"slots": {"blue": None, "green": None}, "retires": None},
+        {"slots": {"blue": "0.9.0", "green": "1.1.0-bbb"}},
+        {"slots": {"blue": "1.0.0-aaa", "green": None}, "retires": "green"},
+    ],
+    ids=["the same", "a new host", "another release where no users are", "a slot that was emptied as told"],
 )
 def test_a_host_that_harms_nobody_may_come_into_the_fleet(app2: dict[str, t.Any]) -> None:
     assert preflight_problems(with_slots(**app2), "provision", KNOWN) == []
@@ -450,13 +455,13 @@ def test_a_host_that_harms_nobody_may_come_into_the_fleet(app2: dict[str, t.Any]
 def test_a_host_that_missed_runs_does_not_get_users(app2: dict[str, t.Any], found: str) -> None:
     fleet = with_slots(**app2)
     for verb in ("provision", "site"):
-        told = preflight_problems(fleet, verb, KNOWN)
+        told = preflight_problems(fleet, verb, KNOWN, version="1.1.0")
         assert len(told) == 1
         assert "app2 missed runs" in told[0]
         assert found in told[0]
         assert "-a 'application=shop slot=green state=absent'" in told[0]
     # A deploy replaces what the host holds.
-    assert preflight_problems(fleet, "deploy", KNOWN) == []
+    assert preflight_problems(fleet, "deploy", KNOWN, version="1.1.0") == []
 
 
 def test_losses_that_are_named_are_accepted() -> None:
@@ -465,7 +470,7 @@ def test_losses_that_are_named_are_accepted() -> None:
     losses |= {"rollout_guard_deadline": 1, "rollout_lease_seconds": 1}
     everywhere(**losses, rollout_processes=[WEB, WORKER])(fleet)
     everywhere(rollout_allow=["no_guard", "no_drain", "one_slot", "short_guard", "short_lease"])(fleet)
-    assert preflight_problems(fleet, "deploy", KNOWN) == []
+    assert preflight_problems(fleet, "deploy", KNOWN, version="1.1.0") == []
 
 
 def test_a_roll_back_does_not_wait_for_hosts_and_still_refuses_a_loss_of_safety() -> None:

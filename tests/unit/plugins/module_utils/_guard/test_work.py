@@ -41,36 +41,54 @@ def test_stopping_what_does_not_run_changes_nothing_and_is_in_the_journal(app: H
 def test_a_host_that_never_held_the_release_serves_nobody_and_says_so(app: Host) -> None:
     told = app.ask("wake", slot="green", kinds=["web"], release_id=R2["id"])
     assert (told["held"], told["instances"], told["runs_scheduler"]) == (False, [], False)
+    assert told["slots"] == {"blue": None, "green": None}
     assert f"does not hold release {R2['id']} in slot green" in told["warnings"][0]
     assert app.journal() == [("wake", "begin", None), ("wake", "end", "done")]
 
 
-def test_what_such_a_host_has_in_that_slot_stops(app: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, list[str], bool, str | None]] = []
+class FakeSlot:
+    """Blue holds R1, green something else."""
 
-    class Slot:
-        def __init__(self, _paths: record.Paths, name: str, *, check: bool) -> None:
-            self.name = name
+    asked: t.ClassVar[list[tuple[t.Any, ...]]] = []
 
-        def holds(self, release_id: str) -> bool:
-            return (self.name, release_id) == ("blue", R1["id"])
+    def __init__(self, _paths: record.Paths, name: str, *, check: bool) -> None:
+        self.name = name
 
-        def switch_processes(
-            self, _names: list[str], *, kinds: list[str], on: bool, release_id: str | None = None
-        ) -> Outcome:
-            asked.append((self.name, kinds, on, release_id))
-            return Outcome(instances=[{"name": "shop-green-web-1"}])
+    def holds(self, release_id: str) -> bool:
+        return (self.name, release_id) == ("blue", R1["id"])
 
-    monkeypatch.setattr(work, "Slot", Slot)
+    def empty(self) -> Outcome:
+        self.asked.append((self.name, "empty"))
+        return Outcome()
+
+    def switch_processes(
+        self, _names: list[str], *, kinds: list[str], on: bool, release_id: str | None = None
+    ) -> Outcome:
+        self.asked.append((self.name, *kinds, on, release_id))
+        return Outcome(instances=[{"name": f"shop-{self.name}-web-1"}])
+
+
+@pytest.fixture
+def asked(app: Host, monkeypatch: pytest.MonkeyPatch) -> list[tuple[t.Any, ...]]:
+    monkeypatch.setattr(work, "Slot", FakeSlot)
+    monkeypatch.setattr(FakeSlot, "asked", [])
+    return FakeSlot.asked
+
+
+def test_what_such_a_host_has_in_that_slot_goes(app: Host, asked: list[tuple[t.Any, ...]]) -> None:
     assert app.ask("wake", slot="green", kinds=["web"], release_id=R2["id"])["instances"] == []
-    assert app.ask("wake", slot="blue", kinds=["web"], release_id=R1["id"])["held"] is True
-    assert asked == [("green", ["web"], False, None), ("blue", ["web"], True, R1["id"])]
+    told = app.ask("wake", slot="blue", kinds=["web"], release_id=R1["id"])
+    assert (told["held"], told["instances"], "warnings" in told) == (True, [{"name": "shop-blue-web-1"}], False)
+    assert asked == [("green", "empty"), ("blue", "web", True, R1["id"])]
 
 
-def test_after_a_roll_back_no_work_goes_on_where_the_release_is_not_held(app: Host) -> None:
-    run = app.run()._replace(operation="roll_back")
-    assert app.ask("workers", run, slot="green", kinds=["worker"], release_id=R2["id"])["actions"] == []
-    assert app.journal() == [("workers", "begin", None), ("workers", "end", "done")]
+def test_no_work_starts_where_the_release_is_not_held(app: Host, asked: list[tuple[t.Any, ...]]) -> None:
+    app.ask("workers", slot="green", kinds=["worker"], release_id=R2["id"], if_held=True)
+    off = [("blue", "scheduler"), ("blue", "worker"), ("green", "scheduler"), ("green", "worker")]
+    assert sorted(asked) == [(slot, kind, False, None) for slot, kind in off]
+    asked.clear()
+    app.ask("workers", slot="blue", kinds=["worker"], release_id=R1["id"], if_held=True, moves=False)
+    assert sorted(asked) == [("blue", "scheduler", False, None), ("blue", "worker", True, R1["id"])]
 
 
 @pytest.mark.parametrize("moves", [True, False])
@@ -83,7 +101,7 @@ def test_workers_do_not_start_in_an_empty_slot(app: Host, moves: bool) -> None:
 
 @pytest.mark.parametrize("step", ["wake", "stop", "workers", "retire"])
 def test_check_mode_leaves_no_trace(app: Host, step: str) -> None:
-    app.ask(step, dry=True, slot="blue", slots=["blue"], kinds=["worker"], seconds=60)
+    app.ask(step, dry=True, slot="blue", slots=["blue"], kinds=["worker"], seconds=60, release_id="x")
     assert app.journal() == []
     assert not (app.root / "shop" / lease.FENCE_FILE).exists()
 
@@ -98,7 +116,7 @@ def test_what_nobody_knows_is_refused(app: Host, wrong: dict[str, t.Any]) -> Non
 def test_a_run_that_is_older_than_the_newest_one_here_is_refused(app: Host, step: str) -> None:
     app.ask("stop", app.run("run-lee", epoch=5), slots=["blue"], kinds=["worker"])
     with pytest.raises(LeaseLost):
-        app.ask(step, app.run(epoch=4), slot="blue", slots=["blue"], kinds=["worker"], seconds=60)
+        app.ask(step, app.run(epoch=4), slot="blue", slots=["blue"], kinds=["worker"], seconds=60, release_id="x")
 
 
 def test_a_slot_is_kept_warm_until_its_time_is_over_and_stops_once(app: Host) -> None:

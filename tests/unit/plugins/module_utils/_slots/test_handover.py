@@ -15,20 +15,19 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._slots.slot impor
 @pytest.mark.parametrize(
     ("kinds", "expected"),
     [
-        (
-            ["worker", "scheduler"],
-            [
-                [("old", "scheduler", False), ("new", "scheduler", True)],
-                [("old", "worker", False)],
-                [("new", "worker", True)],
-            ],
-        ),
-        (["worker"], [[("old", "scheduler", False)], [("old", "worker", False)], [("new", "worker", True)]]),
-        ([], [[("old", "scheduler", False)], [("old", "worker", False)]]),
+        (["worker", "scheduler"], [("new", "scheduler", True), ("new", "worker", True)]),
+        (["worker"], [("new", "scheduler", False), ("new", "worker", True)]),
+        ([], [("new", "scheduler", False), ("new", "worker", False)]),
     ],
 )
 def test_the_old_scheduler_stops_before_the_new_one_starts(kinds, expected):
-    assert handover.chains(kinds) == expected
+    scheduler, worker = expected
+    assert handover.chains(kinds, moves=True) == [
+        [("old", "scheduler", False), scheduler],
+        [("old", "worker", False)],
+        [worker],
+    ]
+    assert handover.chains(kinds, moves=False) == [[scheduler], [worker]]
 
 
 class FakeSlot:
@@ -58,6 +57,12 @@ def test_new_workers_start_while_old_ones_finish_and_everything_is_told():
     ]
     assert log.index(("old", "scheduler", False, None)) < log.index(("new", "scheduler", True, "1.1.0-bbb"))
     assert len(outcomes) == 4
+
+
+def test_without_an_old_slot_only_what_was_asked_for_runs_in_the_new_one():
+    log: list = []
+    handover.hand_over(None, FakeSlot("new", log), ["worker"], "1.1.0-bbb")
+    assert sorted(log) == [("new", "scheduler", False, None), ("new", "worker", True, "1.1.0-bbb")]
 
 
 def test_what_goes_wrong_in_one_chain_is_raised():

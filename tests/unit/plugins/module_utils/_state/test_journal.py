@@ -121,13 +121,13 @@ def test_a_step_that_cannot_be_journaled_does_not_begin(folder: str, monkeypatch
 
 def test_a_step_is_not_begun_where_only_its_first_line_would_fit(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Path(folder).mkdir(parents=True, exist_ok=True)
-    full = types.SimpleNamespace(f_bfree=15, f_frsize=4096)
+    full = types.SimpleNamespace(f_blocks=100, f_bfree=7, f_frsize=4096)
     monkeypatch.setattr(os, "statvfs", lambda _folder: full)
     with pytest.raises(OSError, match="No space left on device") as refused, journal.step(folder, RUN, "arm", Clock()):
         pytest.fail("it was begun")
     assert refused.value.filename == folder
     assert journal.read(folder) == []
-    full.f_bfree = 16
+    full.f_bfree = 8
     with journal.step(folder, RUN, "arm", Clock()):
         pass
     assert [entry.phase for entry in journal.read(folder)] == ["begin", "end"]
