@@ -73,7 +73,7 @@ def every() -> list[Case]:
 
 
 def _plain() -> list[Case]:
-    """Each step, point and fault meet once; steps that both verbs have take turns between them."""
+    """Each step, point and fault meet once, not once a verb: at steps that both verbs have, the verbs take turns."""
     cases = []
     for place, step in enumerate(dict.fromkeys((*STEPS["deploy"], "wake"))):
         verbs = [verb for verb in STEPS if step in STEPS[verb]]

@@ -19,11 +19,10 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.error
 from ..lab import disks, hosts, load, registry, state
 from ..lab.paths import ROOT
 from . import looks, resident, runs, stops
-from .looks import Look
+from .looks import LOAD_BALANCERS, Look
 
 #: Three, so that a deploy can bring one that is in no slot.
 VERSIONS = ("1.0.0", "1.1.0", "1.3.0")
-LOAD_BALANCERS = ("lb1", "lb2")
 SLOTS = ("blue", "green")
 #: By kind of process, how long it may take to stop.
 STOP_SECONDS = {"web": 20, "worker": 2, "scheduler": 2}
@@ -97,11 +96,12 @@ class Fleet:
         self.ensure_load()
 
     def _shorten(self) -> None:
-        """A guard's deadline must be longer than the longest stop of a worker: here all are short, and gates quick."""
+        """A guard's deadline must be longer than the longest stop of a worker: here all are short, few, and quick."""
         source = ROOT / "inventories" / "lab" / "group_vars" / "all" / "rollout.yml"
         processes = yaml.safe_load(source.read_text(encoding="utf-8"))["rollout_processes"]
         for process in processes:
             process["stop_timeout"] = min(process["stop_timeout"], STOP_SECONDS[process["kind"]])
+            process["instances"] = 1  # of web there is one on each application host
         folder = self.inventory / "group_vars" / "all"
         folder.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump({"rollout_processes": processes, "rollout_gate_interval": 0.1}, sort_keys=False)
@@ -219,7 +219,7 @@ class Fleet:
         ends = time.monotonic() + HEALTHY_SECONDS
         while True:
             seen = self.look_at(self.rooms)
-            problems = [f"{name}: {why}" for name in LOAD_BALANCERS for why in _restless(seen[name])]
+            problems = [f"{name}: {why}" for name in LOAD_BALANCERS for why in _under_way(seen[name])]
             releases = {looks.live_release(seen[name]) for name in LOAD_BALANCERS}
             if not problems and (len(releases) == 1 or not agreed):
                 return {name: one for name, one in seen.items() if one is not None}
@@ -228,14 +228,12 @@ class Fleet:
             time.sleep(0.3)
 
 
-def _restless(seen: Look | None) -> list[str]:
+def _under_way(seen: Look | None) -> list[str]:
     if seen is not None and isinstance(seen.state, dict) and seen.state["live"] is None:
         return []
     if seen is not None and seen.state is None:
         return []  # nothing was ever deployed
-    problems = looks.unsound(seen)
-    if seen is not None and seen.intent is not None:
-        problems.append("the guard is armed")
+    problems = looks.restless(seen)
     if looks.lease_left(seen):
         problems.append(f"the lease has {looks.lease_left(seen):.1f} s left")
     return problems

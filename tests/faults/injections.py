@@ -12,17 +12,18 @@ from ..lab import disks, hosts
 from ..lab.engine import docker
 from ..lab.state import Lab
 from .cases import SIGNALS, Case
+from .looks import LOAD_BALANCERS
 from .runs import Run
 
-LOAD_BALANCERS = ("lb1", "lb2")
-#: As long as a request may take: what was due so long before a fault may still have been in flight when it struck.
-REQUEST_SECONDS = 10.0
 #: From the death of an application host until every load balancer has noticed: three checks, each up to 3 s.
 NOTICED_SECONDS = 10.0
 
 
 class Allowance(t.NamedTuple):
-    """Requests to *targets* may fail when due from *since* to *until* (s since 1970), *because*."""
+    """Failed requests to *targets* are excused, *because*, that ended at *since* or later and were due by *until*.
+
+    Both are s since 1970.
+    """
 
     targets: tuple[str, ...]
     since: float
@@ -77,11 +78,11 @@ def allowance(case: Case, struck: float, over: float) -> Allowance | None:
     *struck* and *over* are when it struck and when the host was up again, in s since 1970. A restarted dockerd takes
     nothing with it: live-restore is on, so the containers live on.
     """
-    since, why = struck - REQUEST_SECONDS, f"{case.victim} was down"
+    why = f"{case.victim} was down"
     if case.fault == "haproxy":
-        return Allowance((case.victim,), since, over + 2.0, f"HAProxy of {case.victim} was dead")
+        return Allowance((case.victim,), struck, over + 2.0, f"HAProxy of {case.victim} was dead")
     if case.fault != "reboot":
         return None
     if case.victim in LOAD_BALANCERS:
-        return Allowance((case.victim,), since, over + 1.0, why)
-    return Allowance(LOAD_BALANCERS, since, struck + NOTICED_SECONDS, f"{why}, with the requests in its instances")
+        return Allowance((case.victim,), struck, over + 1.0, why)
+    return Allowance(LOAD_BALANCERS, struck, struck + NOTICED_SECONDS, f"{why}, with the requests in its instances")

@@ -9,6 +9,7 @@ import json
 import typing as t
 
 APPLICATION = "reference"
+LOAD_BALANCERS = ("lb1", "lb2")
 
 
 class Look(t.NamedTuple):
@@ -71,8 +72,13 @@ def unsound(seen: Look | None) -> list[str]:
 
 
 def pending(seen: Look | None) -> bool:
-    """Whether a guard is still armed, so that traffic may yet move."""
-    return seen is None or (isinstance(seen.intent, dict) and seen.intent.get("status") == "armed")
+    """Whether a switch is still neither confirmed nor taken back: armed, given up to a person, or not to be read."""
+    return seen is None or seen.intent is not None
+
+
+def restless(seen: Look | None) -> list[str]:
+    """Returns why a load balancer is not at rest: not one healthy slot is live, or a guard has not done its work."""
+    return [*unsound(seen), *(["the guard is armed"] if pending(seen) else [])]
 
 
 def lease_left(seen: Look | None) -> float:
@@ -94,9 +100,12 @@ def lease_kept(seen: Look | None) -> bool:
 
 
 def last_arm(seen: Look | None) -> float | None:
-    """Returns when (boottime) a guard was last armed among the journal lines of *seen*."""
-    ends = [float(entry["boottime"]) for entry in (seen.journal if seen else ()) if entry.get("step") == "arm"]
-    return ends[-1] if ends else None
+    """Returns when (boottime) the last arming among the journal lines of *seen* began.
+
+    The deadline that the guard gives itself counts from a moment later.
+    """
+    arms = [entry for entry in (seen.journal if seen else ()) if (entry["step"], entry["phase"]) == ("arm", "begin")]
+    return float(arms[-1]["boottime"]) if arms else None
 
 
 def live_release(seen: Look | None) -> str | None:

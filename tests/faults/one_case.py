@@ -10,16 +10,16 @@ import typing as t
 
 from . import injections, looks, runs, scenarios, verdicts
 from .cases import SIGNALS, Case
-from .fleet import LOAD_BALANCERS, RUN_SECONDS, VERSIONS, Fleet
-from .looks import Look
+from .fleet import RATE, RUN_SECONDS, VERSIONS, Fleet
+from .looks import LOAD_BALANCERS, Look
 from .stops import Stop
 
 SETTLE_SECONDS = 2.0
 REACH_SECONDS = 120.0
 #: How long a step on an application host may outlive the run that asked for it.
 WORK_SECONDS = 60.0
-#: How long looking at both load balancers may take on a busy machine: nobody can know of rest any earlier.
-LOOK_SECONDS = 1.5
+#: How long a run may live on after a signal that ends it, once the process that it waits for goes on.
+DEATH_SECONDS = 15.0
 #: A cut lasts until the guard has fired and a little longer: then the run hears from the host again.
 CUT_LONGER_SECONDS = 1.5
 POLL_SECONDS = 0.3
@@ -55,7 +55,10 @@ class OneCase:
         self.because = ""
         self._first: dict[str, int] = {}
         self._struck = self._over = 0.0
-        self._lasts = self._left = False
+        self._released = 0.0  # boottime
+        self._lasts = False
+        self._status: dict[str, str] = {}
+        self._left = False
         self._more: tuple[str, ...] = ()
 
     def run(self) -> Result:
@@ -70,7 +73,7 @@ class OneCase:
             again = self._again(version, dead)
             ended = time.time()
             if again is not None:
-                self._truth(dead, again)
+                self._truth(again)
             self._requests(begun, ended)  # last: by now no request of before is still in flight
         finally:
             injections.undo(self.fleet.lab, self.case)
@@ -111,15 +114,18 @@ class OneCase:
                 self.problems.append(f"the run ended or hung before {case.point} {case.step}: {_tail(run.text(), 400)}")
             else:
                 self.evidence["stopped_at"] = stop.line
+                if stop.line.get("outcome") == "failed":
+                    self.problems.append(f"{case.step} had failed before the fault struck")
                 self._struck = time.time()
                 injections.inject(fleet.lab, case, run)
                 self._over = time.time()
                 self._lasts = case.fault in ("cut", "disk")
         finally:
             stop.release()
-        if case.scenario == "resumed":
-            run.wait(15)  # nobody waits for the guard: the next run is to be faster
-        else:
+        self._released = time.clock_gettime(time.CLOCK_BOOTTIME)
+        if case.fault in SIGNALS and self._struck and run.wait(DEATH_SECONDS) is None:
+            self.problems.append(f"the run survived SIG{case.fault}")
+        if case.scenario != "resumed":  # there nobody waits for the guard: the next run is to be faster
             self._watch(run)
         code = run.wait(0)
         if case.fault in SIGNALS and code == 0:
@@ -138,13 +144,14 @@ class OneCase:
         ended: float | None = None
         armed: list[float] = []
         while True:
+            # Before the look: what it shows may be so much younger, never older.
+            now, moment = time.clock_gettime(time.CLOCK_BOOTTIME), time.time()
             seen = fleet.look_at(LOAD_BALANCERS, self._first)
-            armed = [arm + fleet.times.guard for one in seen.values() if (arm := looks.last_arm(one)) is not None]
-            now = time.clock_gettime(time.CLOCK_BOOTTIME)
+            armed = [due for name, one in seen.items() if (due := self._guard_due(name, one)) is not None]
             samples.append((now, _restless(seen)))
             if ended is None and not run.runs():
                 ended = now
-            self._undo(ended is not None)
+            self._undo(seen, moment, ended is not None)
             if ended is not None and not self._lasts and (not samples[-1][1] or now > self._rest_by(armed) + 20.0):
                 break
             if time.monotonic() > hung:
@@ -152,54 +159,79 @@ class OneCase:
                 run.end()
                 break
             time.sleep(POLL_SECONDS)
-        late = [(moment - self._rest_by(armed), words) for moment, words in samples if words]
+        late = [(at - self._rest_by(armed), words) for at, words in samples if words]
         if late and late[-1][0] > 0:
             self.problems.append(f"no rest {late[-1][0] + SETTLE_SECONDS:.1f} s after it was due: {late[-1][1]}")
-        self.evidence["restless"] = [f"{moment - samples[0][0]:.1f} s: {words}" for moment, words in samples if words]
+        self.evidence["restless"] = [f"{at - samples[0][0]:.1f} s: {words}" for at, words in samples if words]
+
+    def _guard_due(self, name: str, seen: Look | None) -> float | None:
+        """Returns the boottime of the deadline of the guard that was last armed on a load balancer."""
+        armed = looks.last_arm(seen)
+        if armed is None:
+            return None
+        if (self.case.step, self.case.point, self.case.host) == ("arm", "before", name):
+            armed = max(armed, self._released)  # the line was made, then held; the guard was armed after that
+        return armed + self.fleet.times.guard
 
     def _rest_by(self, armed: t.Sequence[float]) -> float:
         """Returns the boottime from which on nothing may be under way; *armed* are the deadlines of the guards."""
         over = time.clock_gettime(time.CLOCK_BOOTTIME) - (time.time() - self._over)
-        return max([over, *armed]) + SETTLE_SECONDS + LOOK_SECONDS
+        return max([over, *armed]) + SETTLE_SECONDS
 
-    def _undo(self, ended: bool) -> None:
-        """Ends a fault that lasts: a cut when the guard has fired, a full disk when the run has given up.
+    def _undo(self, seen: t.Mapping[str, Look | None], moment: float, ended: bool) -> None:
+        """Ends a fault that lasts; the load balancers looked like *seen* at *moment* (s since 1970) or later.
 
-        The guard does not need the cut to heal. A full disk it does need to have room again: it writes down first.
+        A cut ends when the guard has fired: it does not need it to heal. A full disk gets room when the run has given
+        up and no guard is armed any more, or the guard has had its time: then HAProxy goes where it must without it.
         """
         fleet, case = self.fleet, self.case
         if not self._lasts:
             return
-        if case.fault == "cut" and time.time() > self._struck + fleet.times.guard + CUT_LONGER_SECONDS:
+        due = self._struck + fleet.times.guard
+        waits = moment <= due + SETTLE_SECONDS and any(map(looks.pending, seen.values()))
+        if case.fault == "cut" and time.time() > due + CUT_LONGER_SECONDS:
             injections.undo(fleet.lab, case)
             self._lasts = False
-        elif case.fault == "disk" and ended:
+        elif case.fault == "disk" and ended and not waits:
+            self.problems += verdicts.not_back(case.victim, seen.get(case.victim))
             injections.undo(fleet.lab, case)
             self._over = time.time()
             self._lasts = False
 
     def _unfinished(self) -> None:
-        """Keeps what the hosts' own status says, and waits until the dead run keeps nobody out.
+        """Waits until the dead run keeps nobody out, then asks which slot is live, and keeps what hosts' status says.
 
-        That is when its lease is over and no application host is at work for it any more: a module outlives its run.
+        Who confirms or follows writes the state, nobody else: traffic where the state says is traffic taken back.
         """
-        fleet = self.fleet
-        seen = fleet.look_at(LOAD_BALANCERS, self._first, full=True)
+        seen = self.fleet.look_at(LOAD_BALANCERS, self._first, full=True)
         self._more = scenarios.again(self.case, seen["lb1"])
-        left = 0.0 if self._more else max(looks.lease_left(one) for one in seen.values())
-        if left > max(fleet.times):
-            self.problems.append(f"the lease lasts for another {left:.0f} s, the run was given {fleet.times.lease:g} s")
-        time.sleep(left)
-        ends = time.monotonic() + WORK_SECONDS
-        while not self._more and time.monotonic() < ends and self._at_work():
-            time.sleep(POLL_SECONDS)
-        told = "\n".join(f"{name}: {one.status}" for name, one in seen.items() if one is not None)
+        if self.case.scenario != "resumed":
+            self._outlive(max(looks.lease_left(one) for one in seen.values()))
+            seen = self.fleet.look_at(LOAD_BALANCERS, self._first, full=True)
+            for name, one in seen.items():
+                self.problems += verdicts.state_lies(name, one) if one else [f"{name} does not answer"]
+        self._status = {name: one.status for name, one in seen.items() if one is not None}
+        told = "\n".join(f"{name}: {words}" for name, words in self._status.items())
         self._left = "unfinished " in told or any(map(looks.lease_kept, seen.values()))
         self.evidence["status"] = told
 
+    def _outlive(self, left: float) -> None:
+        """Waits for the lease, which lasts for *left* s, and for modules, which outlive their run.
+
+        A guard that one of them has armed late shall have acted, too: the next run is to find what the status tells.
+        """
+        if left > max(self.fleet.times):
+            times = self.fleet.times
+            self.problems.append(f"the lease lasts for another {left:.0f} s, the run was given {times.lease:g} s")
+        time.sleep(left)
+        ends = time.monotonic() + WORK_SECONDS
+        while time.monotonic() < ends and self._at_work():
+            time.sleep(POLL_SECONDS)
+
     def _at_work(self) -> bool:
-        seen = self.fleet.look_at(self.fleet.applications, self._first)
-        return any(one is not None and one.at_work for one in seen.values())
+        seen = self.fleet.look_at(self.fleet.rooms, self._first)
+        busy = any(one is not None and one.at_work for one in seen.values())
+        return busy or any(looks.pending(seen[name]) for name in LOAD_BALANCERS)
 
     def _again(self, version: str | None, dead: runs.Run) -> runs.Run | None:
         """The same command again: it must end with 0, and say what it found."""
@@ -215,7 +247,10 @@ class OneCase:
             self.problems.append(f"the next run ended with {code}: {_error(run.text())}")
         if self._left and not said:
             self.problems.append("the next run did not say what it found")
-        if case.scenario == "resumed" and not any("goes on with it" in words for words in said):
+        if case.scenario != "resumed":
+            for name, status in self._status.items():
+                self.problems += verdicts.unsaid(name, status, run.text())
+        elif not any("goes on with it" in words for words in said):
             self.problems.append("the next run did not go on with the release that it found")
         self.notes.append(", ".join(map(runs.short, said)) or "nothing left")
         dead.end()
@@ -225,7 +260,8 @@ class OneCase:
         """No request failed but those that the fault itself took with it."""
         report = self.fleet.report(begun, ended)
         allowed = injections.allowance(self.case, self._struck, self._over) if self._struck else None
-        seen = verdicts.requests(report, allowed, LOAD_BALANCERS)
+        expected = RATE / len(LOAD_BALANCERS) * (ended - begun)
+        seen = verdicts.requests(report, allowed, LOAD_BALANCERS, expected)
         self.problems += seen.problems
         self.requests = seen
         self.evidence["load"] = report if seen.problems else {"requests": seen.sent}
@@ -234,22 +270,20 @@ class OneCase:
             self.because = allowed.because
             self.notes.append(f"failed with it: {counts} ({allowed.because})")
 
-    def _truth(self, dead: runs.Run, again: runs.Run) -> None:
+    def _truth(self, again: runs.Run) -> None:
         """Journals and states tell what happened, and what runs is what they tell."""
         fleet, case = self.fleet, self.case
         seen = fleet.look_at(fleet.rooms, self._first, full=True)
-        told = dead.text() + again.text() + str(self.evidence["status"])
+        said = runs.found_in(again.text())
         applications: dict[str, Look] = {}
         for name, one in seen.items():
             if one is None:
                 self.problems.append(f"{name} does not answer")
                 continue
             self.evidence.setdefault("journals", {})[name] = one.journal
-            self.problems += verdicts.untold(name, one.journal, told)
+            self.problems += verdicts.untold(name, one.journal, said)
             if name in LOAD_BALANCERS:
-                self.problems += [*verdicts.kept(name, one.journal), *verdicts.state_lies(name, one)]
-                self.problems += [f"{name}: {why}" for why in looks.unsound(one)]
-                self._blame(name, one)
+                self._kept(name, one, said)
             else:
                 applications[name] = one
             if one.torn and case.fault not in ("disk", "reboot"):
@@ -270,16 +304,29 @@ class OneCase:
             seen = self.fleet.look_at(self.fleet.rooms, self._first)
             self.evidence["journals"] = {name: one.journal for name, one in seen.items() if one is not None}
 
-    def _blame(self, name: str, seen: Look) -> None:
-        """Of a killed run nobody but the guard can have taken back what it armed and never confirmed."""
+    def _kept(self, name: str, seen: Look, said: t.Sequence[str]) -> None:
+        """A load balancer kept its promises, and its journal, its state and its traffic are one story."""
+        case, journal = self.case, seen.journal
+        full = case.fault == "disk" and name == case.victim
+        # The guard does its work without room to tell of it; then the next run tells that it found it done.
+        lost = {entry["run"] for entry in journal if full and verdicts.named(name, entry["run"], said)}
+        self.problems += verdicts.kept(name, journal, resumed=case.scenario == "resumed", lost=lost)
+        self.problems += verdicts.state_lies(name, seen)
+        if isinstance(seen.state, dict):
+            self.problems += verdicts.unrecorded(name, journal, seen.state)
+        self.problems += [f"{name}: {why}" for why in looks.unsound(seen)]
+        self._blame(name, seen, lost)
+
+    def _blame(self, name: str, seen: Look, lost: t.Collection[str]) -> None:
+        """What a run armed and neither confirmed nor took back itself, nobody but the guard can have taken back."""
         run = dict(self.evidence.get("stopped_at", {})).get("run")
         mine = [entry for entry in seen.journal if entry["run"] == run]
         if self.case.scenario == "resumed":
             self.problems += verdicts.went_back(name, seen.journal)
-        elif self.case.fault in SIGNALS and verdicts.guard_was_due(mine):
+        elif verdicts.guard_was_due(mine):
             if verdicts.by_guard(mine):
                 self.notes.append(f"{name} guard reverted")
-            else:
+            elif run not in lost:
                 self.problems.append(f"{name}: the guard was due for run {run}, and its journal does not tell of it")
 
 
@@ -288,10 +335,7 @@ def _new_version(known: t.Sequence[str]) -> str:
 
 
 def _restless(seen: t.Mapping[str, Look | None]) -> str:
-    problems = {
-        name: [*looks.unsound(one), *(["the guard is armed"] if looks.pending(one) else [])]
-        for name, one in seen.items()
-    }
+    problems = {name: looks.restless(one) for name, one in seen.items()}
     return "; ".join(f"{name}: {', '.join(why)}" for name, why in problems.items() if why)
 
 

@@ -63,6 +63,15 @@ def run(
 
 
 def _work(fleet: Fleet, queue: Queue, done: t.Callable[[Fleet, Result], None], keep: bool) -> None:
+    """Runs cases on *fleet* until there are none. Says whatever ends it before: nobody else may."""
+    try:
+        _drain(fleet, queue, done, keep)
+    except Exception as error:
+        fleet.say(f"takes no more cases: {type(error).__name__}: {error}")
+        raise
+
+
+def _drain(fleet: Fleet, queue: Queue, done: t.Callable[[Fleet, Result], None], keep: bool) -> None:
     started = time.monotonic()
     try:
         fleet.up()
@@ -72,9 +81,6 @@ def _work(fleet: Fleet, queue: Queue, done: t.Callable[[Fleet, Result], None], k
             done(fleet, result)
             if not result.passed:
                 rescue(fleet)
-    except (Broken, RolloutError, OSError) as error:
-        fleet.say(f"takes no more cases: {error}")
-        raise
     finally:
         if keep:
             fleet.leave()
@@ -88,11 +94,11 @@ def attempt(fleet: Fleet, case: Case) -> Result:
     one = OneCase(fleet, case)
     try:
         result = one.run()
-    except (Broken, RolloutError, OSError, ValueError, LookupError) as error:
+    except Exception as error:  # a bug of the suite is a failed case, too, and not one that nobody hears of
         one.problems.append(f"{type(error).__name__}: {error}")
         result = one.result(time.time() - started)
     if not result.passed:
-        with contextlib.suppress(RolloutError):
+        with contextlib.suppress(Exception):  # what is wrong is known already
             one.gather()
     return result
 

@@ -21,8 +21,9 @@ RESUMED = "resumed"
 
 
 class Facts(t.NamedTuple):
-    """Of a run: how long it took, on what, and the deadlines of guard and lease in seconds."""
+    """Of a run: how many cases were *wanted*, how long it took, on what, deadlines of guard and lease in seconds."""
 
+    wanted: int
     seconds: float
     cores: int
     fleets: int
@@ -34,8 +35,8 @@ def render(results: t.Sequence[Result], facts: Facts) -> str:
     """Returns the page in Markdown: the grid of steps and faults, what users saw, what failed."""
     passed = sum(one.passed for one in results)
     parts = [
-        f"{len(results)} cases, {passed} passed, in {facts.seconds / 60:.0f} min on {facts.cores} cores "
-        f"({_fleets(facts.fleets)}; guard deadline {facts.guard:g} s, lease {facts.lease:g} s; "
+        f"{facts.wanted} cases, {passed} passed{_lost(results, facts)}, in {facts.seconds / 60:.0f} min "
+        f"on {facts.cores} cores ({_fleets(facts.fleets)}; guard deadline {facts.guard:g} s, lease {facts.lease:g} s; "
         f"{_mean(results):.0f} s a case).",
         _grid(results),
         _users(results),
@@ -47,6 +48,11 @@ def render(results: t.Sequence[Result], facts: Facts) -> str:
 def row_of(case: Case) -> str:
     """Returns the row of *case* in the grid: its step, or that its next run went on."""
     return RESUMED if case.scenario == "resumed" else case.step
+
+
+def _lost(results: t.Sequence[Result], facts: Facts) -> str:
+    lost = facts.wanted - len(results)
+    return f" ({lost} not run)" if lost else ""
 
 
 def _fleets(count: int) -> str:

@@ -18,7 +18,8 @@ from ..lab.paths import ROOT
 #: A closed terminal and Ctrl-C reach every process of the group, kill and a supervisor only the one that they know.
 WHOLE_GROUP = ("INT", "HUP", "KILL")
 MARK = "ROLLOUT_FAULT_CASE"
-_FOUND = re.compile(r"(lb\d): ((?:Found|Took over|Broke) .+?)(?=\s+lb\d: |\s+- |\n|$)")
+_NAME = re.compile(r"\b((?:lb|app)\d): ")
+_FOUND = re.compile(r"(lb\d): ((?:Found|Took over|Broke|The guard has acted|Only slot)\b.+?)(?=\s+lb\d: |\s+- |\n|$)")
 
 
 class Times(t.NamedTuple):
@@ -109,11 +110,18 @@ def found_in(output: str) -> list[str]:
     return sorted({f"{host}: {' '.join(words.split())}" for host, words in _FOUND.findall(flat)})
 
 
+def told_of(host: str, output: str) -> str:
+    """Returns everything that a run prints behind the name of *host* (``lb1: ...``), in one line. Pure."""
+    _before, *parts = _NAME.split(" ".join(output.replace("\\n", "\n").split()))
+    return " ".join(words for name, words in zip(parts[::2], parts[1::2]) if name == host)
+
+
 def short(sentence: str) -> str:
     """Returns such a sentence in a few words: host, how far the earlier run came, and what was done. Pure."""
     host = sentence.split(":", 1)[0]
     if "Found " not in sentence:
-        return f"{host} {'broke' if 'Broke ' in sentence else 'took over'} the lease"
+        lease = "broke" if "Broke " in sentence else "took over" if "Took over " in sentence else None
+        return f"{host} {lease} the lease" if lease else f"{host} was left to its guard"
     came = re.search(r"cut off (in|after) step (\w+)", sentence)
     done = re.search(r"Now: ([^.]+)\.", sentence)
     place = f"{came[1]} {came[2]}" if came else "armed" if "the guard of" in sentence else "unfinished"

@@ -9,8 +9,8 @@ import json
 import time
 
 from .cases import Case
-from .fleet import CALM_GUARD_SECONDS, LOAD_BALANCERS, RUN_SECONDS, Broken, Fleet
-from .looks import Look, live_release
+from .fleet import CALM_GUARD_SECONDS, RUN_SECONDS, Broken, Fleet
+from .looks import LOAD_BALANCERS, Look, live_release
 from .stops import Stop
 
 #: Users get an answer, but never this one: the deploy is refused when traffic has moved already. The check is given up

@@ -101,7 +101,14 @@ class Stop:
         docker("exec", self.container, "sh", "-c", f"kill -KILL {int(self.line['held'])}")
 
     def release(self) -> None:
-        """Lets the process go on. A host that has rebooted has forgotten the stop already."""
+        """Lets the process go on. A host that has rebooted has forgotten the stop already.
+
+        A watch that does not end is ended: whoever releases is tidying up, and has more to tidy up after this.
+        """
         docker("exec", self.container, "rm", "--force", hook.CONTROL, hook.STOPPED, accepted=range(256), deadline=20)
         if self._watch is not None and self._watch.poll() is None:
-            self._watch.wait(timeout=20)
+            try:
+                self._watch.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                self._watch.kill()
+                self._watch.wait()

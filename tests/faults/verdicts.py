@@ -5,13 +5,20 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import typing as t
 
+from . import runs
 from .injections import Allowance
 from .looks import Look, live_release, slot_of
 
 Entry = t.Mapping[str, t.Any]
 _GUARD_SOURCES = ("after ", "at boot", "deadline")
+#: The line of rollout-guard status.
+_UNFINISHED = re.compile(r"^  unfinished  (.+)$", re.MULTILINE)
+#: Of the requests that were due; a machine that is busy starts some of them late.
+ENOUGH = 0.8
 
 
 class Requests(t.NamedTuple):
@@ -23,41 +30,78 @@ class Requests(t.NamedTuple):
     failed: int = 0
 
 
-def requests(report: t.Mapping[str, t.Any], allowed: Allowance | None, targets: t.Sequence[str]) -> Requests:
-    """Judges the report of the load generator: what fails outside *allowed* is a problem, and so is silence."""
+def requests(
+    report: t.Mapping[str, t.Any], allowed: Allowance | None, targets: t.Sequence[str], expected: float
+) -> Requests:
+    """Judges the report of the load generator: what fails outside *allowed* is a problem, and so is silence.
+
+    *expected* is how many requests were due to each of *targets*.
+    """
     excused: dict[str, int] = {}
-    problems = []
+    problems = _silence(report, targets, expected)
     for name in targets:
         told = report["targets"].get(name)
-        if told is None or not told["requests"]:
-            problems.append(f"no request was sent to {name}")
+        if told is None:
             continue
         shown = told["failed"]
-        wrong = [one for one in shown if not _excused(name, one["time"], allowed)]
+        wrong = [one for one in shown if not _excused(name, one, allowed)]
         excused[name] = len(shown) - len(wrong)
-        # The list of a long outage is cut; what it leaves out counts as what it shows last.
-        if told["failures"] > len(shown) and shown:
-            excused[name] += 0 if wrong else told["failures"] - len(shown)
         if wrong:
             reasons = sorted({f"{one['kind']} {one['method']}: {one['reason']}" for one in wrong})
             times = f"{wrong[0]['time']:.1f} to {wrong[-1]['time']:.1f}"
             problems.append(f"{len(wrong)} requests to {name} failed, due {times} ({'; '.join(reasons[:3])})")
+        # The list of a long outage is cut; what it leaves out was due after all that it shows.
+        more = told["failures"] - len(shown)
+        if more and allowed is not None and name in allowed.targets and told["last_failure"] <= allowed.until:
+            excused[name] += more
+        elif more:
+            problems.append(f"{more} more requests to {name} failed, the last one due {told['last_failure']:.1f}")
     failed = sum(int(told["failures"]) for told in report["targets"].values())
     return Requests(
         int(report["requests"]), {name: count for name, count in excused.items() if count}, problems, failed
     )
 
 
-def _excused(target: str, due: float, allowed: Allowance | None) -> bool:
-    return allowed is not None and target in allowed.targets and allowed.since <= due <= allowed.until
+def _silence(report: t.Mapping[str, t.Any], targets: t.Sequence[str], expected: float) -> list[str]:
+    """Returns why the report does not prove that there was load all the time, and that all of it was answered."""
+    problems = [] if report["running"] else ["the load generator has stopped"]
+    if report["in_flight"]:
+        problems.append(f"{report['in_flight']} requests were still in flight, so nobody knows how they ended")
+    for name in targets:
+        sent = int(report["targets"].get(name, {}).get("requests", 0))
+        if sent < ENOUGH * expected:
+            problems.append(f"{sent or 'no'} requests were sent to {name}, {expected:.0f} were due")
+    return problems
 
 
-def untold(host: str, entries: t.Sequence[Entry], told: str) -> list[str]:
+def _excused(target: str, failure: Entry, allowed: Allowance | None) -> bool:
+    """Whether the fault took this request with it: what had ended before it struck it cannot have broken."""
+    if allowed is None or target not in allowed.targets:
+        return False
+    due = float(failure["time"])
+    return due + failure["latency_ms"] / 1000 >= allowed.since and due <= allowed.until
+
+
+def unsaid(host: str, status: str, output: str) -> list[str]:
+    """Returns what the *status* of *host* told of an unfinished run, and the *output* of the next run did not."""
+    told = runs.told_of(host, output)
+    found = [" ".join(words.partition(" Now: ")[0].split()).rstrip(".") for words in _UNFINISHED.findall(status)]
+    return [f"{host}: the next run did not say what the status said: {words}" for words in found if words not in told]
+
+
+def named(host: str, run: str, said: t.Iterable[str]) -> bool:
+    """Whether a sentence of *said* (see runs.found_in) tells of *run* on *host*."""
+    words = re.compile(rf"{host}: .*\bFound \w+ {re.escape(run)}\b")
+    return any(words.match(sentence) for sentence in said)
+
+
+def untold(host: str, entries: t.Sequence[Entry], said: t.Iterable[str]) -> list[str]:
     """Returns the steps that were begun on *host* and of which nobody ever told how they ended.
 
-    A begin is told by an end of the same step and run; by a revert of that run that ended; by *told*, what later runs
-    and the status said; or, on an application host, by a newer run that has ended the same step well.
+    A begin is told by an end of the same step and run; by a revert of that run that ended; by one sentence of *said*,
+    what the next run found; or, on an application host, by a newer run that has ended the same step well.
     """
+    sentences = list(said)
     problems = []
     for place, entry in enumerate(entries):
         if entry.get("phase") != "begin":
@@ -65,39 +109,80 @@ def untold(host: str, entries: t.Sequence[Entry], told: str) -> list[str]:
         later = [one for one in entries[place + 1 :] if one.get("phase") == "end"]
         same = [one for one in later if one["run"] == entry["run"] and one["step"] in (entry["step"], "revert", "end")]
         again = [one for one in later if one["step"] == entry["step"] and one["outcome"] == "done"]
-        mentioned = entry["run"] in told and f"step {entry['step']}" in told
-        if not (same or mentioned or (host.startswith("app") and again)):
+        if not (same or _mentioned(host, entry, sentences) or (host.startswith("app") and again)):
             problems.append(
                 f"{host}: step {entry['step']} of run {entry['run']} was begun at {entry['at']}, and no more"
             )
     return problems
 
 
-def kept(host: str, entries: t.Sequence[Entry]) -> list[str]:
-    """Returns where a guard was armed and no confirmation or revert followed, or a revert names the wrong one."""
+def _mentioned(host: str, begin: Entry, said: t.Iterable[str]) -> bool:
+    run = re.escape(begin["run"])
+    words = re.compile(rf"{host}: .*\bFound \w+ {run}\b[^;]*, cut off in step {begin['step']} at ")
+    return any(words.match(sentence) for sentence in said)
+
+
+def kept(host: str, entries: t.Sequence[Entry], *, resumed: bool = False, lost: t.Collection[str] = ()) -> list[str]:
+    """Returns where a guard was armed and its promise was forgotten, or a revert names the wrong one.
+
+    A promise ends with a confirmation, a revert, or as the host follows the others (adopt), before another run arms;
+    a run that goes on with another one (*resumed*) ends that one's promise with its own. Of the runs *lost* a full
+    disk took the end.
+    """
     problems = []
     for place, entry in enumerate(entries):
-        done = entry.get("phase") == "end" and entry.get("outcome") == "done"
-        reverted = done and entry["step"] == "revert" and str(entry["source"]).startswith(_GUARD_SOURCES)
+        reverted = _done(entry, "revert") and str(entry["source"]).startswith(_GUARD_SOURCES)
         if reverted and entry["actor"] != "guard":
             problems.append(f"{host}: a revert of the guard names {entry['actor']}")
-        if not (done and entry["step"] == "arm"):
+        if not _done(entry, "arm") or entry["run"] in lost:
             continue
-        ends = [
-            one
-            for one in entries[place + 1 :]
-            if one["step"] in ("confirm", "revert") and one["phase"] == "end" and one["outcome"] == "done"
-        ]
-        if not ends:
+        later = entries[place + 1 :]
+        promise = later if resumed else _until_another_arms(later, entry["run"])
+        if not any(_done(one, "confirm", "revert", "adopt") for one in promise):
             problems.append(f"{host}: armed by run {entry['run']} at {entry['at']}, neither confirmed nor reverted")
     return problems
 
 
+def _until_another_arms(entries: t.Iterable[Entry], run: str) -> t.Iterator[Entry]:
+    return itertools.takewhile(lambda one: one["run"] == run or not _done(one, "arm"), entries)
+
+
+def _done(entry: Entry, *steps: str) -> bool:
+    return entry["step"] in steps and entry["phase"] == "end" and entry["outcome"] == "done"
+
+
+def unrecorded(host: str, entries: t.Sequence[Entry], state: t.Any) -> list[str]:
+    """Returns the confirmations in the journal that the history of *state* does not have, or has more than once.
+
+    A run may confirm once more what is confirmed already; that adds nothing. Who follows another host takes that
+    one's history, so what was confirmed here before that is not asked for.
+    """
+    followed = max((place for place, entry in enumerate(entries) if entry["step"] == "adopt"), default=-1)
+    mine: dict[str, list[Entry]] = {}
+    for entry in entries[followed + 1 :]:
+        of_another = entry["actor"] == "guard" or str(entry.get("detail")).startswith("left by an earlier run")
+        if entry["step"] == "confirm" and not of_another:
+            mine.setdefault(entry["run"], []).append(entry)
+    history = [one for one in state["history"] if one["outcome"] == "confirmed"]
+    problems = []
+    for run, confirms in mine.items():
+        ends = [entry for entry in confirms if _done(entry, "confirm")]
+        if ends and not _in_history(confirms[0]["at"], ends[-1], history):
+            problems.append(f"{host}: run {run} confirmed {ends[-1]['release']}, its history does not have that once")
+    return problems
+
+
+def _in_history(since: str, end: Entry, history: t.Sequence[Entry]) -> bool:
+    """Whether the newest of *history* at *end* is what it confirmed, and at most one was added from *since* on."""
+    known = [one for one in history if one["at"] <= end["at"]]
+    added = [one for one in known if one["at"] >= since]
+    newest = [(one["operation"], one["release"]) for one in known[-1:]]
+    return newest == [(end["operation"], end["release"])] and len(added) <= 1
+
+
 def by_guard(entries: t.Sequence[Entry]) -> bool:
-    """Whether the guard itself has taken something back."""
-    return any(
-        entry["step"] == "revert" and entry["actor"] == "guard" and entry.get("outcome") == "done" for entry in entries
-    )
+    """Whether the guard itself has ended a promise: took it back, or found it on record."""
+    return any(entry["actor"] == "guard" and _done(entry, "revert", "confirm") for entry in entries)
 
 
 def guard_was_due(entries: t.Sequence[Entry]) -> bool:
@@ -135,3 +220,15 @@ def state_lies(host: str, seen: Look) -> list[str]:
     if answers != {live_release(seen)}:
         problems.append(f"{host}: state.json says {live_release(seen)}, users get {sorted(map(str, answers))}")
     return problems
+
+
+def not_back(host: str, seen: Look | None) -> list[str]:
+    """Returns whether users still wait on *host*, whose disk is full, for what its guard was to take back by now.
+
+    The map file may say otherwise: there was no room for it, and HAProxy is told all the same.
+    """
+    if seen is None or not isinstance(seen.intent, dict) or not isinstance(seen.state, dict):
+        return []
+    if slot_of(seen.haproxy) == seen.state["live"]:
+        return []
+    return [f"{host}: the disk is full and traffic goes to {seen.haproxy}, the state says {seen.state['live']}"]

@@ -1,7 +1,10 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The list of cases has everything that was promised, and a choice of them is fair and repeatable."""
+"""The list of cases has every step, point and fault together once, whichever verb it is; a choice is repeatable.
+
+Steps that deploy and roll_back share take turns between them: not every fault at every point meets both verbs.
+"""
 
 from __future__ import annotations
 

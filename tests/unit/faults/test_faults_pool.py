@@ -1,12 +1,14 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fleets share one queue: every case is taken once, by whoever is ready for it."""
+"""Fleets share one queue: every case is taken once, by whoever is ready for it; none is lost in silence."""
 
 from __future__ import annotations
 
+import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from ansible_collections.vitalops.rollout.tests.faults import cases, pool
 from ansible_collections.vitalops.rollout.tests.faults.cases import Case
 
@@ -34,3 +36,34 @@ def test_nobody_gets_a_case_from_a_closed_queue() -> None:
     queue = pool.Queue(cases.every())
     queue.close()
     assert queue.take(may_roll_back=True) is None
+
+
+class Fleet:
+    """A fleet with a bug, which keeps what it says."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, words: str) -> None:
+        self.said.append(words)
+
+    def up(self) -> None:
+        raise AssertionError("a bug of the suite")
+
+    def down(self) -> None:
+        pass
+
+    def ensure_load(self) -> None:
+        raise AssertionError("a bug of the suite")
+
+
+def test_a_bug_of_the_suite_is_a_failed_case() -> None:
+    result = pool.attempt(t.cast(t.Any, Fleet()), cases.every()[0])
+    assert result.problems == ["AssertionError: a bug of the suite"]
+
+
+def test_every_fleet_says_why_it_takes_no_more_cases() -> None:
+    fleets = [Fleet(), Fleet()]
+    with pytest.raises(AssertionError):
+        pool.run(t.cast(t.Any, fleets), cases.every(), lambda _fleet, _result: None, keep=False)
+    assert [fleet.said for fleet in fleets] == [["takes no more cases: AssertionError: a bug of the suite"]] * 2

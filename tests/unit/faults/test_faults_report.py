@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
-from ansible_collections.vitalops.rollout.tests.faults import cli, report
+from pathlib import Path
+
+import pytest
+from ansible_collections.vitalops.rollout.tests.faults import cli, pool, report
 from ansible_collections.vitalops.rollout.tests.faults.cases import Case
 from ansible_collections.vitalops.rollout.tests.faults.one_case import Result
 from ansible_collections.vitalops.rollout.tests.faults.verdicts import Requests
 
-FACTS = report.Facts(seconds=600.0, cores=2, fleets=2, guard=12.0, lease=6.0)
+FACTS = report.Facts(wanted=5, seconds=600.0, cores=2, fleets=2, guard=12.0, lease=6.0)
 
 
 def result(case: Case, problems: tuple[str, ...] = (), excused: int = 0, because: str = "") -> Result:
@@ -57,7 +60,21 @@ def test_a_run_without_failed_requests_says_so() -> None:
 
 
 def test_before_the_first_case_there_is_a_page_too() -> None:
-    assert report.render([], FACTS).startswith("0 cases, 0 passed")
+    assert report.render([], FACTS).startswith("5 cases, 0 passed (5 not run)")
+
+
+def test_cases_that_were_lost_count_as_wanted_and_not_as_passed() -> None:
+    assert report.render(RESULTS[:2], FACTS).startswith("5 cases, 1 passed (3 not run), in 10 min")
+
+
+def test_the_last_line_counts_the_cases_that_were_lost(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "OUTPUT", tmp_path / "faults")
+    monkeypatch.setattr(pool, "run", lambda fleets, _wanted, done, keep: done(fleets[0], RESULTS[0]))
+    assert cli.main(["--count", "3"]) == 1
+    assert capsys.readouterr().out.endswith("faults: 3 cases, 1 passed\n")
+    assert (tmp_path / "faults" / "faults.md").read_text(encoding="utf-8").startswith("3 cases, 1 passed (2 not run)")
 
 
 def test_labs_of_fleets_have_names_of_their_own() -> None:

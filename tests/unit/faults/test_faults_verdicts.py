@@ -54,40 +54,87 @@ def seen(**changed: t.Any) -> Look:
     return Look(**{**told, **changed})
 
 
-def report(**failed: list[float]) -> dict[str, t.Any]:
+def report(latency: float = 100.0, **failed: list[float]) -> dict[str, t.Any]:
+    """A report of 100 requests to each load balancer; *failed* says when those were due that failed."""
     targets = {
         name: {
             "requests": 100,
             "failures": len(failed.get(name, [])),
+            "last_failure": max(failed.get(name, []), default=None),
             "failed": [
-                {"time": time, "kind": "read", "method": "GET", "reason": "status 503"} for time in failed.get(name, [])
+                {"time": time, "kind": "read", "method": "GET", "reason": "status 503", "latency_ms": latency}
+                for time in failed.get(name, [])
             ],
         }
         for name in BOTH
     }
-    return {"requests": 200, "targets": targets}
+    return {"requests": 200, "running": True, "in_flight": 0, "targets": targets}
+
+
+def judged(told: dict[str, t.Any], allowed: Allowance | None = None, expected: float = 100.0) -> verdicts.Requests:
+    return verdicts.requests(told, allowed, BOTH, expected)
+
+
+DOWN = Allowance(("lb1",), 10.0, 20.0, "it was down")
 
 
 def test_no_failed_request_is_no_problem() -> None:
-    assert verdicts.requests(report(), None, BOTH) == (200, {}, [], 0)
+    assert judged(report()) == (200, {}, [], 0)
 
 
 def test_one_failed_request_is_a_problem_with_its_time_and_reason() -> None:
-    (problem,) = verdicts.requests(report(lb2=[12.0]), None, BOTH).problems
+    (problem,) = judged(report(lb2=[12.0])).problems
     assert "1 requests to lb2" in problem
     assert "12.0" in problem
     assert "status 503" in problem
 
 
 def test_a_target_that_got_no_request_proves_nothing() -> None:
-    silent = {"requests": 0, "targets": {"lb1": report()["targets"]["lb1"]}}
-    assert verdicts.requests(silent, None, BOTH).problems == ["no request was sent to lb2"]
+    silent = {**report(), "targets": {"lb1": report()["targets"]["lb1"]}}
+    assert judged(silent).problems == ["no requests were sent to lb2, 100 were due"]
+
+
+def test_less_than_four_fifths_of_the_load_is_no_load() -> None:
+    assert judged(report(), expected=125.0).problems == []
+    assert judged(report(), expected=126.0).problems == [
+        "100 requests were sent to lb1, 126 were due",
+        "100 requests were sent to lb2, 126 were due",
+    ]
+
+
+def test_a_load_that_stopped_or_was_not_answered_proves_nothing() -> None:
+    assert judged({**report(), "running": False}).problems == ["the load generator has stopped"]
+    (problem,) = judged({**report(), "in_flight": 2}).problems
+    assert "2 requests were still in flight" in problem
 
 
 @pytest.mark.parametrize(("target", "time", "excused"), [("lb1", 15.0, 1), ("lb1", 21.0, 0), ("lb2", 15.0, 0)])
 def test_a_fault_excuses_its_own_target_while_it_lasts(target: str, time: float, excused: int) -> None:
-    found = verdicts.requests(report(**{target: [time]}), Allowance(("lb1",), 10.0, 20.0, "it was down"), BOTH)
+    found = judged(report(**{target: [time]}), DOWN)
     assert (found.excused.get(target, 0), len(found.problems)) == (excused, 1 - excused)
+
+
+@pytest.mark.parametrize(("latency", "excused"), [(900.0, 0), (1000.0, 1), (3000.0, 1)])
+def test_a_fault_excuses_no_request_that_had_failed_before_it_struck(latency: float, excused: int) -> None:
+    assert judged(report(latency, lb1=[9.0]), DOWN).excused.get("lb1", 0) == excused
+
+
+def test_nothing_is_excused_before_the_moment_of_the_fault() -> None:
+    for fault, host in (("haproxy", "lb1"), ("reboot", "lb1"), ("reboot", "app1")):
+        allowed = injections.allowance(Case("deploy", "workers", "after", fault, host), 10.0, 15.0)
+        assert allowed is not None
+        assert allowed.since == 10.0
+
+
+@pytest.mark.parametrize(("last", "excused", "problems"), [(19.0, 31, 0), (21.0, 1, 1)])
+def test_failures_that_are_not_listed_are_excused_only_when_the_last_one_is(
+    last: float, excused: int, problems: int
+) -> None:
+    told = report(lb1=[12.0])
+    told["targets"]["lb1"].update(failures=31, last_failure=last)
+    found = judged(told, DOWN)
+    assert (found.excused["lb1"], len(found.problems)) == (excused, problems)
+    assert len(judged(told).problems) == 2
 
 
 @pytest.mark.parametrize("fault", ["KILL", "TERM", "INT", "HUP", "cut", "dockerd", "disk"])
@@ -131,11 +178,11 @@ def test_a_host_that_does_not_answer_is_not_sound() -> None:
 
 
 def test_a_step_that_ended_is_told() -> None:
-    assert verdicts.untold("lb1", [*done("begin"), *done("switch")], "") == []
+    assert verdicts.untold("lb1", [*done("begin"), *done("switch")], []) == []
 
 
 def test_a_step_that_nobody_tells_the_end_of_is_a_lie() -> None:
-    (problem,) = verdicts.untold("lb1", [*done("begin"), entry("switch", "begin")], "")
+    (problem,) = verdicts.untold("lb1", [*done("begin"), entry("switch", "begin")], [])
     assert "step switch of run r1" in problem
 
 
@@ -148,20 +195,74 @@ def test_a_step_that_nobody_tells_the_end_of_is_a_lie() -> None:
     ],
 )
 def test_an_end_or_a_revert_of_the_run_tells_of_a_step(later: list[dict[str, t.Any]]) -> None:
-    assert verdicts.untold("lb1", [entry("switch", "begin"), *later], "") == []
+    assert verdicts.untold("lb1", [entry("switch", "begin"), *later], []) == []
 
 
-def test_the_next_run_tells_of_a_step_by_its_run_and_name() -> None:
-    cut = [entry("begin", "begin")]
-    assert verdicts.untold("lb1", cut, "Found deploy r1 by anna, cut off in step begin at 17:20") == []
-    assert verdicts.untold("lb1", cut, "Found deploy r0 by anna, cut off in step begin at 17:20") != []
+#: What real runs said (lb1 of a roll back whose disk was full; lb2 of a deploy that a reboot cut off).
+STATUS = """\
+reference (lab)
+  live        1.1.0-24779116de78 in slot green
+  traffic     green:none:0, HAProxy green:none:0
+  lease       roll_back by unknown (command line) since 2026-11-21T23:41:19Z, for another 0.8 s unless renewed
+  guard       nothing armed
+  unfinished  Found roll_back 1f5e04ec7905a74c by unknown (command line), cut off after step begin at \
+2026-11-21T23:41:19Z; traffic not moved by it, guard off. Now: it is closed, as no traffic is left to move.
+"""
+OUTPUT = """
+ok: [lb1] =>
+    msg: |-
+        lb1: Took over the lease of run 1f5e04ec7905a74c (roll_back by unknown, command line), whose time was over. \
+Found roll_back 1f5e04ec7905a74c by unknown (command line), cut off after step begin at 2026-11-21T23:41:19Z; traffic \
+not moved by it, guard off. Now: it is closed, as no traffic is left to move.
+        lb2: Took over the lease of run e34e3155879363d0 (deploy by unknown, command line), whose time was over. \
+Found deploy e34e3155879363d0 of 1.1.0-561f8b637f56 by unknown (command line), cut off in step begin at \
+2026-11-21T23:40:51Z; traffic not moved by it, guard off. Now: it is closed, as no traffic is left to move.
+        lb1, lb2 agree: each has release 1.1.0-24779116de78 live in slot green.
+"""
+ACTED = (
+    "The guard has acted: the switch of reference to blue by unknown was not confirmed after 12 s: "
+    "traffic is back on green."
+)
+
+
+def test_the_next_run_says_of_each_load_balancer_what_its_status_said() -> None:
+    assert verdicts.unsaid("lb1", STATUS, OUTPUT) == []
+    (problem,) = verdicts.unsaid("lb2", STATUS, OUTPUT)
+    assert "Found roll_back 1f5e04ec7905a74c" in problem
+    assert len(verdicts.unsaid("lb1", STATUS.replace("23:41:19", "23:41:20"), OUTPUT)) == 1
+    assert verdicts.unsaid("lb1", "reference (lab)\n  guard       nothing armed\n", "") == []
+
+
+def test_the_next_run_says_that_the_guard_has_acted() -> None:
+    status = f"  guard       nothing armed\n  unfinished  {ACTED}\n"
+    taken = f"        lb1: Took over the lease of run 079b06b384cb01e7 (roll_back by u), whose time was over. {ACTED}\n"
+    assert verdicts.unsaid("lb1", status, taken) == []
+    assert len(verdicts.unsaid("lb1", status, taken.replace("lb1", "lb2"))) == 1
+    assert len(verdicts.unsaid("lb1", status, taken.replace("green", "blue"))) == 1
+
+
+def test_a_guard_that_acted_is_something_found_also_without_a_lease() -> None:
+    (said,) = runs.found_in(f"        lb1: {ACTED}\n        lb1, lb2 agree: each has release 1.0.0 live.\n")
+    assert said == f"lb1: {ACTED}"
+    assert runs.short(said) == "lb1 was left to its guard"
+
+
+def test_the_next_run_tells_of_a_step_in_one_sentence_about_that_host() -> None:
+    cut = [entry("begin", "begin", run="e34e3155879363d0")]
+    said = runs.found_in(OUTPUT)
+    assert verdicts.untold("lb2", cut, said) == []
+    assert verdicts.untold("lb1", cut, said) != []
+    assert verdicts.untold("lb2", [entry("begin", "begin", run="1f5e04ec7905a74c")], said) != []
+    assert verdicts.untold("lb1", [entry("begin", "begin", run="1f5e04ec7905a74c")], said) != []  # after, not in it
+    assert verdicts.named("lb2", "e34e3155879363d0", said)
+    assert not verdicts.named("lb1", "e34e3155879363d0", said)
 
 
 def test_on_an_application_host_the_next_run_does_the_step_again() -> None:
     cut = [entry("stage", "begin")]
-    assert verdicts.untold("app1", cut, "") != []
-    assert verdicts.untold("app1", [*cut, *done("stage", run="r2")], "") == []
-    assert verdicts.untold("lb1", [*cut, *done("stage", run="r2")], "") != []
+    assert verdicts.untold("app1", cut, []) != []
+    assert verdicts.untold("app1", [*cut, *done("stage", run="r2")], []) == []
+    assert verdicts.untold("lb1", [*cut, *done("stage", run="r2")], []) != []
 
 
 def test_who_is_armed_is_confirmed_or_reverted() -> None:
@@ -171,9 +272,77 @@ def test_who_is_armed_is_confirmed_or_reverted() -> None:
     assert "neither confirmed nor reverted" in problem
 
 
-def test_a_revert_at_the_deadline_is_the_guards() -> None:
-    (problem,) = verdicts.kept("lb1", [*done("arm"), *done("revert", source="after 6 s")])
-    assert "names anna" in problem
+def test_a_promise_ends_before_another_run_arms() -> None:
+    late = [*done("arm"), *done("arm", run="r2"), *done("confirm", run="r2")]
+    assert len(verdicts.kept("lb1", late)) == 1
+    assert verdicts.kept("lb1", late, resumed=True) == []
+    assert verdicts.kept("lb1", late, lost={"r1"}) == []
+    assert verdicts.kept("lb1", [*done("arm"), *done("adopt", run="r2"), *late[2:]]) == []
+    assert verdicts.kept("lb1", [*done("arm"), *done("revert", run="r2"), *late[2:]]) == []
+    assert verdicts.kept("lb1", [*done("arm"), *done("arm"), *done("confirm")]) == []
+
+
+def history(*confirmed: tuple[str, str, str]) -> dict[str, t.Any]:
+    """A state whose history has what was *confirmed*: at (seconds), operation, release."""
+    told = [
+        {"at": f"2026-11-21T17:20:{at}Z", "operation": operation, "release": release, "outcome": "confirmed"}
+        for at, operation, release in confirmed
+    ]
+    return {"history": told}
+
+
+CONFIRMED = [
+    entry("confirm", "begin", at="2026-11-21T17:20:03Z", operation="deploy", release="new"),
+    entry("confirm", "end", "done", at="2026-11-21T17:20:05Z", operation="deploy", release="new"),
+]
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "problems"),
+    [
+        ([("01", "deploy", "old"), ("04", "deploy", "new")], 0),
+        ([("01", "deploy", "new")], 0),  # confirmed once more: nothing is new
+        ([("01", "deploy", "old")], 1),
+        ([("01", "roll_back", "new")], 1),
+        ([("04", "deploy", "old")], 1),
+        ([("03", "deploy", "new"), ("04", "deploy", "new")], 1),
+        ([("01", "deploy", "old"), ("09", "deploy", "new")], 1),
+        ([("04", "deploy", "new"), ("09", "roll_back", "old")], 0),
+    ],
+)
+def test_a_confirmation_is_once_in_the_history(confirmed: list[tuple[str, str, str]], problems: int) -> None:
+    assert len(verdicts.unrecorded("lb1", CONFIRMED, history(*confirmed))) == problems
+
+
+def test_only_what_runs_confirmed_themselves_after_they_followed_is_asked_of_the_history() -> None:
+    assert verdicts.unrecorded("lb1", [*CONFIRMED, *done("adopt")], history()) == []
+    assert verdicts.unrecorded("lb1", [{**one, "actor": "guard"} for one in CONFIRMED], history()) == []
+    left = [{**one, "detail": "left by an earlier run: Found deploy r1"} for one in CONFIRMED]
+    assert verdicts.unrecorded("lb1", left, history()) == []
+
+
+def test_on_a_full_disk_users_are_sent_back_without_the_file() -> None:
+    armed = {"status": "armed"}
+    assert verdicts.not_back("lb1", seen(intent=armed, file="green:none:0")) == []
+    (problem,) = verdicts.not_back("lb1", seen(intent=armed, haproxy="green:none:0"))
+    assert "traffic goes to green:none:0" in problem
+    assert verdicts.not_back("lb1", seen(haproxy="green:none:0")) == []
+
+
+def test_whatever_is_not_taken_back_is_pending() -> None:
+    assert not looks.pending(seen())
+    assert looks.pending(None)
+    assert looks.pending(seen(intent={"status": "armed"}))
+    assert looks.pending(seen(intent={"status": "inconsistent"}))
+    assert looks.pending(seen(intent="ValueError: damaged"))
+    assert looks.restless(seen()) == []
+    assert looks.restless(seen(intent={"status": "inconsistent"})) == ["the guard is armed"]
+
+
+def test_a_guard_counts_from_where_its_arming_began() -> None:
+    journal = (entry("arm", "begin", boottime=5.0), entry("arm", "end", "done", boottime=9.0), entry("switch", "begin"))
+    assert looks.last_arm(seen(journal=journal)) == 5.0
+    assert looks.last_arm(seen()) is None
 
 
 def test_a_guard_was_due_when_the_dead_run_armed_it_and_never_confirmed() -> None:
@@ -184,6 +353,7 @@ def test_a_guard_was_due_when_the_dead_run_armed_it_and_never_confirmed() -> Non
     assert not verdicts.guard_was_due(done("begin"))
     assert verdicts.by_guard(done("revert", actor="guard"))
     assert not verdicts.by_guard(done("revert"))
+    assert verdicts.by_guard(done("confirm", actor="guard"))
 
 
 def test_who_takes_a_switch_up_does_not_take_it_back() -> None:
