@@ -56,6 +56,10 @@ class Lab:
         config = str(PROJECT / ".lab" / NAME / "ssh_config")
         return testinfra.get_host(f"ssh://{name}", ssh_config=config, controlpersist=60)
 
+    def sources(self, groups: Path = LAB_VARIABLES / "groups.yml", *more: Path) -> list[str]:
+        """Returns the options that name the inventories."""
+        return [option for path in (groups, self.inventory, *more) for option in ("-i", str(path))]
+
     def play(
         self,
         verb: str,
@@ -64,8 +68,7 @@ class Lab:
         groups: Path = LAB_VARIABLES / "groups.yml",
     ) -> Played:
         """Runs a playbook with the inventory of this scenario, and what it wrote is shown when the test fails."""
-        sources = [option for path in (groups, self.inventory, *inventories) for option in ("-i", str(path))]
-        command = ["ansible-playbook", f"playbooks/{verb}.yml", *sources, *arguments]
+        command = ["ansible-playbook", f"playbooks/{verb}.yml", *self.sources(groups, *inventories), *arguments]
         environment = {**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
         ended = subprocess.run(
             command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False, timeout=600
@@ -91,8 +94,7 @@ class Lab:
 
     def killed(self, verb: str, *arguments: str, after: str) -> None:
         """Runs a playbook and kills it, as AWX does, once the first load balancer has journaled the end of a step."""
-        sources = [option for path in (LAB_VARIABLES / "groups.yml", self.inventory) for option in ("-i", str(path))]
-        command = ["ansible-playbook", f"playbooks/{verb}.yml", *sources, *arguments]
+        command = ["ansible-playbook", f"playbooks/{verb}.yml", *self.sources(), *arguments]
         journal = f"tail -qn 200 {STATE}/journal.ndjson"
         host = self.connect(self.group("load_balancer")[0])
         before = host.check_output(journal).splitlines()

@@ -86,8 +86,7 @@ def test_a_host_that_was_away_gets_no_users_before_it_holds_what_is_live(
     assert "found: release 1.1.0-" in refused.output
     typed = re.search(r"empty that slot: (ansible .+?'); then provision", refused.output)
     assert typed is not None
-    sources = ["-i", str(lab.inventory.parents[2] / "inventories/lab/groups.yml"), "-i", str(lab.inventory)]
-    subprocess.run([*shlex.split(typed[1]), *sources], check=True, timeout=120)
+    subprocess.run([*shlex.split(typed[1]), *lab.sources()], check=True, timeout=120)
 
     assert lab.play("provision").code == 0
     assert lab.play("deploy", *AFTER).code == 0
@@ -100,8 +99,7 @@ def test_a_host_that_was_away_gets_no_users_before_it_holds_what_is_live(
 def empty(lab: t.Any, name: str, slot: str) -> None:
     """The host is as if it had been rebuilt, as far as *slot* goes."""
     request = json.dumps({"application": "reference", "slot": slot, "state": "absent"})
-    sources = [option for path in (lab.inventory,) for option in ("-i", str(path))]
-    command = ["ansible", name, "-b", "-m", "vitalops.rollout.slot_release", "-a", request, *sources]
+    command = ["ansible", name, "-b", "-m", "vitalops.rollout.slot_release", "-a", request, *lab.sources()]
     subprocess.run(command, check=True, timeout=120)
 
 
