@@ -151,6 +151,7 @@ rollout:
       sample: {"run": "3f9c21ab77d05e10", "step": "stage", "at": "2026-01-31T22:10:05Z"}
 """
 
+import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -185,25 +186,29 @@ def describe(module: AnsibleModule) -> dict[str, t.Any]:
     }
 
 
-def left_by_runs(application: str) -> dict[str, t.Any]:
-    """Returns what RETURN calls rollout. Raises StateUnreadable: what nobody can read must not count as nothing."""
-    folder = state.folder_of(application)
+def left_by_runs(application: str, root: str = "/") -> dict[str, t.Any]:
+    """Returns what RETURN calls rollout; *root* is another folder in tests only.
+
+    Raises StateUnreadable: what nobody can read must not count as nothing.
+    """
+    states = os.path.join(root, state.ROOT.lstrip("/"))
+    folder = state.folder_of(application, states)
+    paths = record.Paths(application, root)
     entry = change.at_work(folder)
     epoch = lease.newest(folder)
-    paths = record.Paths(application)
     return {
         "epoch": epoch,
         "at_work": {"run": entry.run, "step": entry.step, "at": entry.at} if entry else None,
-        "live": live(application),
+        "live": live(application, states),
         "slots": {slot: record.read(paths, slot).release_id for slot in definition.SLOTS},
         "retires": retires(folder, epoch),
     }
 
 
-def live(application: str) -> dict[str, str] | None:
+def live(application: str, root: str) -> dict[str, str] | None:
     """Returns what users get through this load balancer, when it is what was confirmed last."""
-    known = state.load(application)
-    used = pointer.read_file(application, pointer.path_of(application))
+    known = state.load(application, root)
+    used = pointer.read_file(application, pointer.path_of(application, root))
     if known is None or known.live is None or known.live_record is None or used is None or used.live != known.live:
         return None
     return {"slot": known.live, "release": known.live_record.release["id"], "confirmed_at": known.confirmed_at}

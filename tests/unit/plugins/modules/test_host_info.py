@@ -11,6 +11,16 @@ import socket
 import subprocess
 import sys
 import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.clock import Clock
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import StateUnreadable
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import retire
+from ansible_collections.vitalops.rollout.plugins.module_utils._state import lease, state
+from ansible_collections.vitalops.rollout.plugins.module_utils._state.run import Run
+from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import pointer
+from ansible_collections.vitalops.rollout.plugins.modules import host_info
 
 MODULE = "ansible_collections.vitalops.rollout.plugins.modules.host_info"
 
@@ -54,3 +64,52 @@ def test_a_port_that_is_no_number_is_refused() -> None:
     told = run(ports=["http"])
     assert told["failed"] is True
     assert "ports" in told["msg"]
+
+
+R1 = {"id": "1.0.0-aaa", "version": "1.0.0", "digest": "sha256:1", "artefact": "registry/shop"}
+CLOCK = Clock(utc=lambda: "2026-11-21T17:20:03Z", boottime=lambda: 100.0, boot_id=lambda: "kernel:1000")
+
+
+def run_of(epoch: int) -> Run:
+    return Run("run-kim", epoch, "deploy", "kim", "AWX job 42", "1.0.0-aaa", "blue", "green")
+
+
+def test_a_host_that_was_in_no_rollout_has_nothing_of_one(tmp_path: Path) -> None:
+    told = host_info.left_by_runs("shop", str(tmp_path))
+    assert told == {
+        "epoch": 0,
+        "at_work": None,
+        "live": None,
+        "slots": dict.fromkeys(("blue", "green")),
+        "retires": None,
+    }
+
+
+def test_a_load_balancer_tells_what_users_get_only_where_it_is_what_was_confirmed(tmp_path: Path) -> None:
+    root = str(tmp_path / "var/lib/rollout")
+    at = "2026-11-21T17:00:00Z"
+    confirmed, _entry = state.confirmed(
+        state.State("shop", "staging"), operation="deploy", slot="blue", release=R1, by="kim", at=at
+    )
+    state.save(confirmed, root)
+    for slot, expected in (("blue", {"slot": "blue", "release": "1.0.0-aaa", "confirmed_at": at}), ("green", None)):
+        pointer.write_file("shop", pointer.path_of("shop", root), pointer.Pointer(slot, None, 0))
+        assert host_info.left_by_runs("shop", str(tmp_path))["live"] == expected
+
+
+@pytest.mark.parametrize(("newest", "expected"), [(4, "green"), (5, None)])
+def test_a_planned_stop_counts_until_a_newer_run_was_here(tmp_path: Path, newest: int, expected: str | None) -> None:
+    folder = str(tmp_path / "var/lib/rollout/shop")
+    lease.fence(folder, run_of(4), CLOCK)
+    retire.schedule(folder, run_of(4), "green", 60, CLOCK)
+    lease.fence(folder, run_of(newest), CLOCK)
+    assert host_info.left_by_runs("shop", str(tmp_path))["retires"] == expected
+
+
+@pytest.mark.parametrize("file", ["state.json", "fence.json", "retire.json", "slots/green.json"])
+def test_what_nobody_can_read_does_not_count_as_nothing(tmp_path: Path, file: str) -> None:
+    path = tmp_path / "var/lib/rollout/shop" / file
+    path.parent.mkdir(parents=True)
+    path.write_text("{garbage")
+    with pytest.raises(StateUnreadable, match="A state file is damaged"):
+        host_info.left_by_runs("shop", str(tmp_path))
