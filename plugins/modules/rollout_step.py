@@ -35,8 +35,9 @@ options:
         traffic and asks what users get. V(drain) watches the slot that lost it. V(verify) only asks what users get.
         V(confirm) records the release as good and disarms. V(revert) takes this run's switch back. V(end) gives the
         lease back without a confirmation.
-      - On application hosts. V(wake) starts what is kept in a slot. V(workers) lets workers and scheduler follow the
-        traffic. V(stop) stops processes. V(retire) stops a slot that has no traffic, now or later.
+      - On application hosts. V(wake) starts what is kept in a slot, or empties a slot that does not hold the release.
+        V(workers) lets workers and scheduler follow the traffic. V(stop) stops processes. V(retire) stops a slot that
+        has no traffic, now or later.
     type: str
     required: true
     choices: [info, begin, renew, adopt, arm, switch, drain, verify, confirm, revert, end, wake, workers, stop, retire]
@@ -88,6 +89,18 @@ token:
   description: What confirms the switch.
   returned: step V(arm)
   type: str
+held:
+  description: Whether the slot held the release.
+  returned: step V(wake)
+  type: bool
+slots:
+  description: The id of the release in each slot, none for an empty one.
+  returned: step V(wake)
+  type: dict
+runs_scheduler:
+  description: Whether this host runs a scheduler, in whatever slot.
+  returned: step V(wake)
+  type: bool
 problem:
   description: Why a step failed that was not required.
   returned: when it did
