@@ -111,7 +111,7 @@ def missing_hosts(hosts: t.Sequence[Host], left_out: t.Sequence[str], verb: str)
     routes = any("load_balancer" in host.groups for host in hosts)
     if left_out and (routes or verb not in ("provision", "site")):
         yield RolloutError(
-            "This run leaves out a part of the fleet, so users could get two releases.",
+            "This run leaves out a part of the fleet, so users would get two releases.",
             expected="every load balancer and every application host of the inventory",
             found=f"without {', '.join(left_out)}",
             where="--limit, or the limit of the job template",
