@@ -307,15 +307,24 @@ class OneCase:
     def _kept(self, name: str, seen: Look, said: t.Sequence[str]) -> None:
         """A load balancer kept its promises, and its journal, its state and its traffic are one story."""
         case, journal = self.case, seen.journal
-        full = case.fault == "disk" and name == case.victim
-        # The guard does its work without room to tell of it; then the next run tells that it found it done.
-        lost = {entry["run"] for entry in journal if full and verdicts.named(name, entry["run"], said)}
+        lost = {run for run in self._untellable(name, journal) if verdicts.named(name, run, said)}
         self.problems += verdicts.kept(name, journal, resumed=case.scenario == "resumed", lost=lost)
         self.problems += verdicts.state_lies(name, seen)
         if isinstance(seen.state, dict):
             self.problems += verdicts.unrecorded(name, journal, seen.state)
         self.problems += [f"{name}: {why}" for why in looks.unsound(seen)]
         self._blame(name, seen, lost)
+
+    def _untellable(self, name: str, journal: t.Sequence[verdicts.Entry]) -> set[str]:
+        """Returns the runs of which a load balancer cannot tell the end; then the next run tells what it found done.
+
+        The guard does its work without room to write of it. A host without power has done what it does not tell of.
+        """
+        if name != self.case.victim:
+            return set()
+        if self.case.fault == "disk":
+            return {entry["run"] for entry in journal}
+        return verdicts.cut_off(journal) if self.case.fault == "reboot" else set()
 
     def _blame(self, name: str, seen: Look, lost: t.Collection[str]) -> None:
         """What a run armed and neither confirmed nor took back itself, nobody but the guard can have taken back."""

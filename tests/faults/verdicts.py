@@ -126,8 +126,8 @@ def kept(host: str, entries: t.Sequence[Entry], *, resumed: bool = False, lost: 
     """Returns where a guard was armed and its promise was forgotten, or a revert names the wrong one.
 
     A promise ends with a confirmation, a revert, or as the host follows the others (adopt), before another run arms;
-    a run that goes on with another one (*resumed*) ends that one's promise with its own. Of the runs *lost* a full
-    disk took the end.
+    a run that goes on with another one (*resumed*) ends that one's promise with its own. Of the runs *lost* the
+    fault took the end.
     """
     problems = []
     for place, entry in enumerate(entries):
@@ -149,6 +149,13 @@ def _until_another_arms(entries: t.Iterable[Entry], run: str) -> t.Iterator[Entr
 
 def _done(entry: Entry, *steps: str) -> bool:
     return entry["step"] in steps and entry["phase"] == "end" and entry["outcome"] == "done"
+
+
+def cut_off(entries: t.Sequence[Entry]) -> set[str]:
+    """Returns the runs that began to confirm or to take back and did not come to the end of it."""
+    begun = {(one["run"], one["step"]) for one in entries if one["phase"] == "begin"}
+    ended = {(one["run"], one["step"]) for one in entries if one["phase"] == "end"}
+    return {run for run, step in begun - ended if step in ("confirm", "revert")}
 
 
 def unrecorded(host: str, entries: t.Sequence[Entry], state: t.Any) -> list[str]:

@@ -446,3 +446,11 @@ def test_a_lease_that_was_never_given_back_must_be_told_of() -> None:
     assert looks.lease_kept(seen(lease={"released": False}))
     assert not looks.lease_kept(seen(lease={"released": True}))
     assert not looks.lease_kept(None)
+
+
+def test_a_confirmation_that_the_power_cut_off_is_known_as_such() -> None:
+    arm = [entry("arm", "begin"), entry("arm", "end", "done")]
+    assert verdicts.cut_off(arm) == set()
+    assert verdicts.cut_off([*arm, entry("confirm", "begin")]) == {"r1"}
+    assert verdicts.cut_off([*arm, entry("confirm", "begin"), entry("confirm", "end", "failed")]) == set()
+    assert verdicts.cut_off([*arm, entry("revert", "begin"), entry("revert", "begin", run="r2")]) == {"r1", "r2"}
