@@ -26,7 +26,7 @@ VERSIONS = ("1.0.0", "1.1.0", "1.3.0")
 SLOTS = ("blue", "green")
 #: By kind of process, how long it may take to stop.
 STOP_SECONDS = {"web": 20, "worker": 2, "scheduler": 2}
-RATE = 30.0
+RATE = 20.0
 #: A report reads every line since the load began: the load is begun anew before that takes long.
 LOAD_SECONDS = 400.0
 HEALTHY_SECONDS = 60.0

@@ -22,7 +22,7 @@ WORK_SECONDS = 60.0
 DEATH_SECONDS = 15.0
 #: A cut lasts until the guard has fired and a little longer: then the run hears from the host again.
 CUT_LONGER_SECONDS = 1.5
-POLL_SECONDS = 0.3
+POLL_SECONDS = 0.5
 
 
 class Result(t.NamedTuple):

@@ -18,6 +18,22 @@ FAULT_WORDS = {
     "disk": "disk full",
 }
 RESUMED = "resumed"
+HEAD = """\
+# What was killed, and what users saw
+
+`make faults` runs every case on real hosts: two load balancers, two application hosts, PostgreSQL and Redis, with users
+who ask both load balancers all the time. A deploy or a roll back is stopped at an exact line of a journal, the fault
+strikes the driving process or a host, and the line goes on. Then the suite asks, without any code of the product:
+
+- did a request fail that the fault itself did not take with it?
+- within the guard's deadline and 2 s, is exactly one healthy slot live on every load balancer, the one on record?
+- does the same command again end well, with no manual step, and say on every host what it found there?
+- do journals, histories, containers and traffic tell one story?
+
+A cell is passed/all. At steps that deploy and roll back share, the two take turns: each step, point (before its begin,
+between begin and end, after its end) and fault meets once, not once for each verb. `adopt` is the step of a load
+balancer that was left behind; `revert`, `stop`, `restore` and `end` are those of a deploy that takes itself back;
+`resumed` are runs that the next one goes on with."""
 
 
 class Facts(t.NamedTuple):
@@ -35,6 +51,7 @@ def render(results: t.Sequence[Result], facts: Facts) -> str:
     """Returns the page in Markdown: the grid of steps and faults, what users saw, what failed."""
     passed = sum(one.passed for one in results)
     parts = [
+        HEAD,
         f"{facts.wanted} cases, {passed} passed{_lost(results, facts)}, in {facts.seconds / 60:.0f} min "
         f"on {facts.cores} cores ({_fleets(facts.fleets)}; guard deadline {facts.guard:g} s, lease {facts.lease:g} s; "
         f"{_mean(results):.0f} s a case).",
