@@ -39,7 +39,7 @@ def test_a_roll_back_uses_the_hosts_that_hold_the_release(lab: t.Any) -> None:
     played = lab.play("roll_back")
     assert played.code == 0
     assert f"{first} does not hold release 1.0.0-" in played.output
-    assert {lab.ask("/version")["version"] for _ in range(8)} == {"1.0.0"}
+    assert {lab.ask("/version")["version"] for _again in range(8)} == {"1.0.0"}
     assert slots(lab, "web", first) == {live}
     assert slots(lab, "worker", first) == set()
     assert (slots(lab, "worker", second), slots(lab, "scheduler", second)) == ({idle}, {idle})
@@ -90,7 +90,7 @@ def test_a_host_that_was_away_gets_no_users_before_it_holds_what_is_live(lab: t.
     assert live in slots(lab, "web", away)
     assert slots(lab, "worker", away) == {live}
     assert len(lab.running("scheduler")) == 1
-    assert {lab.ask("/version")["version"] for _ in range(8)} == {"1.3.0"}
+    assert {lab.ask("/version")["version"] for _again in range(8)} == {"1.3.0"}
 
 
 def empty(lab: t.Any, name: str, slot: str) -> None:
