@@ -26,9 +26,10 @@ def wake(call: Call) -> Result:
     A host that was added later never held that release. Nothing else may get users there, so its slot is emptied.
     """
     paths, slot, release = Paths(call.guard.application), _slot(call, _name(call)), str(call.parameters["release_id"])
-    held = slot.holds(release)
+    kinds = _kinds(call)
     with _change(call, "wake"):
-        outcome = slot.switch_processes([], kinds=_kinds(call), on=True, release_id=release) if held else slot.empty()
+        held = slot.holds(release)  # what one empties nobody else may be filling
+        outcome = slot.switch_processes([], kinds=kinds, on=True, release_id=release) if held else slot.empty()
     records = {name: record.read(paths, name) for name in definition.SLOTS}
     said = (
         f"{socket.gethostname()} does not hold release {release} in slot {_name(call)}: no users until the next deploy"
@@ -60,11 +61,12 @@ def workers(call: Call) -> Result:
     """
     release = call.parameters.get("release_id")
     new, old = _slot(call, _name(call)), _slot(call, other_slot(_name(call)))
-    lacking = bool(release and call.parameters.get("if_held")) and not new.holds(str(release))
-    kinds = [] if lacking else _kinds(call)
-    moves = bool(call.parameters.get("moves", True))
+    kinds, moves = _kinds(call), bool(call.parameters.get("moves", True))
     with _change(call, "workers"):
-        outcomes = handover.hand_over(old if moves else None, new, kinds, None if lacking else release)
+        lacking = bool(release and call.parameters.get("if_held")) and not new.holds(str(release))
+        outcomes = handover.hand_over(
+            old if moves else None, new, [] if lacking else kinds, None if lacking else release
+        )
     return _told(outcomes)
 
 
