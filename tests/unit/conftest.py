@@ -1,10 +1,11 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A peer on a real socket that speaks HAProxy's runtime API, scripted so that its answers can be wrong on purpose."""
+"""Peers on real sockets, scripted so that their answers can be wrong on purpose: HAProxy's runtime API, an engine."""
 
 from __future__ import annotations
 
+import socket
 import socketserver
 import threading
 import typing as t
@@ -60,3 +61,34 @@ def peer(tmp_path: Path) -> t.Iterator[Peer]:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield scripted
         server.shutdown()
+
+
+class ScriptedEngine:
+    """Stands in for the Docker engine, which Molecule asks for real. `says` opens a socket with one answer."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.asked: list[bytes] = []
+        self.threads: list[threading.Thread] = []
+
+    def says(self, answer: bytes) -> str:
+        path = str(self.folder / f"engine{len(self.threads)}.sock")
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(path)
+        listening.listen()
+        self.threads.append(threading.Thread(target=self._serve, args=(listening, answer), daemon=True))
+        self.threads[-1].start()
+        return path
+
+    def _serve(self, listening: socket.socket, answer: bytes) -> None:
+        with listening, listening.accept()[0] as accepted:
+            self.asked.append(accepted.recv(65536))
+            accepted.sendall(answer)
+
+
+@pytest.fixture
+def scripted_engine(tmp_path: Path) -> t.Iterator[ScriptedEngine]:
+    engine = ScriptedEngine(tmp_path)
+    yield engine
+    for thread in engine.threads:
+        thread.join(5)

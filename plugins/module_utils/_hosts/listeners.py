@@ -9,8 +9,6 @@ not, on a minimal host.
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import re
 import socket
@@ -18,7 +16,9 @@ import struct
 import sys
 import typing as t
 
-ENGINE_SOCKET = "/run/docker.sock"
+from .._foundation import engine
+from .._foundation.errors import CommandFailed
+
 ENGINE_DEADLINE = 10.0  # seconds; an engine that pulls images on a small host takes its time
 LISTEN = "0A"
 _CONTAINER = re.compile(r"(?:docker-)?([0-9a-f]{64})(?:\.scope)?")
@@ -137,20 +137,20 @@ def join(
     return sorted(found, key=lambda listener: (listener.port, listener.address))
 
 
-def collect(ports: t.Collection[int], engine_socket: str = ENGINE_SOCKET) -> Seen:
+def collect(ports: t.Collection[int], engine_socket: str = engine.SOCKET) -> Seen:
     """Returns the listeners of this host on *ports*, or on every port when there are none given."""
     sockets = []
     for path in ("/proc/net/tcp", "/proc/net/tcp6"):
         sockets += parse_sockets(_text(path))
     if ports:
         sockets = [one for one in sockets if one.port in ports]
-    engine, containers = "absent", None
+    told, containers = "absent", None
     if os.path.exists(engine_socket):
         containers = ask_engine(engine_socket)
-        engine = "silent" if containers is None else "answered"
+        told = "silent" if containers is None else "answered"
     names, published = parse_containers(containers or [])
     published = [port for port in published if not ports or port.port in ports]
-    return Seen(join(sockets, find_owners({one.inode for one in sockets}), names, published), engine)
+    return Seen(join(sockets, find_owners({one.inode for one in sockets}), names, published), told)
 
 
 def find_owners(inodes: t.Collection[str]) -> dict[str, tuple[int, str, str]]:
@@ -182,29 +182,13 @@ def _held(pid: int, links: t.Mapping[str, str]) -> list[str]:
     return held
 
 
-class _EngineConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=ENGINE_DEADLINE)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(ENGINE_DEADLINE)
-        self.sock.connect(self._path)
-
-
 def ask_engine(path: str) -> list[dict[str, t.Any]] | None:
     """Returns the running containers that the engine behind the socket *path* tells; None when it does not answer."""
-    connection = _EngineConnection(path)
     try:
-        connection.request("GET", "/containers/json")
-        answer = connection.getresponse()
-        content = json.loads(answer.read())
-    except (OSError, ValueError, http.client.HTTPException):
+        content = engine.ask("GET", "/containers/json", deadline=ENGINE_DEADLINE, engine_socket=path).content
+    except CommandFailed:
         return None
-    finally:
-        connection.close()
-    return content if answer.status == 200 and isinstance(content, list) else None
+    return content if isinstance(content, list) else None
 
 
 def _text(path: str) -> str:

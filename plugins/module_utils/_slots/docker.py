@@ -1,17 +1,21 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The runtime docker: one container per instance, driven by docker's command line. PRIVATE to the collection."""
+"""The runtime docker: one container per instance. PRIVATE to the collection.
+
+What is asked often, and what users wait for, goes to the engine's socket. Making containers, pulling images and logs go
+through docker's command line, which knows registries, environment files and streams.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import socket
 import typing as t
 
-from .._foundation import command
+from .._foundation import command, engine
+from .._foundation.engine import Answer, Ask
 from .._foundation.errors import CommandFailed
 from .definition import Definition, Instance
 from .driver import Run, in_parallel
@@ -22,22 +26,9 @@ _LOOK = 30.0  # s, for a question to the engine
 _CHANGE = 120.0  # s, for a change of one container
 _PULL = 600.0  # s, for an image
 _NEWEST_KEPT = 3
-_SOCKET = "/run/docker.sock"
 _KILLED = 137  # 128 + SIGKILL
 
 _STATES = {"running": "running", "paused": "running", "restarting": "restarting"}
-
-
-def engine_answers(path: str = _SOCKET) -> bool:
-    """Whether the engine says OK. Asked directly, because every start of docker's command line costs a processor."""
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(_LOOK)
-            connection.connect(path)
-            connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: engine\r\n\r\n")
-            return b" 200 " in connection.makefile("rb").readline()
-    except OSError:
-        return False
 
 
 class Docker:
@@ -46,35 +37,38 @@ class Docker:
     # A container that exists holds its image.
     STARTS_FROM_ARTEFACT = False
 
-    def __init__(self, paths: Paths, run: Run = command.run, answers: t.Callable[[], bool] = engine_answers) -> None:
+    def __init__(self, paths: Paths, run: Run = command.run, ask: Ask = engine.ask) -> None:
         self._paths = paths
         self._run = run
-        self._answers = answers
+        self._ask = ask
 
     def available(self) -> bool:
         """Whether docker's command line is installed and its engine answers."""
         if shutil.which("docker") is None:
             return False
-        return self._answers()
+        try:
+            self._ask("GET", "/_ping", deadline=_LOOK)
+        except CommandFailed:
+            return False
+        return True
 
     def observe(self, application: str, slot: str) -> list[Observed]:
         """The containers that carry the labels of this slot."""
-        listed = self._run(
-            [
-                *("docker", "ps", "--all", "--no-trunc", "--quiet"),
-                *("--filter", f"label=rollout.application={application}"),
-                *("--filter", f"label=rollout.slot={slot}"),
-            ],
+        labels = [f"rollout.application={application}", f"rollout.slot={slot}"]
+        listed = self._ask(
+            "GET",
+            "/containers/json",
+            query={"all": "1", "filters": json.dumps({"label": labels})},
             deadline=_LOOK,
-            next_step="is the engine up? systemctl status docker",
         )
-        # A container may go away between the two questions: inspect then fails for it and answers for the others.
-        return [_observed(one) for one in self._inspect(listed.output.split(), accepted=(0, 1))]
+        # A container may go away between the two questions.
+        looked_at = [self._inspect(one["Id"], accepted=(200, 404)) for one in listed.content]
+        return [_observed(one.content) for one in looked_at if one.status == 200]
 
     def has_artefact(self, definition: Definition) -> bool:
         """Whether the image with the digest of the release is here."""
-        answer = self._run(["docker", "image", "inspect", image(definition)], deadline=_LOOK, accepted=(0, 1))
-        return answer.code == 0
+        answer = self._ask("GET", f"/images/{image(definition)}/json", deadline=_LOOK, accepted=(200, 404))
+        return answer.status == 200
 
     def fetch(self, definition: Definition) -> None:
         """Pulls the image by digest, so what runs is what was resolved, whatever the tag says by now."""
@@ -90,22 +84,21 @@ class Docker:
     def stop(self, instances: t.Sequence[Observed]) -> list[str]:
         """Stops containers with the stop timeout they were made with. ``unless-stopped`` then keeps them stopped."""
 
-        def stop_one(instance: Observed) -> None:
-            self._run(["docker", "stop", instance.name], deadline=instance.stop_timeout + _LOOK)
+        def stop_one(instance: Observed) -> bool:
+            """Returns whether it had to be killed."""
+            self._change("POST", f"/containers/{instance.name}/stop", deadline=instance.stop_timeout + _LOOK)
+            state = self._inspect(instance.name).content["State"]
+            killed = state["ExitCode"] == _KILLED and not state["OOMKilled"]
+            return instance.state == "running" and killed
 
-        in_parallel(stop_one, instances)
-        running = {one.name for one in instances if one.state == "running"}
-        return sorted(
-            _name(one)
-            for one in self._inspect([one.name for one in instances])
-            if _name(one) in running and one["State"]["ExitCode"] == _KILLED and not one["State"]["OOMKilled"]
-        )
+        killed = in_parallel(stop_one, instances)
+        return sorted(one.name for one, had_to_be in zip(instances, killed) if had_to_be)
 
     def remove(self, instances: t.Sequence[Observed]) -> None:
         """Removes containers with their anonymous volumes."""
 
         def remove_one(instance: Observed) -> None:
-            self._run(["docker", "rm", "--volumes", instance.name], deadline=_CHANGE)
+            self._change("DELETE", f"/containers/{instance.name}", query={"v": "1"})
 
         in_parallel(remove_one, instances)
 
@@ -121,7 +114,7 @@ class Docker:
         """Starts containers that exist."""
 
         def start_one(instance: Instance) -> None:
-            self._run(["docker", "start", instance.name], deadline=_CHANGE, next_step=f"docker logs {instance.name}")
+            self._change("POST", f"/containers/{instance.name}/start", next_step=f"docker logs {instance.name}")
 
         in_parallel(start_one, instances)
 
@@ -156,20 +149,12 @@ class Docker:
 
         return dict(zip(names, in_parallel(logs_of, names)))
 
-    def _inspect(self, names: t.Sequence[str], accepted: t.Container[int] = (0,)) -> list[dict[str, t.Any]]:
-        if not names:
-            return []
-        answer = self._run(["docker", "container", "inspect", *names], deadline=_LOOK, accepted=accepted)
-        try:
-            containers: list[dict[str, t.Any]] = json.loads(answer.output)
-        except ValueError as error:
-            raise CommandFailed(
-                "docker gave an answer that cannot be read.",
-                expected="JSON",
-                found=answer.error.strip() or answer.output[:200],
-                where="docker container inspect",
-            ) from error
-        return containers
+    def _inspect(self, container: str, accepted: t.Container[int] = (200,)) -> Answer:
+        return self._ask("GET", f"/containers/{container}/json", deadline=_LOOK, accepted=accepted)
+
+    def _change(self, method: str, path: str, *, deadline: float = _CHANGE, **options: t.Any) -> None:
+        """Done now (204), or done before (304)."""
+        self._ask(method, path, deadline=deadline, accepted=(204, 304), **options)
 
 
 def image(definition: Definition) -> str:
@@ -215,17 +200,13 @@ def run_arguments(instance: Instance) -> list[str]:
     return [*arguments, image(definition), *process.command]
 
 
-def _name(container: dict[str, t.Any]) -> str:
-    return str(container["Name"]).lstrip("/")
-
-
 def _observed(container: dict[str, t.Any]) -> Observed:
     status, settings = container["State"], container["Config"]
     labels = settings.get("Labels") or {}
     state = _STATES.get(status["Status"], "stopped")
     bindings = [one for many in (container["HostConfig"].get("PortBindings") or {}).values() for one in many or []]
     return Observed(
-        name=_name(container),
+        name=str(container["Name"]).lstrip("/"),
         process=labels.get("rollout.process", ""),
         number=int(labels.get("rollout.instance", "0")),
         state=state,

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vitalops.rollout.plugins.module_utils._hosts import listeners
 from ansible_collections.vitalops.rollout.plugins.module_utils._hosts.listeners import (
     Listener,
     Published,
@@ -132,50 +130,17 @@ def test_a_port_of_this_process_is_found_on_this_machine() -> None:
     assert {port, other_port} <= everything
 
 
-def serve_once(path: str, said: bytes) -> threading.Thread:
-    listening = socket.socket(socket.AF_UNIX)
-    listening.bind(path)
-    listening.listen()
-
-    def serve() -> None:
-        with listening, listening.accept()[0] as accepted:
-            accepted.recv(65536)
-            accepted.sendall(said)
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    return thread
-
-
 @pytest.mark.parametrize(
     ("said", "told"),
-    [
-        (b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[{"Id": "abc"}]', [{"Id": "abc"}]),
-        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[]", []),
-        (b'HTTP/1.1 500 Oops\r\nConnection: close\r\n\r\n{"message": "no"}', None),
-        (b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"message": "no"}', None),
-        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nnonsense", None),
-        (b"nonsense", None),
-        (b"", None),
-    ],
+    [(b'[{"Id": "abc"}]', [{"Id": "abc"}]), (b"[]", []), (b'{"message": "no"}', None), (b"nonsense", None)],
 )
-def test_an_engine_that_answers_badly_tells_nothing(tmp_path: t.Any, said: bytes, told: list[t.Any] | None) -> None:
-    thread = serve_once(str(tmp_path / "engine"), said)
-    assert ask_engine(str(tmp_path / "engine")) == told
-    thread.join(5)
+def test_an_engine_tells_its_containers_or_nothing(
+    scripted_engine: t.Any, said: bytes, told: list[t.Any] | None
+) -> None:
+    assert ask_engine(scripted_engine.says(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + said)) == told
 
 
-def test_an_engine_that_does_not_answer_in_time_tells_nothing(tmp_path: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listeners, "ENGINE_DEADLINE", 0.1)
-    with socket.socket(socket.AF_UNIX) as silent:
-        silent.bind(str(tmp_path / "engine"))
-        silent.listen()
-        assert ask_engine(str(tmp_path / "engine")) is None
-
-
-def test_a_silent_engine_is_not_taken_for_one_without_containers(tmp_path: t.Any) -> None:
+def test_a_silent_engine_is_not_taken_for_one_without_containers(tmp_path: Path, scripted_engine: t.Any) -> None:
     assert collect([1], str(tmp_path / "missing")).engine == "absent"
-    for name, said in (("broken", b""), ("idle", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[]")):
-        thread = serve_once(str(tmp_path / name), said)
-        assert collect([1], str(tmp_path / name)).engine == ("answered" if said else "silent")
-        thread.join(5)
+    assert collect([1], scripted_engine.says(b"")).engine == "silent"
+    assert collect([1], scripted_engine.says(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[]")).engine == "answered"

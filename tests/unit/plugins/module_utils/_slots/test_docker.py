@@ -7,18 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import socket
-import threading
 
 import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.command import Completed
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.engine import Answer
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import CommandFailed
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition as d
-from ansible_collections.vitalops.rollout.plugins.module_utils._slots.docker import (
-    Docker,
-    engine_answers,
-    run_arguments,
-)
+from ansible_collections.vitalops.rollout.plugins.module_utils._slots.docker import Docker, run_arguments
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.plan import Observed
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.record import Paths
 
@@ -51,10 +46,16 @@ WEB, WORKER = DEFINITION.instances
 
 
 class Engine:
-    """Answers by the first words of a command; keeps all commands."""
+    """Answers by the first words of a command or question; keeps all of them."""
 
     def __init__(self, answers):
         self.answers, self.asked = answers, []
+
+    def ask(self, method, path, *, accepted=(200,), **options):
+        self.asked.append([method, path, options.get("query")])
+        answer = self.answers[f"{method} {path}"]
+        assert answer.status in accepted
+        return answer
 
     def __call__(self, arguments, *, deadline, accepted=(0,), **options):
         self.asked.append(list(arguments))
@@ -66,6 +67,7 @@ class Engine:
 
 def container(instance, status="running", **state):
     return {
+        "Id": "abc",
         "Name": f"/{instance.name}",
         "RestartCount": 2,
         "State": {"Status": status, "ExitCode": 0, "OOMKilled": False, "StartedAt": "2026-11-21T14:00:00Z", **state},
@@ -82,8 +84,14 @@ def container(instance, status="running", **state):
     }
 
 
+def engine_with(seen):
+    """An engine with one container; what a look at it answers is *seen*."""
+    listed = Answer(200, [{"Id": "abc"}])
+    return Engine({"GET /containers/json": listed, "GET /containers/abc/json": seen})
+
+
 def driver(engine):
-    return Docker(Paths("shop", "/nowhere"), engine)
+    return Docker(Paths("shop", "/nowhere"), engine, engine.ask)
 
 
 def values_of(arguments, option):
@@ -122,7 +130,7 @@ def test_a_worker_has_no_port_no_limits_and_the_health_check_of_its_image():
 
 
 def test_a_container_is_observed_with_all_that_the_plan_needs():
-    engine = Engine({"docker ps": "abc\n", "docker container inspect abc": json.dumps([container(WEB)])})
+    engine = engine_with(Answer(200, container(WEB)))
     (seen,) = driver(engine).observe("shop", "blue")
     assert seen == Observed(
         name="shop-blue-web-1",
@@ -137,7 +145,8 @@ def test_a_container_is_observed_with_all_that_the_plan_needs():
         restarts=2,
         started_at="2026-11-21T14:00:00Z",
     )
-    assert "label=rollout.slot=blue" in engine.asked[0]
+    (_get, _path, query) = engine.asked[0]
+    assert query == {"all": "1", "filters": '{"label": ["rollout.application=shop", "rollout.slot=blue"]}'}
 
 
 @pytest.mark.parametrize(
@@ -151,15 +160,14 @@ def test_a_container_is_observed_with_all_that_the_plan_needs():
     ],
 )
 def test_each_status_of_docker_is_one_of_three_states(status, state, boots):
-    engine = Engine({"docker ps": "abc\n", "docker container inspect": json.dumps([container(WEB, status)])})
-    (seen,) = driver(engine).observe("shop", "blue")
+    (seen,) = driver(engine_with(Answer(200, container(WEB, status)))).observe("shop", "blue")
     assert (seen.state, seen.boots) == (state, boots)
 
 
 def test_a_container_that_goes_away_between_two_questions_is_not_there():
-    engine = Engine({"docker ps": "abc\n", "docker container inspect": Completed(1, "[]\n", "No such container")})
-    assert driver(engine).observe("shop", "blue") == []
-    assert driver(Engine({"docker ps": ""})).observe("shop", "blue") == []
+    gone = Answer(404, {"message": "No such container"})
+    assert driver(engine_with(gone)).observe("shop", "blue") == []
+    assert driver(Engine({"GET /containers/json": Answer(200, [])})).observe("shop", "blue") == []
 
 
 @pytest.mark.parametrize(
@@ -168,10 +176,33 @@ def test_a_container_that_goes_away_between_two_questions_is_not_there():
 )
 def test_a_container_that_had_to_be_killed_is_reported(exit_code, out_of_memory, killed):
     stopped = container(WEB, "exited", ExitCode=exit_code, OOMKilled=out_of_memory)
-    engine = Engine({"docker container inspect": json.dumps([stopped])})
+    engine = Engine(
+        {
+            f"POST /containers/{WEB.name}/stop": Answer(204, ""),
+            f"GET /containers/{WEB.name}/json": Answer(200, stopped),
+        }
+    )
     running = Observed(WEB.name, "web", 1, "running", WEB.checksum, "1-0123456789ab", True)
     assert driver(engine).stop([running]) == killed
-    assert engine.asked[0] == ["docker", "stop", WEB.name]
+    # One that had ended before was not killed by this stop.
+    assert driver(engine).stop([dataclasses.replace(running, state="restarting")]) == []
+
+
+def test_a_container_starts_and_goes_and_its_image_is_looked_for_by_digest():
+    image = f"GET /images/registry.test/shop@sha256:{'a' * 64}/json"
+    engine = Engine(
+        {
+            f"POST /containers/{WEB.name}/start": Answer(304, ""),
+            f"DELETE /containers/{WEB.name}": Answer(204, ""),
+            image: Answer(404, {"message": "No such image"}),
+        }
+    )
+    driver(engine).start([WEB])
+    driver(engine).remove([Observed(WEB.name, "web", 1, "stopped", WEB.checksum, "1-0123456789ab", False)])
+    assert engine.asked[1][2] == {"v": "1"}
+    assert driver(engine).has_artefact(DEFINITION) is False
+    engine.answers[image] = Answer(200, {})
+    assert driver(engine).has_artefact(DEFINITION) is True
 
 
 def test_all_failures_are_told_and_no_other_container_waits_for_them():
@@ -201,24 +232,3 @@ def test_both_streams_of_a_log_come_in_the_order_of_time():
     engine = Engine({"docker logs": Completed(0, out, "2026-11-21T14:00:00.2Z two\n")})
     (lines,) = driver(engine).logs([WEB.name], 2).values()
     assert [line.split()[1] for line in lines] == ["two", "three"]
-
-
-@pytest.mark.parametrize(("line", "answers"), [(b"HTTP/1.0 200 OK", True), (b"HTTP/1.0 500 Oops", False), (b"", False)])
-def test_the_engine_answers_when_it_says_so(tmp_path, line, answers):
-    """A stand-in on a real socket: the engine itself is asked by Molecule."""
-    path = str(tmp_path / "docker.sock")
-    assert engine_answers(path) is False
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
-        server.bind(path)
-        server.listen(1)
-
-        def serve() -> None:
-            connection, _peer = server.accept()
-            with connection:
-                connection.recv(4096)
-                connection.sendall(line + b"\r\n\r\nOK")
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        assert engine_answers(path) is answers
-        thread.join()
