@@ -133,10 +133,11 @@ rollout:
       sample: 12
     live:
       description:
-        - On a load balancer, the slot and the id of the release that users get and when it was confirmed, in UTC.
+        - On a load balancer, the slot and the id of the release that users get, the epoch of the run that confirmed it,
+          and when that was, in UTC.
         - None when nothing was confirmed, or when users are on something else.
       type: dict
-      sample: {"slot": "green", "release": "1.1.0-0c1b2a3d4e5f", "confirmed_at": "2026-01-31T22:10:05Z"}
+      sample: {"slot": "green", "release": "1.1.0-0c1b2a3d4e5f", "epoch": 12, "confirmed_at": "2026-01-31T22:10:05Z"}
     slots:
       description: On an application host, the id of the release in each slot; none for an empty one.
       type: dict
@@ -205,13 +206,18 @@ def left_by_runs(application: str, root: str = "/") -> dict[str, t.Any]:
     }
 
 
-def live(application: str, root: str) -> dict[str, str] | None:
+def live(application: str, root: str) -> dict[str, t.Any] | None:
     """Returns what users get through this load balancer, when it is what was confirmed last."""
     known = state.load(application, root)
     used = pointer.read_file(application, pointer.path_of(application, root))
     if known is None or known.live is None or known.live_record is None or used is None or used.live != known.live:
         return None
-    return {"slot": known.live, "release": known.live_record.release["id"], "confirmed_at": known.confirmed_at}
+    return {
+        "slot": known.live,
+        "release": known.live_record.release["id"],
+        "epoch": known.confirmed_epoch,
+        "confirmed_at": known.confirmed_at,
+    }
 
 
 def retires(folder: str, epoch: int) -> str | None:

@@ -452,7 +452,7 @@ def stale_slots(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
     lives = [rollout["live"] for host, rollout in told if "load_balancer" in host.groups and rollout.get("live")]
     if not lives:
         return
-    live = max(lives, key=lambda one: str(one["confirmed_at"]))
+    live = max(lives, key=lambda one: (one["epoch"], one["confirmed_at"]))  # as fleet.agree finds the one that leads
     slot, release = live["slot"], live["release"]
     for host, rollout in told:
         held = (rollout.get("slots") or {}).get(slot)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from .._foundation.errors import BadInput, CommandFailed, RolloutError
+from .._foundation.errors import BadInput, CommandFailed, RolloutError, playbook
 from .._state import intent as intents
 from .._state import journal
 from .._state import state as states
@@ -28,7 +28,7 @@ from .probe import Check
 if t.TYPE_CHECKING:
     from .verify import Question
 
-NOT_CONFIRMED_NEXT = "playbook status.yml says what is live; then run again"
+NOT_CONFIRMED_NEXT = f"{playbook('status')} says what is live; then run again"
 
 
 class Arming(t.NamedTuple):
@@ -158,7 +158,13 @@ class Guard(Place):
             intent = self.intent()
             before = self.state() or states.State(self.application, environment)
             after, entry = states.confirmed(
-                before, operation=run.operation, slot=target, release=release, by=run.actor, at=self.clock.utc()
+                before,
+                operation=run.operation,
+                slot=target,
+                release=release,
+                by=run.actor,
+                at=self.clock.utc(),
+                epoch=run.epoch,
             )
             # Recorded and disarmed: an earlier call came this far.
             if not (intent is None and entry is None):

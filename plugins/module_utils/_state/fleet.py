@@ -43,7 +43,7 @@ class Fleet:
 def agree(views: t.Mapping[str, View]) -> Fleet:
     """Returns what the hosts of *views* are together. The newest confirmation leads, because it was the last decision.
 
-    Where two were confirmed in the same second, the higher epoch leads, then the first host by name.
+    The newest is the one by the run with the highest epoch: a run carries the highest that any load balancer has given.
     Raises BadInput when there is no view, or when they belong to different applications or environments, and
     StateUnreadable for a state that cannot be understood.
     """
@@ -51,7 +51,7 @@ def agree(views: t.Mapping[str, View]) -> Fleet:
     application, environment = _belonging(views)
     states = {host: _state(host, views[host]) for host in hosts}
     epochs = {host: _epoch(views[host]) for host in hosts}
-    leader = _leader(states, epochs)
+    leader = _leader(states)
     state = states[leader] if leader is not None else None
     lags = {host: _lag(states[host]) for host in hosts if state is not None and _live(states[host]) != _live(state)}
     return Fleet(
@@ -114,13 +114,18 @@ def _live(state: State | None) -> tuple[str, str] | None:
     return state.live, state.live_record.release["id"]
 
 
-def _leader(states: t.Mapping[str, State | None], epochs: t.Mapping[str, int]) -> str | None:
-    best: tuple[str, int] | None = None
+def _leader(states: t.Mapping[str, State | None]) -> str | None:
+    """Returns the host with the newest confirmation, the first by name of several.
+
+    Hosts with the same epoch have seen the same run. Only where that does not tell (one command that deploys and then
+    rolls back, files from before epochs were kept), the clock of each host has a say.
+    """
+    best: tuple[int, str] | None = None
     leader = None
     for host, state in states.items():
         if state is None or state.live is None:
             continue
-        rank = (state.confirmed_at, epochs[host])
+        rank = (state.confirmed_epoch, state.confirmed_at)
         if best is None or rank > best:
             best, leader = rank, host
     return leader
@@ -142,7 +147,7 @@ def _says(
     if not behind:
         return (f"{_named(tuple(states))} {lead}.", *missed)
     return (
-        f"{leader} leads: it {lead}, confirmed at {state.confirmed_at} (epoch {epochs[leader]}).",
+        f"{leader} leads: it {lead}, confirmed at {state.confirmed_at} (epoch {state.confirmed_epoch}).",
         *missed,
     )
 

@@ -14,6 +14,7 @@ import typing as t
 
 from .._foundation import durable
 from .._foundation.errors import StateUnreadable
+from . import fields
 
 SCHEMA = 1
 ROOT = "/var/lib/rollout"
@@ -33,11 +34,15 @@ def other_slot(slot: str) -> str:
 
 
 class SlotRecord(t.NamedTuple):
-    """The release in a slot: *release* has id, version, digest, artefact; *since* an ISO time in UTC; *by* a name."""
+    """The release in a slot: *release* has id, version, digest, artefact; *since* an ISO time in UTC; *by* a name.
+
+    *epoch* is that of the run that confirmed it, 0 in a file that was written before epochs were kept.
+    """
 
     release: dict[str, str]
     since: str
     by: str
+    epoch: int = 0
 
 
 NOTHING: t.Mapping[str, SlotRecord | None] = types.MappingProxyType(dict.fromkeys(SLOTS))
@@ -73,6 +78,11 @@ class State(t.NamedTuple):
         times = [entry.get("at", "") for entry in self.history if entry.get("outcome") == "confirmed"]
         return times[-1] if times else self.live_record.since if self.live_record else ""
 
+    @property
+    def confirmed_epoch(self) -> int:
+        """The epoch of the run that confirmed last, 0 when nobody knows: no clock has a say in who confirmed later."""
+        return self.live_record.epoch if self.live_record else 0
+
     def to_dict(self) -> dict[str, t.Any]:
         """Returns the content of state.json."""
         slots = {slot: record._asdict() if record else None for slot, record in self.slots.items()}
@@ -85,7 +95,7 @@ def from_dict(content: t.Mapping[str, t.Any], where: str) -> State:
         slots: dict[str, SlotRecord | None] = {}
         for slot in SLOTS:
             record = content["slots"][slot]
-            slots[slot] = None if record is None else SlotRecord(record["release"], record["since"], record["by"])
+            slots[slot] = None if record is None else _record(record)
             if record is not None and not record["release"]["id"]:
                 raise ValueError(f"slot {slot} has a release without id")
         live = content["live"]
@@ -112,6 +122,11 @@ def from_dict(content: t.Mapping[str, t.Any], where: str) -> State:
         ) from error
 
 
+def _record(content: t.Mapping[str, t.Any]) -> SlotRecord:
+    epoch = fields.whole(content, "epoch") if "epoch" in content else 0
+    return SlotRecord(content["release"], content["since"], content["by"], epoch)
+
+
 def load(application: str, root: str = ROOT) -> State | None:
     """Returns the state of *application* on this host, or None before its first rollout. Raises StateUnreadable."""
     path = os.path.join(folder_of(application, root), "state.json")
@@ -127,14 +142,16 @@ def save(state: State, root: str = ROOT) -> bool:
 
 
 def confirmed(
-    state: State, *, operation: str, slot: str, release: dict[str, str], by: str, at: str
+    state: State, *, operation: str, slot: str, release: dict[str, str], by: str, at: str, epoch: int = 0
 ) -> tuple[State, dict[str, str] | None]:
     """Returns the state after *release* in *slot* was found good, and its history entry (None: nothing is new).
 
-    Pure. *operation* is deploy or roll_back, *at* an ISO time in UTC.
+    Pure. *operation* is deploy or roll_back, *at* an ISO time in UTC, *epoch* that of the run. What a newer run
+    confirms is new even where it was live before: this host knows of the newest decision, too.
     """
     record = state.slots[slot]
-    same = record is not None and record.release == release and state.last_good == release["id"]
+    known = record is not None and record.release == release and record.epoch >= epoch
+    same = known and state.last_good == release["id"]
     if state.live == slot and same and _last_operation(state) in (operation, None):
         return state, None
     entry = {
@@ -150,7 +167,7 @@ def confirmed(
         state._replace(
             live=slot,
             last_good=release["id"],
-            slots={**state.slots, slot: SlotRecord(release, at, by)},
+            slots={**state.slots, slot: SlotRecord(release, at, by, epoch)},
             history=(*state.history, entry)[-HISTORY_LENGTH:],
         ),
         entry,

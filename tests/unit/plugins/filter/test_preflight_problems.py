@@ -415,8 +415,9 @@ def test_a_part_of_the_fleet_can_be_provisioned_but_no_load_balancer_alone() -> 
     assert preflight_problems(fleet, "provision", KNOWN, left_out=["lb1", "app3"]) == []
 
 
-LIVE = {"slot": "green", "release": "1.1.0-bbb", "confirmed_at": "2026-01-31T22:10:05Z"}
-OLDER = {"slot": "blue", "release": "1.0.0-aaa", "confirmed_at": "2026-01-30T22:10:05Z"}
+# The clock of the load balancer that is behind runs ahead.
+LIVE = {"slot": "green", "release": "1.1.0-bbb", "epoch": 10, "confirmed_at": "2026-01-31T22:10:05Z"}
+OLDER = {"slot": "blue", "release": "1.0.0-aaa", "epoch": 9, "confirmed_at": "2026-02-28T22:10:05Z"}
 
 
 def with_slots(**app2: t.Any) -> Fleet:
@@ -462,6 +463,14 @@ def test_a_host_that_missed_runs_does_not_get_users(app2: dict[str, t.Any], foun
         assert "-a 'application=shop slot=green state=absent'" in told[0]
     # A deploy replaces what the host holds.
     assert preflight_problems(fleet, "deploy", KNOWN, version="1.1.0") == []
+
+
+def test_without_epochs_the_clock_says_which_load_balancer_is_behind() -> None:
+    fleet = with_slots(retires="green")
+    for name, at in (("lb1", "2026-01-30T22:10:05Z"), ("lb2", "2026-01-31T22:10:05Z")):
+        told = fleet[name]["host_info"]["rollout"]
+        told["live"] = {**told["live"], "epoch": 0, "confirmed_at": at}
+    assert ["app2 missed runs" in one for one in preflight_problems(fleet, "provision", KNOWN)] == [True]
 
 
 def test_losses_that_are_named_are_accepted() -> None:

@@ -89,10 +89,11 @@ def test_a_load_balancer_tells_what_users_get_only_where_it_is_what_was_confirme
     root = str(tmp_path / "var/lib/rollout")
     at = "2026-11-21T17:00:00Z"
     confirmed, _entry = state.confirmed(
-        state.State("shop", "staging"), operation="deploy", slot="blue", release=R1, by="kim", at=at
+        state.State("shop", "staging"), operation="deploy", slot="blue", release=R1, by="kim", at=at, epoch=7
     )
     state.save(confirmed, root)
-    for slot, expected in (("blue", {"slot": "blue", "release": "1.0.0-aaa", "confirmed_at": at}), ("green", None)):
+    live = {"slot": "blue", "release": "1.0.0-aaa", "epoch": 7, "confirmed_at": at}
+    for slot, expected in (("blue", live), ("green", None)):
         pointer.write_file("shop", pointer.path_of("shop", root), pointer.Pointer(slot, None, 0))
         assert host_info.left_by_runs("shop", str(tmp_path))["live"] == expected
 

@@ -16,6 +16,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.error
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard import place
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard.place import NotConfirmed
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard.verify import Question
+from ansible_collections.vitalops.rollout.plugins.module_utils._state import lease as leases
 
 Host = t.Any
 STEP = [("begin", None), ("end", "done")]
@@ -182,6 +183,18 @@ def test_a_confirmation_that_is_repeated_still_looks_where_traffic_is(host: Host
     host.route("blue")
     with pytest.raises(NotConfirmed, match="not where this run moved it"):
         host.confirm(token)
+
+
+def test_a_confirmation_is_recorded_with_the_epoch_of_its_run(host: Host) -> None:
+    """This load balancer has given a lower one: the run carries the highest of the fleet."""
+    begun, _view = host.begins(host.run(epoch=0))
+    run = begun._replace(epoch=begun.epoch + 8)
+    token = host.arms(run)["token"]
+    host.ask("switch", run)
+    release = {**host.state().slots["blue"].release, "id": run.release}
+    told = host.ask("confirm", run, release=release, token=token)
+    assert (begun.epoch, told["state"]["slots"]["green"]["epoch"]) == (1, 9)
+    assert host.state().confirmed_epoch == leases.read(host.folder).epoch == 9
 
 
 def test_nobody_else_changes_traffic_meanwhile(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,12 @@ EMPTY = states.State("shop", "staging")
 DAY = "2026-01-0{}T00:00:00Z"
 
 
-def confirmed(state: states.State, slot: str, release: dict[str, str], day: int) -> states.State:
-    return states.confirmed(state, operation="deploy", slot=slot, release=release, by="kim", at=DAY.format(day))[0]
+def confirmed(
+    state: states.State, slot: str, release: dict[str, str], day: int, *, epoch: int | None = None, by: str = "deploy"
+) -> states.State:
+    """The state after a confirmation; without *epoch*, that is the day's number, as clocks that are right would say."""
+    at, number = DAY.format(day), day if epoch is None else epoch
+    return states.confirmed(state, operation=by, slot=slot, release=release, by="kim", at=at, epoch=number)[0]
 
 
 def refused(state: states.State, day: int) -> states.State:
@@ -32,6 +36,15 @@ def refused(state: states.State, day: int) -> states.State:
 
 FIRST = confirmed(EMPTY, "blue", R1, 1)
 SECOND = confirmed(FIRST, "green", R2, 2)
+TENTH = confirmed(FIRST, "green", R3, 1, epoch=10)
+
+
+def without_epochs(state: states.State) -> states.State:
+    """What a file says that was written before epochs were kept."""
+    content = state.to_dict()
+    for record in content["slots"].values():
+        (record or {}).pop("epoch", None)
+    return states.from_dict(content, "state.json")
 
 
 def view(state: states.State | None, epoch: int | None = 7, **change: t.Any) -> dict[str, t.Any]:
@@ -71,8 +84,7 @@ def test_who_reverted_alone_follows_who_confirmed_the_new_release(epochs: tuple[
     found = fleet.agree({"lb1": view(SECOND, epochs[0]), "lb2": view(FIRST, epochs[1])})
     assert (found.leader, found.state, found.behind, found.epoch) == ("lb1", SECOND, ("lb2",), max(epochs))
     assert found.says[0] == (
-        "lb1 leads: it has release 1.1.0-bbb live in slot green, confirmed at 2026-01-02T00:00:00Z "
-        f"(epoch {epochs[0]})."
+        "lb1 leads: it has release 1.1.0-bbb live in slot green, confirmed at 2026-01-02T00:00:00Z (epoch 2)."
     )
     assert found.lags == {"lb2": "is behind and has release 1.0.0-aaa live in slot blue"}
 
@@ -83,7 +95,7 @@ def test_a_refusal_is_no_confirmation_however_new_it_is() -> None:
 
 
 def test_a_newer_roll_back_leads_over_the_newer_release() -> None:
-    back = states.confirmed(SECOND, operation="roll_back", slot="blue", release=R1, by="kim", at=DAY.format(3))[0]
+    back = confirmed(SECOND, "blue", R1, 3, by="roll_back")
     found = fleet.agree({"lb1": view(SECOND), "lb2": view(back)})
     assert (found.leader, found.behind) == ("lb2", ("lb1",))
 
@@ -104,10 +116,40 @@ def test_another_release_in_the_same_slot_is_behind_too() -> None:
     assert fleet.agree({"lb1": view(SECOND), "lb2": view(confirmed(FIRST, "green", R3, 3))}).behind == ("lb1",)
 
 
-def test_in_the_same_second_the_higher_epoch_leads_and_then_the_first_name() -> None:
-    other = confirmed(FIRST, "green", R3, 2)
-    assert fleet.agree({"lb1": view(SECOND, 7), "lb2": view(other, 8)}).leader == "lb2"
-    assert fleet.agree({"lb1": view(SECOND, 8), "lb2": view(other, 8)}).leader == "lb1"
+@pytest.mark.parametrize("by", ["deploy", "roll_back"])
+def test_a_clock_that_runs_ahead_does_not_lead(by: str) -> None:
+    """lb1 is days ahead and has missed the newest confirmation: users of lb2 must not be sent back from it."""
+    ahead = confirmed(FIRST, "green", R2, 9, epoch=6)
+    newest = confirmed(confirmed(FIRST, "green", R2, 1, epoch=6), "blue", R3, 2, epoch=7, by=by)
+    found = fleet.agree({"lb1": view(ahead, 9), "lb2": view(newest, 7)})
+    assert (found.leader, found.state, found.behind) == ("lb2", newest, ("lb1",))
+    assert found.says[0].endswith("confirmed at 2026-01-02T00:00:00Z (epoch 7).")
+
+
+def test_epochs_are_compared_as_numbers() -> None:
+    found = fleet.agree({"lb1": view(confirmed(FIRST, "green", R2, 2, epoch=9)), "lb2": view(TENTH)})
+    assert found.leader == "lb2"
+
+
+def test_a_load_balancer_that_was_rebuilt_leads_with_what_it_confirmed_since() -> None:
+    """Its own numbers start again, but it records that of the run, which is the highest of the fleet."""
+    rebuilt = confirmed(EMPTY, "blue", R3, 1, epoch=8)
+    found = fleet.agree({"lb1": view(rebuilt, 1), "lb2": view(confirmed(FIRST, "green", R2, 2, epoch=7), 7)})
+    assert (found.leader, found.behind) == ("lb1", ("lb2",))
+
+
+def test_with_the_same_epoch_the_later_one_leads_and_then_the_first_name() -> None:
+    """One command that deploys and then rolls back is one run."""
+    deployed, back = confirmed(FIRST, "green", R2, 2, epoch=7), confirmed(FIRST, "green", R3, 3, epoch=7)
+    assert fleet.agree({"lb1": view(deployed, 8), "lb2": view(back, 7)}).leader == "lb2"
+    same_second = confirmed(FIRST, "green", R3, 2, epoch=7)
+    assert fleet.agree({"lb1": view(deployed, 7), "lb2": view(same_second, 8)}).leader == "lb1"
+
+
+def test_files_without_epochs_lead_by_their_clock_but_never_before_one_with_an_epoch() -> None:
+    older, newer = without_epochs(FIRST), without_epochs(SECOND)
+    assert fleet.agree({"lb1": view(older), "lb2": view(newer)}).leader == "lb2"
+    assert fleet.agree({"lb1": view(newer), "lb2": view(FIRST)}).leader == "lb2"
 
 
 @pytest.mark.parametrize("garbage", [3, 0, -5, None, "12", 9.5, True, [], {}])

@@ -17,9 +17,11 @@ R2 = {"id": "1.1.0-bbb", "version": "1.1.0", "digest": "sha256:2", "artefact": "
 EMPTY = states.State("shop", "staging")
 
 
-def confirm(state: states.State, slot: str, release: dict[str, str], operation: str = "deploy") -> states.State:
+def confirm(
+    state: states.State, slot: str, release: dict[str, str], operation: str = "deploy", epoch: int = 5
+) -> states.State:
     return states.confirmed(
-        state, operation=operation, slot=slot, release=release, by="kim", at="2026-01-01T00:00:00Z"
+        state, operation=operation, slot=slot, release=release, by="kim", at="2026-01-01T00:00:00Z", epoch=epoch
     )[0]
 
 
@@ -50,10 +52,51 @@ def test_two_deploys_and_a_roll_back_keep_both_slots() -> None:
 def test_confirming_again_changes_nothing() -> None:
     state = confirm(EMPTY, "blue", R1)
     again, entry = states.confirmed(
-        state, operation="deploy", slot="blue", release=R1, by="lee", at="2027-01-01T00:00:00Z"
+        state, operation="deploy", slot="blue", release=R1, by="lee", at="2027-01-01T00:00:00Z", epoch=5
     )
     assert again is state
     assert entry is None
+
+
+def test_what_a_newer_run_confirms_is_new_where_it_was_live_already() -> None:
+    """A roll back to what this host never left: the others have left it since, so this is the newest decision."""
+    state = confirm(confirm(EMPTY, "green", R2), "blue", R1, "roll_back", epoch=6)
+    again = confirm(state, "blue", R1, "roll_back", epoch=8)
+    assert (state.confirmed_epoch, again.confirmed_epoch) == (6, 8)
+    assert again.slots == {**state.slots, "blue": states.SlotRecord(R1, "2026-01-01T00:00:00Z", "kim", 8)}
+    assert len(again.history) == len(state.history) + 1
+
+
+def test_the_epoch_of_the_last_confirmation_is_known_also_after_many_refusals() -> None:
+    state = confirm(confirm(EMPTY, "blue", R1, epoch=7), "green", R2, epoch=12)
+    for _again in range(states.HISTORY_LENGTH):
+        state, _entry = states.refused(
+            state, operation="deploy", slot="blue", release=R1, by="kim", at="2026-01-02T00:00:00Z", reason="no"
+        )
+    assert state.confirmed_epoch == 12
+    assert states.from_dict(state.to_dict(), "state.json").confirmed_epoch == 12
+    assert confirm(state, "blue", R1, "roll_back", epoch=13).confirmed_epoch == 13
+    assert EMPTY.confirmed_epoch == 0
+
+
+def test_a_file_from_before_epochs_were_kept_is_read_and_counts_as_the_oldest(tmp_path: Path) -> None:
+    states.save(confirm(EMPTY, "blue", R1), str(tmp_path))
+    path = tmp_path / "shop" / "state.json"
+    content = json.loads(path.read_text())
+    del content["slots"]["blue"]["epoch"]
+    path.write_text(json.dumps(content))
+    state = states.load("shop", str(tmp_path))
+    assert state is not None
+    assert state.confirmed_epoch == 0
+    assert confirm(state, "green", R2, epoch=1).confirmed_epoch == 1
+
+
+@pytest.mark.parametrize("epoch", [None, "12", -1, 1.5, True])
+def test_an_epoch_that_is_no_number_is_refused(epoch: object) -> None:
+    content = confirm(EMPTY, "blue", R1).to_dict()
+    content["slots"]["blue"]["epoch"] = epoch
+    with pytest.raises(StateUnreadable, match=r"epoch is .*, not a whole number"):
+        states.from_dict(content, "state.json")
 
 
 def test_a_refused_release_changes_only_the_history() -> None:
