@@ -57,6 +57,7 @@ class OneCase:
         self._struck = self._over = 0.0
         self._released = 0.0  # boottime
         self._lasts = False
+        self._code: int | None = None
         self._status: dict[str, str] = {}
         self._left = False
         self._more: tuple[str, ...] = ()
@@ -127,7 +128,7 @@ class OneCase:
             self.problems.append(f"the run survived SIG{case.fault}")
         if case.scenario != "resumed":  # there nobody waits for the guard: the next run is to be faster
             self._watch(run)
-        code = run.wait(0)
+        code = self._code = run.wait(0)
         if case.fault in SIGNALS and code == 0:
             self.problems.append("the run ended with 0 although it was killed")
         self.notes.append(f"run {_ended(code)}")
@@ -210,6 +211,8 @@ class OneCase:
             seen = self.fleet.look_at(LOAD_BALANCERS, self._first, full=True)
             for name, one in seen.items():
                 self.problems += verdicts.state_lies(name, one) if one else [f"{name} does not answer"]
+        if self._code == 0 and (run := self._struck_run()):
+            self.problems += verdicts.unproven(run, seen)
         self._status = {name: one.status for name, one in seen.items() if one is not None}
         told = "\n".join(f"{name}: {words}" for name, words in self._status.items())
         self._left = "unfinished " in told or any(map(looks.lease_kept, seen.values()))
@@ -275,7 +278,7 @@ class OneCase:
         fleet, case = self.fleet, self.case
         seen = fleet.look_at(fleet.rooms, self._first, full=True)
         said = runs.found_in(again.text())
-        applications: dict[str, Look] = {}
+        balancers, applications = dict[str, Look](), dict[str, Look]()
         for name, one in seen.items():
             if one is None:
                 self.problems.append(f"{name} does not answer")
@@ -283,12 +286,14 @@ class OneCase:
             self.evidence.setdefault("journals", {})[name] = one.journal
             self.problems += verdicts.untold(name, one.journal, said)
             if name in LOAD_BALANCERS:
+                balancers[name] = one
                 self._kept(name, one, said)
             else:
                 applications[name] = one
             if one.torn and case.fault not in ("disk", "reboot"):
                 self.problems.append(f"{name}: {one.torn} torn journal lines")
         lb1 = seen["lb1"]
+        self._in_order(balancers)
         lives = {looks.live_release(seen[name]) for name in LOAD_BALANCERS}
         if len(lives) != 1:
             self.problems.append(f"the load balancers ended with different releases: {lives}")
@@ -297,6 +302,16 @@ class OneCase:
         live = looks.slot_of(lb1.haproxy) if lb1 else None
         if live:
             self.problems += looks.strays(applications, live)
+
+    def _in_order(self, seen: t.Mapping[str, Look]) -> None:
+        """Every run went hand in hand over the load balancers, and the next one, which ended with 0, to its end."""
+        self.problems += verdicts.out_of_order({name: one.journal for name, one in seen.items()})
+        if "lb1" in seen:
+            self.problems += verdicts.unproven(verdicts.newest_run(seen["lb1"].journal, self._struck_run()), seen)
+
+    def _struck_run(self) -> str | None:
+        """Returns the id of the run that was stopped; None when it never came to its line."""
+        return dict(self.evidence.get("stopped_at", {})).get("run")
 
     def gather(self) -> None:
         """After a failure: keeps the journal lines of this case, when it did not come so far itself."""
@@ -328,7 +343,7 @@ class OneCase:
 
     def _blame(self, name: str, seen: Look, lost: t.Collection[str]) -> None:
         """What a run armed and neither confirmed nor took back itself, nobody but the guard can have taken back."""
-        run = dict(self.evidence.get("stopped_at", {})).get("run")
+        run = self._struck_run()
         mine = [entry for entry in seen.journal if entry["run"] == run]
         if self.case.scenario == "resumed":
             self.problems += verdicts.went_back(name, seen.journal)

@@ -19,6 +19,8 @@ _GUARD_SOURCES = ("after ", "at boot", "deadline")
 _UNFINISHED = re.compile(r"^  unfinished  (.+)$", re.MULTILINE)
 #: Of the requests that were due; a machine that is busy starts some of them late.
 ENOUGH = 0.8
+#: A run ends the first step of a pair on every load balancer before it begins the second one on any.
+_IN_TURN = (("arm", "switch"), ("switch", "confirm"))
 
 
 class Requests(t.NamedTuple):
@@ -167,8 +169,7 @@ def unrecorded(host: str, entries: t.Sequence[Entry], state: t.Any) -> list[str]
     followed = max((place for place, entry in enumerate(entries) if entry["step"] == "adopt"), default=-1)
     mine: dict[str, list[Entry]] = {}
     for entry in entries[followed + 1 :]:
-        of_another = entry["actor"] == "guard" or str(entry.get("detail")).startswith("left by an earlier run")
-        if entry["step"] == "confirm" and not of_another:
+        if entry["step"] == "confirm" and not _for_another(entry):
             mine.setdefault(entry["run"], []).append(entry)
     history = [one for one in state["history"] if one["outcome"] == "confirmed"]
     problems = []
@@ -179,12 +180,92 @@ def unrecorded(host: str, entries: t.Sequence[Entry], state: t.Any) -> list[str]
     return problems
 
 
+def _for_another(entry: Entry) -> bool:
+    """Whether its run did not do this for itself: its guard did, or it cleared up after an earlier run."""
+    return entry["actor"] == "guard" or str(entry.get("detail")).startswith("left by an earlier run")
+
+
 def _in_history(since: str, end: Entry, history: t.Sequence[Entry]) -> bool:
     """Whether the newest of *history* at *end* is what it confirmed, and at most one was added from *since* on."""
     known = [one for one in history if one["at"] <= end["at"]]
     added = [one for one in known if one["at"] >= since]
     newest = [(one["operation"], one["release"]) for one in known[-1:]]
     return newest == [(end["operation"], end["release"])] and len(added) <= 1
+
+
+def out_of_order(journals: t.Mapping[str, t.Sequence[Entry]]) -> list[str]:
+    """Returns where a run did not arm on all load balancers, then switch on all, then confirm; *journals* by host.
+
+    Every run here is guarded, so a switch without any arm is wrong, too. A run that goes on with another one arms and
+    switches once more itself: each run is measured by its own entries.
+    """
+    problems = []
+    for run in dict.fromkeys(entry["run"] for entries in journals.values() for entry in entries):
+        mine = {host: _own(run, entries) for host, entries in journals.items()}
+        kernels = {_kernel(entry) for entries in mine.values() for entry in entries}
+        if len(kernels) > 1:
+            problems.append(f"run {run}: the clocks of kernels {', '.join(sorted(kernels))} tell no order")
+            continue
+        for earlier, later in _IN_TURN:
+            problems += _not_in_turn(run, mine, earlier, later)
+    return problems
+
+
+def _own(run: str, entries: t.Iterable[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry["run"] == run and not _for_another(entry)]
+
+
+def _kernel(entry: Entry) -> str:
+    """Returns what names the clock of an entry.
+
+    All containers of a machine have the boottime of its one kernel, and keep it when they restart; what follows the
+    colon of the boot id is the start of their own first process.
+    """
+    return str(entry["boot_id"]).rpartition(":")[0]
+
+
+def _not_in_turn(run: str, mine: t.Mapping[str, t.Sequence[Entry]], earlier: str, later: str) -> list[str]:
+    begun = [
+        (float(entry["boottime"]), host)
+        for host, entries in mine.items()
+        for entry in entries
+        if (entry["step"], entry["phase"]) == (later, "begin")
+    ]
+    if not begun:
+        return []
+    first, where = min(begun)
+    problems = []
+    for host, entries in mine.items():
+        ended = [float(entry["boottime"]) for entry in entries if _done(entry, earlier)]
+        if not ended or max(ended) > first:
+            when = f"{max(ended) - first:.3f} s later" if ended else "never"
+            problems.append(f"run {run} began to {later} on {where}; its {earlier} on {host} ended {when}")
+    return problems
+
+
+def newest_run(entries: t.Sequence[Entry], before: str | None) -> str:
+    """Returns the id of the run that began last, other than the one *before*."""
+    begun = (str(entry["run"]) for entry in reversed(entries) if entry["step"] == "begin" and entry["run"] != before)
+    return next(begun, "without a begin")
+
+
+def unproven(run: str, seen: t.Mapping[str, Look | None]) -> list[str]:
+    """Returns what is missing that *run* ended with 0: it is confirmed on every load balancer, and live on record.
+
+    One that had nothing to move confirms nothing. It ends; an end with a reason is that of a run that failed.
+    """
+    mine = {host: _own(run, one.journal if one else ()) for host, one in seen.items()}
+    moves = any(entry["step"] in ("arm", "switch") for entries in mine.values() for entry in entries)
+    problems = []
+    for host, entries in mine.items():
+        ends = [entry for entry in entries if _done(entry, "end") and not entry.get("detail") and not moves]
+        proof = [entry for entry in entries if _done(entry, "confirm")] or ends
+        live = live_release(seen[host])
+        if not proof:
+            problems.append(f"run {run} ended 0, but {host} has no confirmation of it")
+        elif live is None or live != proof[-1]["release"]:
+            problems.append(f"run {run} ended 0 with {proof[-1]['release']}, but state.json of {host} says {live}")
+    return problems
 
 
 def by_guard(entries: t.Sequence[Entry]) -> bool:

@@ -94,6 +94,64 @@ def test_a_run_that_is_taken_up_need_not_have_gone_back() -> None:
     assert case.problems == []
 
 
+def lines(*steps: str, run: str = "r1", boottime: float = 1.0) -> tuple[dict[str, t.Any], ...]:
+    """What a run writes that does *steps*, one a second from *boottime* on."""
+    told: dict[str, t.Any] = {"run": run, "actor": "anna", "source": "command line", "release": "1.0.0-aa"}
+    told |= {"boot_id": "kernel:7", "operation": "deploy", "at": "2026-11-21T17:20:03Z"}
+    return tuple(
+        {**told, "step": step, "phase": phase, "outcome": outcome, "boottime": boottime + place}
+        for place, step in enumerate(steps)
+        for phase, outcome in (("begin", None), ("end", "done"))
+    )
+
+
+WHOLE = ("begin", "arm", "switch", "confirm")
+
+
+@pytest.mark.parametrize(("code", "problems"), [(0, 2), (2, 0), (None, 0)])
+def test_only_a_run_that_is_live_may_end_with_0(code: int | None, problems: int) -> None:
+    confirmed, refused = case_on(look(journal=lines(*WHOLE))), case_on(look(journal=lines(*WHOLE[:3], "revert")))
+    for case in (confirmed, refused):
+        case._code = code
+        case.evidence["stopped_at"] = {"run": "r1"}
+        case._unfinished()
+    assert confirmed.problems == []
+    assert ["has no confirmation of it" in problem for problem in refused.problems] == [True] * problems
+
+
+def test_with_what_code_the_run_ended_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = case_on(look(), PLAIN._replace(fault="cut", scenario="resumed"))
+    run = Run(dies=True)
+    monkeypatch.setattr(run, "wait", lambda _seconds: 0)
+    monkeypatch.setattr(Stop, "line", {"outcome": "done", "run": "r1"})
+    monkeypatch.setattr(one_case, "Stop", Stop)
+    monkeypatch.setattr(injections, "inject", lambda *_arguments: None)
+    monkeypatch.setattr(case.fleet, "start", lambda *_arguments: run, raising=False)
+    case._strike("1.1.0")
+    case._unfinished()
+    assert ["run r1 ended 0" in problem for problem in case.problems] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("journal", "words"),
+    [
+        (lines(*WHOLE, run="r2"), None),
+        (lines("begin", "end", run="r2"), None),
+        (lines("begin", "switch", "arm", "confirm", run="r2"), "run r2 began to switch"),
+        (lines(*WHOLE[:3], run="r2"), "run r2 ended 0, but lb1 has no confirmation of it"),
+        ((), "run without a begin ended 0"),
+    ],
+)
+def test_the_truth_has_the_order_of_every_run_and_the_good_end_of_the_next_one(
+    journal: tuple[dict[str, t.Any], ...], words: str | None
+) -> None:
+    case = case_on(look(journal=(*lines(*WHOLE[:3], "revert"), *journal)))
+    case.evidence.update(stopped_at={"run": "r1"}, live_before="1.1.0-bb")
+    case._truth(t.cast(t.Any, Run(dies=True)))
+    found = [problem for problem in case.problems if problem.startswith("run ")]
+    assert (found == []) if words is None else any(words in problem for problem in found)
+
+
 @pytest.mark.parametrize("fault", ["KILL", "cut", "reboot", "haproxy"])
 def test_whatever_the_fault_a_guard_that_was_due_must_have_acted(fault: str) -> None:
     arm = {"step": "arm", "phase": "end", "outcome": "done", "run": "r1", "actor": "anna"}

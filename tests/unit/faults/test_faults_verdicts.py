@@ -27,6 +27,7 @@ def entry(step: str, phase: str, outcome: str | None = None, *, run: str = "r1",
         "source": "command line",
         "at": "2026-11-21T17:20:03Z",
         "boottime": 100.0,
+        "boot_id": "kernel:7",
         **other,
     }
 
@@ -319,6 +320,128 @@ def test_only_what_runs_confirmed_themselves_after_they_followed_is_asked_of_the
     assert verdicts.unrecorded("lb1", [{**one, "actor": "guard"} for one in CONFIRMED], history()) == []
     left = [{**one, "detail": "left by an earlier run: Found deploy r1"} for one in CONFIRMED]
     assert verdicts.unrecorded("lb1", left, history()) == []
+
+
+LEFT = "left by an earlier run: Found deploy r0"
+
+
+def step(name: str, since: float, until: float, **other: t.Any) -> list[dict[str, t.Any]]:
+    return [entry(name, "begin", boottime=since, **other), entry(name, "end", "done", boottime=until, **other)]
+
+
+def moved(arm: float = 1.0, switch: float = 3.0, confirm: float = 5.0, **other: t.Any) -> list[dict[str, t.Any]]:
+    """What a run writes that arms, switches and confirms at these moments, each for a second."""
+    places = (("arm", arm), ("switch", switch), ("confirm", confirm))
+    return [line for name, at in places for line in step(name, at, at + 1.0, **other)]
+
+
+def test_all_are_armed_then_all_are_switched_then_all_are_confirmed() -> None:
+    assert verdicts.out_of_order({"lb1": moved(), "lb2": moved(arm=1.5, switch=3.5, confirm=5.5)}) == []
+    assert verdicts.out_of_order({"lb1": moved(), "lb2": moved(arm=2.0, switch=4.0)}) == []  # at that very moment
+    assert verdicts.out_of_order({"lb1": [], "lb2": []}) == []
+    assert verdicts.out_of_order({"lb1": done("adopt"), "lb2": done("revert")}) == []
+    assert verdicts.out_of_order({"lb1": step("arm", 1.0, 2.0), "lb2": []}) == []  # it died here
+
+
+@pytest.mark.parametrize(
+    ("later", "words"),
+    [
+        ({"arm": 2.1}, "run r1 began to switch on lb1; its arm on lb2 ended 0.100 s later"),
+        ({"switch": 4.1}, "run r1 began to confirm on lb1; its switch on lb2 ended 0.100 s later"),
+    ],
+)
+def test_a_load_balancer_that_waits_for_no_other_one_is_found(later: dict[str, float], words: str) -> None:
+    assert verdicts.out_of_order({"lb1": moved(), "lb2": moved(**later)}) == [words]
+    assert verdicts.out_of_order({"lb2": moved(**later), "lb1": moved()}) == [words]
+
+
+def test_it_is_the_last_end_and_the_first_begin_that_count() -> None:
+    again = [*moved(), *step("arm", 3.2, 3.4)]
+    assert len(verdicts.out_of_order({"lb1": again, "lb2": moved()})) == 1
+    early = [*step("confirm", 3.2, 3.3), *moved()]
+    assert len(verdicts.out_of_order({"lb1": moved(), "lb2": early})) == 2
+
+
+def test_only_an_end_that_is_good_is_waited_for() -> None:
+    failed = [entry("arm", "begin"), entry("arm", "end", "failed", boottime=2.0)]
+    never = "run r1 began to switch on lb1; its arm on lb2 ended never"
+    assert verdicts.out_of_order({"lb1": moved()[:3], "lb2": failed}) == [never]
+    assert verdicts.out_of_order({"lb1": moved()[:3], "lb2": []}) == [never]
+    alone = moved()[2:]  # without any arm
+    assert len(verdicts.out_of_order({"lb1": alone, "lb2": alone})) == 2
+
+
+def test_each_run_is_measured_by_its_own_entries() -> None:
+    died = step("arm", 1.0, 2.0)
+    resumed = moved(11.0, 13.0, 15.0, run="r2")
+    both = {"lb1": [*died, *step("switch", 3.0, 4.0), *resumed], "lb2": [*died, *resumed]}
+    assert verdicts.out_of_order(both) == []
+    late = {**both, "lb2": [*died, *moved(11.0, 14.5, 15.0, run="r2")]}
+    (problem,) = verdicts.out_of_order(late)
+    assert "run r2 began to confirm on lb1" in problem
+
+
+def test_what_the_guard_or_the_next_run_clears_up_is_in_no_order() -> None:
+    guard = step("confirm", 3.5, 3.6, actor="guard")
+    assert verdicts.out_of_order({"lb1": [*moved()[:4], *guard], "lb2": moved()[:4]}) == []
+    left = step("confirm", 0.5, 0.6, detail=LEFT)
+    assert verdicts.out_of_order({"lb1": [*left, *moved()], "lb2": moved()}) == []
+    assert verdicts.out_of_order({"lb1": [*step("confirm", 0.5, 0.6), *moved()], "lb2": moved()}) != []
+
+
+def test_a_container_that_restarts_keeps_the_clock_and_another_kernel_has_another_one() -> None:
+    restarted = moved(boot_id="kernel:9")
+    assert verdicts.out_of_order({"lb1": moved(), "lb2": restarted}) == []
+    assert len(verdicts.out_of_order({"lb1": moved(), "lb2": moved(arm=2.1, boot_id="kernel:9")})) == 1
+    (problem,) = verdicts.out_of_order({"lb1": moved(), "lb2": moved(boot_id="other:7")})
+    assert "the clocks of kernels kernel, other tell no order" in problem
+
+
+NEW = {"release": "1.0.0-aa"}  # what seen() says is live
+
+
+def proven(lb1: list[dict[str, t.Any]], lb2: list[dict[str, t.Any]], **changed: t.Any) -> list[str]:
+    return verdicts.unproven("r1", {"lb1": seen(journal=tuple(lb1)), "lb2": seen(journal=tuple(lb2), **changed)})
+
+
+def test_a_run_that_ended_with_0_is_confirmed_on_every_load_balancer() -> None:
+    unconfirmed = "run r1 ended 0, but lb2 has no confirmation of it"
+    assert proven(moved(**NEW), moved(**NEW)) == []
+    assert proven(moved(**NEW), moved(**NEW)[:4]) == [unconfirmed]
+    assert proven(moved(**NEW), moved(**NEW)[:5]) == [unconfirmed]
+    assert proven(moved(**NEW), [*moved(**NEW)[:5], entry("confirm", "end", "failed", **NEW)]) == [unconfirmed]
+    assert proven(moved(**NEW), moved(run="r2", **NEW)) == [unconfirmed]
+    assert proven(moved(**NEW), [*moved(**NEW)[:4], *done("confirm", actor="guard", **NEW)]) == [unconfirmed]
+    assert proven(moved(**NEW), [*done("confirm", detail=LEFT, **NEW), *moved(**NEW)[:4]]) == [unconfirmed]
+    assert verdicts.unproven("r1", {"lb1": seen(journal=tuple(moved(**NEW))), "lb2": None}) == [unconfirmed]
+
+
+def test_a_run_that_had_nothing_to_move_ends_without_a_confirmation() -> None:
+    nothing = [*done("begin", **NEW), *done("end", **NEW)]
+    assert proven(nothing, nothing) == []
+    assert proven(nothing, [*done("begin"), *done("adopt"), *nothing[2:]]) == []
+    assert len(proven(nothing, nothing[:2])) == 1
+    assert len(proven(nothing, [*nothing[:2], entry("end", "end", "failed", **NEW)])) == 1
+    failed = [*nothing[:2], *done("end", detail="another host failed", **NEW)]
+    assert len(proven(failed, failed)) == 2
+    assert len(proven([*moved(**NEW)[:4], *nothing[2:]], nothing)) == 2  # one host moved, so both were to confirm
+    assert len(proven([*moved(**NEW)[:2], *nothing[2:]], nothing)) == 2
+
+
+def test_a_run_that_ended_with_0_is_on_record_everywhere() -> None:
+    other = {**t.cast("dict[str, t.Any]", seen().state), "live": "green"}
+    (problem,) = proven(moved(**NEW), moved(**NEW), state=other)
+    assert problem == "run r1 ended 0 with 1.0.0-aa, but state.json of lb2 says 1.1.0-bb"
+    assert len(proven(done("end", **NEW), done("end", **NEW), state=other)) == 1
+    assert len(proven(moved(**NEW), moved(**NEW), state="ValueError: damaged")) == 1
+    assert len(proven(moved(**NEW), moved(release=None), state="ValueError: damaged")) == 1
+
+
+def test_the_next_run_is_the_one_that_began_last() -> None:
+    lines = [*done("begin", run="r0"), *done("begin", run="r2"), *done("begin"), *done("arm", run="r3")]
+    assert verdicts.newest_run(lines, "r1") == "r2"
+    assert verdicts.newest_run(done("begin"), "r1") == "without a begin"
+    assert verdicts.newest_run(done("begin"), None) == "r1"
 
 
 def test_on_a_full_disk_users_are_sent_back_without_the_file() -> None:
