@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import typing as t
 from pathlib import Path
@@ -25,6 +27,7 @@ PROJECT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
 NAME = os.environ["LAB_NAME"]
 LAB_VARIABLES = PROJECT / "inventories" / "lab"
 STATE = "/var/lib/rollout/reference"
+ENVIRONMENT = {**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
 
 
 class Played(t.NamedTuple):
@@ -69,9 +72,8 @@ class Lab:
     ) -> Played:
         """Runs a playbook with the inventory of this scenario, and what it wrote is shown when the test fails."""
         command = ["ansible-playbook", f"playbooks/{verb}.yml", *self.sources(groups, *inventories), *arguments]
-        environment = {**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
         ended = subprocess.run(
-            command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False, timeout=600
+            command, cwd=PROJECT, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=600
         )
         print("$", " ".join(command), "\n", ended.stdout[-6000:], ended.stderr[-6000:])
         return Played(ended.returncode, ended.stdout + ended.stderr)
@@ -92,24 +94,69 @@ class Lab:
         """Returns where users come in, one address for each load balancer."""
         return [f"http://{self.address(name)}/" for name in self.group("load_balancer")]
 
-    def killed(self, verb: str, *arguments: str, after: str) -> None:
-        """Runs a playbook and kills it, as AWX does, once the first load balancer has journaled the end of a step."""
+    def begun(
+        self, verb: str, *arguments: str, after: str, output: int | t.IO[str] = subprocess.DEVNULL
+    ) -> subprocess.Popen[str]:
+        """Starts a playbook. Returns it still running, once the first load balancer has journaled the end of a step."""
         command = ["ansible-playbook", f"playbooks/{verb}.yml", *self.sources(), *arguments]
         journal = f"tail -qn 200 {STATE}/journal.ndjson"
         host = self.connect(self.group("load_balancer")[0])
         before = host.check_output(journal).splitlines()
         driver = subprocess.Popen(
-            command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            command, cwd=PROJECT, env=ENVIRONMENT, stdout=output, stderr=output, text=True, start_new_session=True
         )
         ends = time.monotonic() + 120
-        while time.monotonic() < ends and driver.poll() is None:
-            told = [json.loads(line) for line in host.check_output(journal).splitlines() if line not in before]
-            if any(one["step"] == after and one["phase"] == "end" for one in told):
-                break
-            time.sleep(0.2)
-        assert driver.poll() is None, f"{verb} ended before its step {after}"
-        os.killpg(driver.pid, signal.SIGKILL)
-        driver.wait()
+        try:
+            while driver.poll() is None:
+                told = [json.loads(line) for line in host.check_output(journal).splitlines() if line not in before]
+                if any(one["step"] == after and one["phase"] == "end" for one in told):
+                    break
+                assert time.monotonic() < ends, f"{verb} did not come to the end of its step {after} within 120 s"
+                time.sleep(0.2)
+            assert driver.poll() is None, f"{verb} ended before it could be stopped after its step {after}"
+        except BaseException:
+            kill(driver)
+            raise
+        return driver
+
+    def killed(self, verb: str, *arguments: str, after: str) -> None:
+        """Runs a playbook and kills it, as AWX does, once the first load balancer has journaled the end of a step."""
+        kill(self.begun(verb, *arguments, after=after))
+
+    @contextlib.contextmanager
+    def asleep(self, verb: str, *arguments: str, after: str) -> t.Iterator[t.Callable[[], Played]]:
+        """Runs a playbook that stands still after a step, as on a laptop that is closed; what this yields wakes it up.
+
+        What it has asked of hosts by then ends there: its workers are in sessions of their own. Nothing new begins.
+        """
+        with tempfile.TemporaryFile("w+") as output:
+            driver = self.begun(verb, *arguments, after=after, output=output)
+
+            def wake() -> Played:
+                os.killpg(driver.pid, signal.SIGCONT)
+                code = driver.wait(timeout=120)
+                output.seek(0)
+                told = output.read()
+                print("$", f"{verb} that slept", "\n", told[-6000:])
+                return Played(code, told)
+
+            try:
+                os.killpg(driver.pid, signal.SIGSTOP)
+                yield wake
+            finally:
+                kill(driver)
+
+    def wait_for(self, name: str, command: str, *parts: str, seconds: float) -> None:
+        """Asks a host again and again until the answer has all *parts*, however it is spaced; fails after *seconds*."""
+        ends = time.monotonic() + seconds
+        while True:
+            # A journal without such lines is an error for journalctl, not an answer.
+            told = " ".join(self.connect(name).run(command).stdout.split())
+            missing = [part for part in parts if part not in told]
+            if not missing:
+                return
+            assert time.monotonic() < ends, f"{name} did not say {missing} within {seconds:g} s, but: {told[-1000:]}"
+            time.sleep(0.5)
 
     def state(self) -> dict[str, t.Any]:
         """Returns the recorded state of the first load balancer."""
@@ -140,6 +187,13 @@ class Lab:
             others = " ".join(f"! -name '{track}'" for track in tracks)
             found.append(self.connect(name).run(f"{files} {others} -exec sha256sum {{}} + | sort").stdout)
         return found
+
+
+def kill(driver: subprocess.Popen[str]) -> None:
+    """Kills a playbook, if it still runs."""
+    if driver.poll() is None:
+        os.killpg(driver.pid, signal.SIGKILL)
+        driver.wait(timeout=30)
 
 
 @pytest.fixture(scope="session")

@@ -85,7 +85,9 @@ def test_a_file_of_a_newer_collection_is_refused(lab: t.Any, host: t.Any) -> Non
 def test_a_state_folder_that_is_gone_is_refused(lab: t.Any, host: t.Any) -> None:
     host.check_output(f"mv {STATE} {STATE}.away")
     try:
-        refused(lab, "There is no traffic map for reference on this host", "playbook provision.yml")
+        refused(
+            lab, "There is no traffic map for reference on this host", "ansible-playbook vitalops.rollout.provision"
+        )
     finally:
         host.check_output(f"rm -rf {STATE}; mv {STATE}.away {STATE}")
 

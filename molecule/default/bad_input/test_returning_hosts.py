@@ -1,7 +1,10 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Application hosts that were away, or are new, hold other releases than the fleet: no user may get one of those."""
+"""Application hosts that were away, or are new, hold other releases than the fleet: no user may get one of those.
+
+The tests build on each other, in the order of this file.
+"""
 
 from __future__ import annotations
 
@@ -62,14 +65,24 @@ def test_a_roll_back_to_what_nobody_holds_is_refused_and_users_stay(lab: t.Any) 
     played = lab.play("roll_back")
     assert played.code != 0
     assert "No application host holds release 1.0.0-" in played.output
-    assert "deploy.yml -e rollout_version=1.0.0" in played.output
+    assert "vitalops.rollout.deploy -i INVENTORY -e rollout_version=1.0.0" in played.output
     assert (lab.ask("/version")["version"], lab.state()) == ("1.1.0", state)
 
 
-def test_a_host_that_was_away_gets_no_users_before_it_holds_what_is_live(lab: t.Any, tmp_path: Path) -> None:
-    away = lab.group("application")[0]  # the one with the scheduler
-    assert lab.play("deploy", *NEXT).code == 0
+def test_a_live_release_that_is_down_on_every_host_is_replaced(lab: t.Any) -> None:
+    live = lab.state()["live"]
+    for name in lab.group("application"):
+        webs = [web.partition("/")[2] for web in lab.running("web") if web.startswith(f"{name}/reference-{live}-")]
+        assert webs, f"{name} has no live instance to stop"
+        lab.connect(name).check_output(f"{'systemctl' if lab.systemd else 'docker'} stop {' '.join(webs)}")
+    assert not [web for web in lab.running("web") if f"/reference-{live}-" in web]
     assert lab.play("deploy", *LIVE).code == 0
+    assert {lab.ask("/version")["version"] for _again in range(8)} == {"1.0.0"}
+    assert lab.state()["live"] != live
+
+
+def test_a_host_that_was_away_gets_no_users_before_it_holds_what_is_live(lab: t.Any, tmp_path: Path) -> None:
+    away = lab.group("application")[0]  # the one with the scheduler; it holds 1.0.0, which is live, and 1.1.0
     lab.verb("push", "1.3.0", "--kind", "image")
     with without(lab, away, tmp_path):
         assert lab.play("provision").code == 0

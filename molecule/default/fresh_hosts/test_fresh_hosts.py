@@ -26,4 +26,4 @@ def test_roll_back_without_a_guard_says_what_to_do(lab: t.Any) -> None:
     played = lab.play("roll_back")
     assert played.code != 0
     assert "The guard is not installed on this host" in played.output
-    assert "next: playbook provision.yml" in played.output
+    assert "next: ansible-playbook vitalops.rollout.provision -i INVENTORY" in played.output

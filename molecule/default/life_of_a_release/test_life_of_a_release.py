@@ -16,8 +16,11 @@ import typing as t
 import pytest
 
 RATE = 60
+KEEP_WARM = 5  # s
 STATE = "/var/lib/rollout/reference"
 CHANGED = re.compile(r"changed=[1-9]")
+# What AWX passes to every playbook, besides the same under names that begin with tower_.
+AWX = ("-e", "awx_job_id=42", "-e", "awx_user_name=kim")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,12 +32,20 @@ def load(lab: t.Any) -> t.Iterator[None]:
 
 
 def test_an_upgrade_goes_live_and_keeps_the_old_release_warm(lab: t.Any) -> None:
-    assert lab.play("deploy", "-e", "rollout_version=1.1.0").code == 0
+    assert lab.play("deploy", "-e", "rollout_version=1.1.0", *AWX).code == 0
     assert lab.ask("/version")["version"] == "1.1.0"
     state = lab.state()
     assert (state["live"], state["slots"]["blue"]["release"]["version"]) == ("green", "1.0.0")
     webs = lab.running("web")
     assert len([web for web in webs if "-blue-" in web]) == len([web for web in webs if "-green-" in web]) > 0
+
+
+def test_every_load_balancer_knows_who_did_it_and_from_where(lab: t.Any) -> None:
+    assert lab.state()["slots"]["green"]["by"] == "kim"
+    for name in lab.group("load_balancer"):
+        lines = lab.connect(name).check_output(f"cat {STATE}/journal.ndjson").splitlines()
+        told = {(one["step"], one["actor"], one["source"]) for one in map(json.loads, lines)}
+        assert {(step, "kim", "AWX job 42") for step in ("begin", "arm", "switch", "confirm")} <= told
 
 
 def test_workers_follow_and_one_scheduler_runs(lab: t.Any) -> None:
@@ -96,14 +107,23 @@ def test_a_second_roll_back_in_a_row_changes_nothing(lab: t.Any) -> None:
 
 
 def test_a_driver_that_dies_after_its_switch_changes_nothing_for_long(lab: t.Any) -> None:
-    short = {"rollout_guard_deadline": 6, "rollout_lease_seconds": 6, "rollout_allow": ["short_guard", "short_lease"]}
-    lab.killed("deploy", "-e", "rollout_version=1.1.0", "-e", json.dumps(short), after="switch")
-    time.sleep(8)
+    # Long enough for somebody to look before they are over.
+    short = {"rollout_guard_deadline": 10, "rollout_lease_seconds": 10, "rollout_allow": ["short_guard", "short_lease"]}
+    lab.killed("deploy", "-e", "rollout_version=1.1.0", "-e", json.dumps(short), *AWX, after="switch")
+    status = lab.play("status")
+    assert status.code == 0
+    shown = " ".join(status.output.split())
+    assert "deploy by kim (AWX job 42) since " in shown
+    # On one host for all, the journal of the load balancer has the steps of an application host as well.
+    assert re.search(r"in step (switch|drain|stop|workers)\b", shown)
+    assert "traffic returns to blue in " in shown
+    says = "the switch of reference to green by kim was not confirmed after 10 s: traffic is back on blue"
     for name in lab.group("load_balancer"):
+        lab.wait_for(name, "rollout-guard status", "nothing armed", "lease free", seconds=30)
+        lab.wait_for(name, "journalctl -u 'rollout-guard@*' -o cat", says, seconds=5)
         host = lab.connect(name)
         assert host.file(f"{STATE}/traffic.map").content_string == "reference blue:none:0\n"
         assert not host.file(f"{STATE}/intent.json").exists
-        assert "nothing armed" in host.check_output("rollout-guard status")
     assert lab.ask("/version")["version"] == "1.0.0"
 
 
@@ -112,6 +132,13 @@ def test_the_next_run_just_works(lab: t.Any) -> None:
     assert lab.ask("/version")["version"] == "1.1.0"
     assert lab.play("roll_back").code == 0
     assert lab.ask("/version")["version"] == "1.0.0"
+
+
+def test_no_secret_shows_at_any_verbosity(lab: t.Any) -> None:
+    played = lab.play("deploy", "-e", "rollout_version=1.0.0", "-vvv", "--diff")
+    assert played.code == 0
+    for name in ("lab_postgres_password", "lab_redis_password", "lab_admin_token", "lab_registry_password"):
+        assert lab.hosts["vars"][name] not in played.output, f"{name} shows"
 
 
 def test_a_slot_that_nobody_needs_is_retired_and_can_still_come_back(lab: t.Any) -> None:
@@ -123,7 +150,9 @@ def test_a_slot_that_nobody_needs_is_retired_and_can_still_come_back(lab: t.Any)
     assert "one_slot in rollout_allow" in refused.output
     assert lab.play("deploy", "-e", json.dumps({**at_once, "rollout_allow": ["one_slot"]})).code == 0
     assert all("-green-" in web for web in lab.running("web"))
-    assert lab.play("roll_back").code == 0
+    # The timer that stops the slot looks once a minute; the tests that run meanwhile do not void its plan.
+    soon = {"rollout_keep_warm_seconds": KEEP_WARM, "rollout_drain_deadline": KEEP_WARM}
+    assert lab.play("roll_back", "-e", json.dumps(soon)).code == 0
     assert lab.ask("/version")["version"] == "1.0.0"
 
 
@@ -133,13 +162,6 @@ def test_status_fits_on_a_screen_and_tells_the_truth(lab: t.Any) -> None:
     shown = played.output[played.output.index("1.0.0 is live in slot blue") :]
     assert "1.1.0-" in shown
     assert len(shown.splitlines()) < 35
-
-
-def test_no_secret_shows_at_any_verbosity(lab: t.Any) -> None:
-    played = lab.play("deploy", "-e", "rollout_version=1.0.0", "-vvv", "--diff")
-    assert played.code == 0
-    for name in ("lab_postgres_password", "lab_redis_password", "lab_admin_token", "lab_registry_password"):
-        assert lab.hosts["vars"][name] not in played.output, f"{name} shows"
 
 
 def test_provisioning_a_live_fleet_again_changes_nothing(lab: t.Any) -> None:
@@ -152,7 +174,18 @@ def test_a_changed_setting_of_the_load_balancer_is_a_reload(lab: t.Any) -> None:
     assert lab.play("provision", "-e", "rollout_gate_path=/health").code == 0
     for name in lab.group("load_balancer"):
         assert "/health" in lab.connect(name).check_output("cat /etc/haproxy/rollout.d/reference.cfg")
-    assert lab.play("roll_back").code == 0  # the second one in a row: users get what they got
+
+
+def test_a_slot_that_was_kept_warm_for_its_time_stops_by_itself(lab: t.Any) -> None:
+    says = f"reference: slot green was kept warm for {KEEP_WARM} s and is retired"
+    for name in lab.group("application"):
+        lab.wait_for(name, "journalctl -u rollout-retire -o cat", says, seconds=90)
+    webs = lab.running("web")
+    assert webs
+    assert all("-blue-" in web for web in webs)
+    assert lab.ask("/version")["version"] == "1.0.0"
+    assert lab.play("roll_back").code == 0  # the second one in a row: users get what they got, and nobody is woken up
+    assert lab.running("web") == webs
 
 
 def test_no_request_of_any_user_failed(lab: t.Any) -> None:
