@@ -28,10 +28,12 @@ options:
   last_words:
     description: Result of M(vitalops.rollout.slot_info) with log lines, when there is one.
     type: dict
-  switched:
-    description: Whether users had the release for a while before it was taken back.
-    type: bool
-    default: false
+  reverts:
+    description:
+      - What the load balancers answered to the step V(revert) of M(vitalops.rollout.rollout_step), when users had the
+        release for a while. One with C(problem) did not take it back.
+    type: list
+    elements: dict
 """
 
 EXAMPLES = r"""
@@ -60,20 +62,31 @@ def _logs(plan: dict[str, t.Any], last_words: dict[str, t.Any]) -> list[str]:
     return lines
 
 
-def _outcome(plan: dict[str, t.Any], switched: bool) -> tuple[str, str]:
+def _outcome(plan: dict[str, t.Any], reverts: t.Sequence[dict[str, t.Any]] | None) -> tuple[str, str]:
     """Returns what users have now, and what to do next."""
     previous, slot = plan.get("previous_release"), plan["previous_slot"]
-    mend = "mend the release and deploy it under a new version; playbook status.yml shows what runs."
+    mend = "mend the release and deploy it under a new version; status shows what runs."
+    if plan["operation"] == "roll_back":
+        mend = "status shows what runs; deploy a version that works."
     if plan["converge"]:
         return (
             f"It is live in slot {plan['slot']} and stays there; look at it now.",
-            "playbook status.yml shows every instance; roll_back.yml goes to the release before it.",
+            "status shows every instance; roll_back goes to the release before it.",
+        )
+    stuck = [str(one.get("item", "a load balancer")) for one in reverts or [] if one.get("problem")]
+    if stuck:
+        return (
+            f"Users may still have it: it could not be taken back on {', '.join(stuck)}; the warnings say why. "
+            "Where the guard is armed, it takes it back to a slot that answers.",
+            "status says what users have, and who is at work, before you start anything.",
         )
     if not slot:
         return "No release is live yet: this was the first rollout.", "mend the release and deploy again."
     name = f"{previous['id']} in slot {slot}" if previous else f"slot {slot}"
-    if switched:
+    if any(one.get("changed") for one in reverts or []):
         return f"Users had it for a moment; {name} has all the traffic again.", mend
+    if reverts is not None:  # it never moved, or its guard was faster
+        return f"{name} has all the traffic.", mend
     return f"Users noticed nothing: {name} keeps all the traffic.", mend
 
 
@@ -81,13 +94,13 @@ def refusal(
     result: dict[str, t.Any],
     plan: dict[str, t.Any],
     last_words: dict[str, t.Any] | None = None,
-    switched: bool = False,
+    reverts: t.Sequence[dict[str, t.Any]] | None = None,
 ) -> str:
     """Returns the message. Raises AnsibleFilterError when *result* is not a failed result."""
     if not isinstance(result, dict):
         raise AnsibleFilterError(f"{NAME}: expected a failed result, found {type(result).__name__}")
     cause = str(result.get("msg") or "the failed task left no message").strip()
-    outcome, following = _outcome(plan, switched)
+    outcome, following = _outcome(plan, reverts)
     verb = {"deploy": "was refused", "roll_back": "could not be brought back"}[plan["operation"]]
     return "\n".join(
         [

@@ -58,12 +58,10 @@ def summary(plan: dict[str, t.Any], application: str, drain: dict[str, t.Any] | 
     if not previous and plan["operation"] == "roll_back":
         return [*lines, "A run before this one had been cut off; its traffic is taken back."]
     if not previous:
-        return [*lines, "It is the first one: roll_back.yml works from the next deploy on."]
+        return [*lines, "It is the first one: roll_back works from the next deploy on."]
     if drain and drain.get("drained") is False and "in_flight" in drain:
         lines.append(f"{drain['in_flight']} long requests still run in slot {plan['previous_slot']}; they may finish.")
-    lines.append(
-        f"{previous['id']} stays warm in slot {plan['previous_slot']}: the playbook roll_back.yml goes back to it."
-    )
+    lines.append(f"{previous['id']} stays warm in slot {plan['previous_slot']}: roll_back goes back to it.")
     return lines
 
 

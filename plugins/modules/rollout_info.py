@@ -13,6 +13,8 @@ version_added: "0.1.0"
 description:
   - Reads the recorded state, the durable traffic pointer, the one that HAProxy uses now, and HAProxy's view of every
     instance.
+  - Tells who may change the application, at which step a run was cut off, what its guard is armed for, and what happens
+    next.
   - Does not fail when HAProxy is down; the reason is returned in RV(haproxy_error).
 author: The vitalops.rollout maintainers (@vitalops)
 extends_documentation_fragment:
@@ -68,8 +70,54 @@ intent:
   description: What the guard is armed for, with the seconds C(left) and whether its C(timer) runs, or V(null).
   returned: always
   type: dict
+unfinished:
+  description:
+    - The last line of the journal about the traffic of the run that did not end, or V(null) when all did.
+    - The id of the C(run), its C(operation), C(actor), C(source) and C(epoch) (the number of its lease); its C(release)
+      (an id), C(slot) and C(previous) slot, each V(null) before they are known.
+    - Its C(step) with the C(phase) V(begin) or V(end) and, at the end, the C(outcome) V(done) or V(failed).
+    - Its C(detail) is a sentence, or V(null).
+    - When and where that was, C(at) (UTC), C(boottime) (seconds of the boot C(boot_id)) and C(host).
+    - A run that holds the RV(lease) may be at work.
+  returned: always
+  type: dict
+  sample:
+    at: "2026-11-21T10:32:10Z"
+    boottime: 86400.5
+    boot_id: "0e4d8d6c-3f0c-4c0f-9f4e-6f1f6a3a2b1c:24"
+    host: lb1
+    run: run-1
+    epoch: 7
+    operation: deploy
+    step: switch
+    phase: begin
+    outcome: null
+    actor: kim
+    source: command line
+    release: 1.1.0-3f9c21ab77d0
+    slot: green
+    previous: blue
+    detail: null
+unsettled:
+  description:
+    - The last line of the journal when its run did not end well, or V(null); as RV(unfinished). It may be cleared up.
+  returned: always
+  type: dict
+action:
+  description:
+    - What the next run does about it; V(nothing), V(abandon), V(disarm), V(revert), V(finish), V(complete) or
+      V(repair).
+    - V(null) when that cannot be told; RV(problem) or RV(haproxy_error) says why.
+  returned: always
+  type: str
 says:
   description: What a run that did not end has left, and what happens next, or an empty string.
+  returned: always
+  type: str
+problem:
+  description:
+    - What cannot be read on this host, or contradicts itself, or an empty string. It hides nothing that can be read.
+    - One or more messages; of each, further lines are indented.
   returned: always
   type: str
 haproxy_error:
@@ -108,7 +156,9 @@ def look(module: AnsibleModule) -> dict[str, t.Any]:
         used = api.pointer(application, path)
         rows = api.statistics()
     except RolloutError as error:
-        return {**result, "haproxy_error": str(error)}
+        # What the view found of HAProxy is this same error.
+        problem = result["problem"].replace(str(error), "").strip()
+        return {**result, "problem": problem, "haproxy_error": str(error)}
     return {
         **result,
         "haproxy_pointer": used._asdict() if used else None,
@@ -118,13 +168,9 @@ def look(module: AnsibleModule) -> dict[str, t.Any]:
 
 
 def run(guard: Guard) -> dict[str, t.Any]:
-    """Returns what is known of the run that is under way, or was cut off. What contradicts itself is told in words."""
-    try:
-        finding = view.find(guard)
-    except RolloutError as error:
-        return {"lease": None, "intent": None, "says": str(error)}
-    told = view.view(guard, finding, servers_too=False)
-    return {key: told[key] for key in ("lease", "intent", "says")}
+    """Returns what is known of the run that is under way, or was cut off."""
+    told = view.look(guard)
+    return {key: told[key] for key in ("lease", "intent", "unfinished", "unsettled", "action", "says", "problem")}
 
 
 def main() -> None:

@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
+from ansible_collections.vitalops.rollout.plugins.module_utils._state import state as states
+
+from ._fleet_plan import undone
 from ._status import Status
 
 Fields = t.Mapping[str, t.Any]
@@ -24,6 +28,7 @@ def combine(
     answered = {host: result for host, result in load_balancers.items() if result and "pointer" in result}
     first = next(iter(answered), None)
     for host, result in answered.items():
+        problems += _unread(host, result)
         problems += _differences(first or host, answered[first or host], host, result)
     told = answered[first] if first is not None else {}
     return Status(
@@ -36,7 +41,14 @@ def combine(
         [problem for problem in [*problems, *_unfinished(answered)] if problem],
         now,
         _run(answered),
+        _undone(answered.values(), told.get("state")),
     )
+
+
+def _undone(answered: t.Collection[Fields], state: Fields | None) -> bool:
+    if state is None or not any(result.get("unsettled") for result in answered):
+        return False
+    return undone(answered, states.from_dict(state, "state.json"))
 
 
 def _unanswered(host: str, result: Fields | None) -> str:
@@ -49,31 +61,108 @@ def _unanswered(host: str, result: Fields | None) -> str:
     return ""
 
 
+def _unread(host: str, result: Fields) -> list[str]:
+    """What a host cannot read, or what contradicts itself there: of each message its first line, and the way out."""
+    messages = [one.splitlines() for one in re.split(r"\n(?=\S)", result.get("problem") or "") if one]
+    return [
+        " ".join([f"{host}: {what}", *(part.strip() for part in parts if part.startswith("  next: "))])
+        for what, *parts in messages
+    ]
+
+
 def _run(answered: t.Mapping[str, Fields]) -> str:
-    """The run that holds the lease, and what its guard does when it is not heard of again."""
-    for result in answered.values():
-        lease, intent = result.get("lease"), result.get("intent")
-        if not lease or lease["remaining"] <= 0:
-            continue
-        who = f"{lease['operation']} by {lease['actor']} ({lease['source']}) since {lease['acquired'][11:16]} UTC"
-        if intent and intent["status"] == "armed":
-            return (
-                f"{who}; traffic returns to {intent['previous'] or 'nobody'} in {intent['left']:.0f} s unless confirmed"
-            )
-        return f"{who}; others must wait {lease['remaining']:.0f} s if it dies now"
-    return ""
+    """The run that holds the lease, its step, and what happens when it is not heard of again."""
+    held = [result for result in answered.values() if _is_held(result)]
+    if not held:
+        return ""
+    # Steps are taken host by host: the one with an armed guard tells what happens first.
+    result = max(held, key=lambda one: (_is_at_work(one), bool(one.get("intent"))))
+    lease = result["lease"]
+    who = f"{lease['operation']} by {lease['actor']} ({lease['source']}) since {lease['acquired'][11:16]} UTC"
+    wait = f"if it is dead, others must wait {lease['remaining']:.0f} s"
+    if not _is_at_work(result):
+        return f"{who}; {wait}"
+    if result.get("intent"):
+        return f"{who}, {_step(result)}; {_guard(result)}; {wait}"
+    return _joined(f"{who}, {_step(result)}", wait, _next_run(result))
 
 
 def _unfinished(answered: t.Mapping[str, Fields]) -> list[str]:
-    """What a run that nobody drives any more has left, and the guard that found no way back."""
+    """What a run that nobody drives any more has left, what the guard did, and where it found no way back."""
     found = []
     for host, result in answered.items():
-        lease, intent = result.get("lease"), result.get("intent")
+        intent = result.get("intent")
         if intent and intent["status"] == "inconsistent":
-            found.append(f"{host}: {intent['says']}")
-        elif result.get("says") and not (lease and lease["remaining"] > 0):
-            found.append(f"{host}: {result['says'].replace('Now:', 'The next run:')}")
+            found.append(f"{host}: {_joined(intent['says'] or _guard(result), _next_run(result))}")
+        elif _is_at_work(result):
+            continue  # told as the run that is under way
+        elif _unfinished_run(result):
+            found.append(f"{host}: {_joined(_cut_off(result), _guard(result), _next_run(result))}")
+        elif result.get("says"):
+            found.append(f"{host}: {_joined(result['says'].partition(' Now: ')[0].rstrip('.'), _next_run(result))}")
     return found
+
+
+def _is_held(result: Fields) -> bool:
+    lease = result.get("lease")
+    return bool(lease and lease["remaining"] > 0)
+
+
+def _unfinished_run(result: Fields) -> str | None:
+    """The id of the run that did not end on this host; a guard without a journal knows whose it is."""
+    entry, intent = result.get("unfinished"), result.get("intent")
+    if entry:
+        return str(entry["run"])
+    return str(intent["run"]["id"]) if intent else None
+
+
+def _is_at_work(result: Fields) -> bool:
+    """Whether the run that did not end is the one that holds the lease: then it may be alive."""
+    return _is_held(result) and _unfinished_run(result) == str(result["lease"]["id"])
+
+
+def _step(result: Fields) -> str:
+    entry = result.get("unfinished")
+    if not entry:
+        return "after its guard was armed"
+    ended = entry["phase"] == "end" and entry["outcome"] != "failed"
+    return f"{'after' if ended else 'in'} step {entry['step']}"
+
+
+def _cut_off(result: Fields) -> str:
+    entry, intent = result.get("unfinished"), result.get("intent") or {}
+    run, moment = (entry, entry["at"]) if entry else (intent["run"], intent["armed"])
+    release = f" of {run['release']}" if run["release"] else ""
+    return (
+        f"{run['operation']}{release} by {run['actor']} ({run['source']}) was cut off {_step(result)} "
+        f"at {moment[:16].replace('T', ' ')} UTC"
+    )
+
+
+def _guard(result: Fields) -> str:
+    """What the guard does by itself, and when; an empty string when nothing is armed."""
+    intent = result.get("intent")
+    if not intent:
+        return ""
+    if intent["status"] == "inconsistent":
+        return "its guard found no way back"
+    when = f"in {intent['left']:.0f} s" if intent["timer"] else "at the next boot or run (its timer is missing)"
+    # From its deadline on a guard tries every second, without a timer.
+    when = when if intent["left"] > 0 else "now"
+    if result.get("action") not in (None, "revert"):
+        return f"traffic stays, its guard ends {when}"
+    return f"traffic returns to {intent['previous'] or 'nobody'} {when}{' unless confirmed' if when != 'now' else ''}"
+
+
+def _next_run(result: Fields) -> str:
+    """What the next run does about what it finds; while something cannot be read, every run is refused."""
+    does = (result.get("says") or "").partition("Now: ")[2].rstrip(".")
+    which = "the next run that is not refused" if result.get("problem") else "the next run"
+    return f"{which}: {does}" if does else ""
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
 
 
 def _differences(first: str, expected: Fields, host: str, result: Fields) -> list[str]:
@@ -88,7 +177,8 @@ def _differences(first: str, expected: Fields, host: str, result: Fields) -> lis
         found.append(f"HAProxy of {host} does not answer: {result['haproxy_error']}")
     elif "haproxy_pointer" in result and result["haproxy_pointer"] != result["pointer"]:
         found.append(
-            f"HAProxy of {host} routes otherwise than its map file says; load the file: systemctl reload haproxy"
+            f"HAProxy of {host} routes otherwise than its map file says; the next run puts that right. "
+            "Do not reload HAProxy: the file may name a slot that nobody confirmed"
         )
     return found
 

@@ -36,7 +36,10 @@ def plan(
         planned = plans.resume(state, resumed, release) if resumed else plans.deploy(state, live, release)
     else:
         left = _left(views, state) or live
-        planned = plans.roll_back(state, left) if operation == "roll_back" else plans.retire(state, live)
+        back = operation == "roll_back"
+        planned = (
+            plans.roll_back(state, left, undone=undone(views.values(), state)) if back else plans.retire(state, live)
+        )
     first = next(iter(begun.values())).get("run") or {}
     # A roll back sends nobody first to what all shall leave: whatever a host did before, it goes to the same slot. One
     # that only some hosts have confirmed moves nothing any more, and the others follow.
@@ -82,6 +85,22 @@ def _left(views: t.Mapping[str, View], state: State) -> str | None:
     cut = [view["unfinished"] for view in views.values() if view["action"] == "revert" and view["unfinished"]]
     slots = {entry["slot"] for entry in cut if entry["operation"] == "deploy"} - {state.live, None}
     return slots.pop() if len(slots) == 1 else None
+
+
+def undone(views: t.Iterable[View], state: State) -> bool:
+    """Whether the newest run was a deploy of another release that died, and whose switch is taken back or never was.
+
+    One that came to its end has told its operator what users have.
+    """
+    last = max((view["unsettled"] for view in views if view.get("unsettled")), key=_epoch, default=None)
+    if last is None or state.live_record is None or _epoch(last) <= state.confirmed_epoch:
+        return False
+    other = last["release"] not in (None, state.live_record.release["id"])
+    return last["operation"] == "deploy" and last["step"] != "end" and other
+
+
+def _epoch(entry: View) -> int:
+    return int(entry["epoch"])
 
 
 def _resumed(views: t.Mapping[str, View], release: dict[str, str] | None, live: str | None) -> str | None:

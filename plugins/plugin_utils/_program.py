@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError, playbook
 
 PROGRAM = "/usr/local/sbin/rollout-guard"
 PROTOCOL = 1
@@ -22,7 +22,7 @@ def missing() -> dict[str, t.Any]:
             "The guard is not installed on this host, so nobody would take back a bad switch; nothing was changed.",
             expected=PROGRAM,
             found="no such program",
-            next_step="playbook provision.yml installs it",
+            next_step=f"{playbook('provision')} installs it",
         )
     )
 
@@ -41,7 +41,7 @@ def answer(output: str, error: str, code: int, *, masked: t.Sequence[str] = ()) 
                 expected="one line of JSON",
                 found=(error.strip() or output.strip() or f"nothing, exit code {code}")[-500:],
                 where=PROGRAM,
-                next_step=f"on the host: {PROGRAM} status; playbook provision.yml installs the program again",
+                next_step=f"on the host: {PROGRAM} status; {playbook('provision')} installs the program again",
             )
         )
     return t.cast("dict[str, t.Any]", _hide(result, sorted(filter(None, masked), key=len, reverse=True)))

@@ -12,9 +12,11 @@ import typing as t
 SLOTS = ("blue", "green")
 WIDTH = 100
 RELEASE_WIDTH = 26
-# The two parts that grow: lines of the table of hosts, and things that need attention (two lines each at most).
-MOST_HOST_LINES = 7
-MOST_ODDITIES = 5
+# The parts that grow, in lines: the table of hosts, the run, and what needs attention, all of it and each thing.
+MOST_HOST_LINES = 6
+MOST_RUN_LINES = 2
+MOST_ATTENTION_LINES = 9
+MOST_LINES_EACH = 3
 
 Fields = t.Mapping[str, t.Any]
 
@@ -24,7 +26,8 @@ class Status(t.NamedTuple):
 
     state: content of state.json. pointer: live, candidate, weight. servers: slot, name, status of each server of the
     load balancer. instances: result of slot_info by host. problems: sentences. now: seconds since 1970-01-01 UTC.
-    run: the run that is under way, in words.
+    run: the run that is under way, its step, and what happens next, in words. undone: whether the last deploy died, and
+    users are where they were.
     """
 
     application: str
@@ -36,6 +39,7 @@ class Status(t.NamedTuple):
     problems: t.Sequence[str]
     now: float
     run: str = ""
+    undone: bool = False
 
     @property
     def live(self) -> str | None:
@@ -79,26 +83,23 @@ def render(status: Status) -> list[str]:
             WIDTH,
             initial_indent="  run now     ",
             subsequent_indent=" " * 14,
-            max_lines=2,
+            max_lines=MOST_RUN_LINES,
             placeholder=" ...",
         )
     odd = [*status.problems, *oddities(status)]
     if odd:
-        lines += ["", "  attention"]
-        for text in _capped(odd, "... and {} more", MOST_ODDITIES):
-            lines += textwrap.wrap(
-                text, WIDTH, initial_indent="  - ", subsequent_indent="    ", max_lines=2, placeholder=" ..."
-            )
+        lines += ["", "  attention", *_attention(odd)]
     return [_clip(line, WIDTH) for line in lines]
 
 
 def oddities(status: Status) -> list[str]:
     """Returns what a person should look at, in words, the worst first."""
     odd = []
-    if status.live != status.pointed:
+    if status.live != status.pointed and not status.run:
+        way = "roll_back goes there" if status.live else "deploy a version that works"
         odd.append(
             f"the traffic pointer sends users to {status.pointed or 'nobody'}, "
-            f"but the state says {status.live or 'nothing'} is live: run roll_back"
+            f"but the state says {status.live or 'nothing'} is live: {way}"
         )
     down = [one["name"] for one in status.servers if one["slot"] == status.live and not _serves(one)]
     if down:
@@ -125,6 +126,25 @@ def oddities(status: Status) -> list[str]:
         if strays:
             odd.append(f"{host}: {_few(strays)} should not be there")
     return odd
+
+
+def _attention(odd: t.Sequence[str]) -> list[str]:
+    """Returns what there is room for, and how much more there is."""
+    lines: list[str] = []
+    for left, text in zip(range(len(odd), 0, -1), odd):
+        wrapped = textwrap.wrap(
+            text,
+            WIDTH,
+            initial_indent="  - ",
+            subsequent_indent="    ",
+            max_lines=MOST_LINES_EACH,
+            placeholder=" ...",
+        )
+        # Only after the last one is there no more to tell of.
+        if len(lines) + len(wrapped) + (left > 1) > MOST_ATTENTION_LINES:
+            return [*lines, f"  - ... and {left} more"]
+        lines += wrapped
+    return lines
 
 
 def _headline(status: Status) -> str:
@@ -188,9 +208,9 @@ def _way_back(status: Status) -> str:
     if status.pointed not in (None, status.live):
         record = status.record(status.live)
         return f"to {record['release']['id'] if record else '?'} in {status.live}: a run was cut off after its switch"
-    confirmed = [entry for entry in (status.state or {}).get("history") or [] if entry["outcome"] == "confirmed"]
-    if confirmed and confirmed[-1]["operation"] == "roll_back":
-        return "done already; to go forward, deploy a version"
+    done = _done_already(status)
+    if done:
+        return done
     target = next(slot for slot in SLOTS if slot != status.live)
     record = status.record(target)
     if record is None:
@@ -199,6 +219,14 @@ def _way_back(status: Status) -> str:
     if not status.instances:
         return f"to {release} in {target}: unknown, no application host answered"
     return f"to {release} in {target}: {_warmth(status, target, release)}"
+
+
+def _done_already(status: Status) -> str:
+    if status.undone:
+        return "done already, for the last deploy was cut off; a second one goes to the release before"
+    confirmed = [entry for entry in (status.state or {}).get("history") or [] if entry["outcome"] == "confirmed"]
+    rolled_back = bool(confirmed) and confirmed[-1]["operation"] == "roll_back"
+    return "done already; to go forward, deploy a version" if rolled_back else ""
 
 
 def _warmth(status: Status, slot: str, release: str) -> str:

@@ -8,6 +8,11 @@ from __future__ import annotations
 import typing as t
 
 
+def playbook(verb: str) -> str:
+    """Returns the command of a *verb*, to be told as what to do next."""
+    return f"ansible-playbook vitalops.rollout.{verb} -i INVENTORY"
+
+
 class RolloutError(Exception):
     """A failure told the way an operator needs it: what failed, expected, found, where, what to do next.
 

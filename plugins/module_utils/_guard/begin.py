@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from .._foundation.errors import BadInput, NotFound, RolloutError
+from .._foundation.errors import BadInput, NotFound, RolloutError, playbook
 from .._state import intent as intents
 from .._state import journal
 from .._state import lease as leases
@@ -34,7 +34,7 @@ def begin(call: Call) -> Result:
         raise NotFound(
             f"There is no traffic map for {guard.application} on this host.",
             expected=guard.map_path,
-            next_step="provision the load balancer: playbook provision.yml",
+            next_step=f"provision the load balancer: {playbook('provision')}",
         )
     if call.check:
         return _would_begin(call)

@@ -9,7 +9,7 @@ import json
 import sys
 import typing as t
 
-from .._foundation.errors import BadInput, RolloutError
+from .._foundation.errors import BadInput, RolloutError, playbook
 from .._foundation.refusal import refusal
 from . import steps
 from .guard import Guard
@@ -48,7 +48,7 @@ def step() -> int:
                 "The step cannot be understood.",
                 expected="a JSON object as the collection of the same version writes it",
                 found=f"{type(error).__name__}: {error}",
-                next_step="use one version of the collection on the controller and on the host: playbook provision.yml",
+                next_step=f"use one version of the collection on controller and host: {playbook('provision')}",
             )
         )
     sys.stdout.write(f"{json.dumps(answer, sort_keys=True)}\n")

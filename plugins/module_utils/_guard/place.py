@@ -12,7 +12,7 @@ import typing as t
 
 from .._foundation import durable
 from .._foundation.clock import Clock
-from .._foundation.errors import CommandFailed, NotFound, RolloutError
+from .._foundation.errors import CommandFailed, NotFound, RolloutError, playbook
 from .._foundation.lock import exclusive
 from .._state import intent as intents
 from .._state import state as states
@@ -146,7 +146,7 @@ class Place:
                 found=f"file {in_file.text() if in_file else 'nothing'}, "
                 f"HAProxy {in_haproxy.text() if in_haproxy else 'nothing'}",
                 where=self.map_path,
-                next_step="playbook status.yml says what is live; then run again",
+                next_step=f"{playbook('status')} says what is live; then run again",
             )
 
     def disarm(self, intent: Intent | None) -> None:

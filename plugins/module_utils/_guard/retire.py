@@ -85,11 +85,13 @@ def carry_over(folder: str, run: Run, slot: str) -> None:
 def retire_due(application: str, clock: Clock, make_slot: t.Callable[[Paths, str], Slot] = Slot) -> str:
     """What the timer calls: stops what is due. Returns a sentence, or an empty string when there was nothing to do."""
     folder = states.folder_of(application)
-    plan = read(folder)
-    if plan is None:
+    if read(folder) is None:  # the usual answer needs no lock
         return ""
     try:
         with changes.alone(folder, 0.0):
+            plan = read(folder)
+            if plan is None:
+                return ""
             try:
                 leases.fence(folder, plan.run, clock)
             except leases.LeaseLost:

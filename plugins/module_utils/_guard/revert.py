@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from .._foundation.errors import CommandFailed
+from .._foundation.errors import CommandFailed, StateUnreadable
 from .._state import intent as intents
 from .._state import journal
 from .._state.intent import Intent
@@ -26,9 +26,11 @@ KEPT = "keep"
 
 
 def revert(guard: Place, run: Run, reason: str) -> bool:
-    """*run* takes its own switch back (nothing is asked: it has reasons). Returns whether traffic moved.
+    """*run* takes its own switch back: it has reasons. Returns whether traffic moved.
 
-    What is confirmed stays: going back from there is a roll back.
+    What is confirmed stays: going back from there is a roll back. Raises CommandFailed when only the slot that it moved
+    traffic to answers: that one keeps the traffic, and a person must look. When none answers, the release that was good
+    before gets it.
     """
     with guard.alone():
         intent = guard.intent()
@@ -39,9 +41,26 @@ def revert(guard: Place, run: Run, reason: str) -> bool:
         if intent is None and not moved:
             return False
         with journal.step(guard.folder, run, "revert", guard.clock, detail=reason):
+            # Before a first rollout there was nothing: that needs no answer.
+            if moved and run.previous and not guard.answers(run.previous, intent) and guard.answers(run.slot, intent):
+                raise _nowhere(guard, run, intent)
             moved = guard.point(run.previous) if moved else False
             guard.disarm(intent)
             return moved
+
+
+def _nowhere(guard: Place, run: Run, intent: Intent | None) -> CommandFailed:
+    """The slot before is dead, the refused one serves: leaves traffic there and returns the failure that says so."""
+    says = f"traffic stays on {run.slot}, which was refused: {run.previous} does not answer"
+    guard.point(run.slot)  # a revert that was cut off may have left HAProxy and the file apart
+    if intent is not None:
+        intents.write(guard.folder, intent._replace(status="inconsistent", says=f"{says}; a person must look"))
+    return CommandFailed(
+        f"Users cannot go back: {says}.",
+        expected=f"an instance of slot {run.previous} that answers",
+        found=f"none; slot {run.slot} answers",
+        next_step="deploy a version that works; it takes the slot that is dead",
+    )
 
 
 def _recorded(guard: Place, run: Run, intent: Intent | None) -> bool:
@@ -139,7 +158,10 @@ def _unconfirmed(guard: Place, intent: Intent, when: str) -> str:
 def _decided(guard: Place, intent: Intent) -> tuple[str, bool]:
     """Returns the decision, and whether the target answers, if that had to be asked."""
     moved = guard.moved_to(intent.target)
-    confirmed = guard.confirmed(towards(intent.run, intent))
+    try:
+        confirmed = guard.confirmed(towards(intent.run, intent))
+    except StateUnreadable:  # nobody can tell, and the slot before was good
+        confirmed = False
     ask = moved and not confirmed
     previous = ask and guard.answers(intent.previous, intent)
     target = ask and not previous and guard.answers(intent.target, intent)

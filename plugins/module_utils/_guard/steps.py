@@ -10,7 +10,7 @@ import functools
 import time
 import typing as t
 
-from .._foundation.errors import BadInput, CommandFailed, RolloutError
+from .._foundation.errors import BadInput, CommandFailed, RolloutError, playbook
 from .._foundation.names import check_application
 from .._state import journal, machine
 from .._state import lease as leases
@@ -41,7 +41,7 @@ def perform(request: Request, make_guard: t.Callable[[str], Guard] = Guard) -> R
             "This host's program rollout-guard is of another version than the collection that calls it.",
             expected=f"protocol {PROTOCOL}",
             found=f"protocol {request.get('protocol')!r}",
-            next_step="playbook provision.yml installs the program of this collection",
+            next_step=f"{playbook('provision')} installs the program of this collection",
         )
     step = STEPS.get(str(request.get("step")))
     if step is None:
@@ -80,7 +80,7 @@ def adopt(call: Call) -> Result:
             "This load balancer was left behind, and the release that leads does not answer: users stay on slot "
             f"{stay or 'none'} here.",
             found=error.found,
-            next_step="playbook roll_back.yml brings the fleet back to the release before it",
+            next_step=f"{playbook('roll_back')} brings the fleet back to the release before it",
         ) from error
     with call.alone("adopt"):
         return {"changed": guard.follow(call.run, wanted)}

@@ -22,14 +22,14 @@ from .place import ACTOR
 class Finding(t.NamedTuple):
     """What an unfinished run left here: its last *entry*, what is *seen*, the *action* for it, and that in words.
 
-    *unsettled*: what happened last did not end well, so workers may be where no traffic is.
+    *unsettled*: what happened last, when it did not end well; workers may be where no traffic is.
     """
 
     entry: journal.Entry | None
     seen: Seen
     action: Action
     says: str
-    unsettled: bool = False
+    unsettled: journal.Entry | None = None
 
 
 def find(guard: Guard) -> Finding:
@@ -56,7 +56,7 @@ def find(guard: Guard) -> Finding:
         says = f"The guard has acted: {standing.detail}." if standing is not None and by_guard else ""
     else:
         says = recovery.says(seen, action, entry, intent)
-    return Finding(entry, seen, action, says, standing is not None and not _settled(standing))
+    return Finding(entry, seen, action, says, None if standing is None or _settled(standing) else standing)
 
 
 def _settled(standing: journal.Entry) -> bool:
@@ -88,6 +88,8 @@ def view(
     lease = _read(problems, lambda: leases.read(guard.folder))
     in_file = _read(problems, lambda: pointers.read_file(guard.application, guard.map_path))
     in_haproxy = _read(problems, lambda: guard.api.pointer(guard.application, guard.map_path))
+    # What cannot be understood as a whole still has a last step.
+    entry = finding.entry if finding else _read(problems, lambda: recovery.unfinished(journal.read(guard.folder)))
     rows = _read(problems, guard.api.statistics) if servers_too and not problems else None
     return {
         "application": guard.application,
@@ -96,9 +98,9 @@ def view(
         "pointer": {"file": _text(in_file), "haproxy": _text(in_haproxy)},
         "intent": _shown(intent, guard) if intent else None,
         "lease": {**lease._asdict(), "remaining": round(leases.remaining(lease, guard.clock), 1)} if lease else None,
-        "unfinished": finding.entry._asdict() if finding and finding.entry else None,
+        "unfinished": entry._asdict() if entry else None,
         "action": finding.action.value if finding else None,
-        "unsettled": finding.unsettled if finding else False,
+        "unsettled": finding.unsettled._asdict() if finding and finding.unsettled else None,
         "says": finding.says if finding else "",
         "servers": [{**one._asdict(), "up": one.up} for one in servers(rows or [], guard.application)],
         "problem": "\n".join(problems),

@@ -13,16 +13,19 @@ import sys
 import typing as t
 
 from .._foundation.clock import Clock
-from .._foundation.errors import RolloutError
+from .._foundation.errors import RolloutError, StateUnreadable
 from .._foundation.refusal import refusal
 from .._state import state as states
 from . import retire, steps, view
 from .guard import Guard
 from .revert import fire
 
+#: Exit codes: done; failed, and another try may do it; failed, and only a person can help (systemd does not try again).
+DONE, AGAIN, NEVER = 0, 1, 2
+
 
 def main(arguments: t.Sequence[str]) -> int:
-    """Runs one word. Returns 0, or 1 with a message on standard error when it must be tried again."""
+    """Runs one word. Returns the exit code; what failed is on standard error."""
     parser = argparse.ArgumentParser(
         prog="rollout-guard", description="Keeps watch over a switch until it is confirmed."
     )
@@ -45,16 +48,21 @@ def main(arguments: t.Sequence[str]) -> int:
 
 
 def _tried(what: t.Callable[[], t.Any]) -> int:
-    """Returns 0, or 1 when *what* must be tried again; says why."""
+    """Returns the exit code of *what*; says why it failed."""
     try:
         what()
     except RolloutError as error:
         _say(str(error), sys.stderr)
-        return 1
+        return NEVER if isinstance(error, StateUnreadable) else AGAIN
     except OSError as error:
         _say(str(refusal(error)), sys.stderr)
-        return 1
-    return 0
+        return AGAIN
+    return DONE
+
+
+def _together(codes: t.Collection[int]) -> int:
+    """Returns one exit code for several: another try is worth it if any of them is."""
+    return AGAIN if AGAIN in codes else max(codes, default=DONE)
 
 
 def _say(words: str, stream: t.TextIO | None = None) -> None:
@@ -65,8 +73,7 @@ def _say(words: str, stream: t.TextIO | None = None) -> None:
 
 def _boot() -> int:
     """One application that cannot be taken back now does not keep the others."""
-    failed = [_tried(functools.partial(_fire, name, boot=True)) for name in _applications("intent.json")]
-    return max(failed, default=0)
+    return _together([_tried(functools.partial(_fire, name, boot=True)) for name in _applications("intent.json")])
 
 
 def _fire(application: str, *, boot: bool = False) -> None:
@@ -75,8 +82,7 @@ def _fire(application: str, *, boot: bool = False) -> None:
 
 def _retire() -> int:
     """One application that cannot be looked at does not keep the others."""
-    failed = [_tried(functools.partial(_retire_due, name)) for name in _applications("retire.json")]
-    return max(failed, default=0)
+    return _together([_tried(functools.partial(_retire_due, name)) for name in _applications("retire.json")])
 
 
 def _retire_due(application: str) -> None:
@@ -93,7 +99,7 @@ def _status(application: str | None) -> int:
     names = [application] if application else _applications("traffic.map")
     if not names:
         _say("no application is load balanced on this host")
-    return max([_tried(functools.partial(_look, name)) for name in names], default=0)
+    return _together([_tried(functools.partial(_look, name)) for name in names])
 
 
 def _look(application: str) -> None:

@@ -243,7 +243,7 @@ def _lost(run: Run, found: str, where: str) -> LeaseLost:
         expected=f"the lease of run {run.id} with epoch {run.epoch}",
         found=found,
         where=where,
-        next_step="playbook status.yml tells what is live; then start the playbook again: it begins by tidying up",
+        next_step="another run has taken over: ask who that is, and see status, before you start anything",
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._foundation.errors import RolloutError
+from .._foundation.errors import RolloutError, playbook
 from .journal import Entry
 from .run import Run
 
@@ -64,7 +64,7 @@ def check_transition(last: Entry | None, run: Run, step: str) -> None:
         raise ForbiddenStep(
             f"There is no step {step!r} in a rollout.",
             expected=f"one of {', '.join((*STEPS, *APPLICATION_STEPS))}",
-            next_step="use one version of the collection on the controller and on the host: playbook provision.yml",
+            next_step=f"use one version of the collection on controller and host: {playbook('provision')}",
         )
     mine = last if last is not None and last.run == run.id else None
     if not _may_follow(mine, step):
@@ -74,7 +74,7 @@ def check_transition(last: Entry | None, run: Run, step: str) -> None:
             found=_found(last, run),
             where="journal.ndjson on the load-balancer host",
             next_step="start again from the beginning, which takes up or takes back what is there; "
-            "playbook status.yml shows it",
+            f"{playbook('status')} shows it",
         )
 
 

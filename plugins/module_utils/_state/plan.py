@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from .._foundation.errors import BadInput
+from .._foundation.errors import BadInput, playbook
 from .state import State, other_slot
 
 
@@ -49,7 +49,7 @@ def _check_pointer(state: State, pointer_live: str | None) -> None:
             expected=f"slot {state.live or 'none'} live, as state.json says",
             found=f"slot {pointer_live or 'none'} live in the traffic pointer",
             where=f"/var/lib/rollout/{state.application}/ on the load-balancer host",
-            next_step=f"take it back: playbook roll_back.yml (traffic returns to slot {state.live or 'none'})",
+            next_step=f"take it back: {playbook('roll_back')} (traffic returns to slot {state.live or 'none'})",
         )
 
 
@@ -138,21 +138,29 @@ def _rolled_back(state: State) -> bool:
     return bool(confirmed) and confirmed[-1]["operation"] == "roll_back"
 
 
-def roll_back(state: State, pointer_live: str | None) -> Plan:
+def roll_back(state: State, pointer_live: str | None, *, undone: bool = False) -> Plan:
     """Returns the plan that puts the traffic back on the release before the live one; no version to look up.
 
     When the traffic pointer is not where the state says (a run was cut off, a map was lost), going back means the
-    recorded live slot. A second roll back in a row changes nothing, so that it is safe to run again.
+    recorded live slot. So it does when the last deploy died and is *undone* already: users are where they were before
+    it, and nobody may have seen that. A second roll back in a row changes nothing, so that it is safe to run again.
     Raises BadInput when there is nothing to roll back to.
     """
     live = state.live_record
     if live is None:
         raise BadInput(
             f"{state.application} has no live release, so there is nothing to roll back.",
-            next_step="deploy a version: playbook deploy.yml -e rollout_version=VERSION",
+            next_step=f"deploy a version: {playbook('deploy')} -e rollout_version=VERSION",
         )
     if pointer_live != state.live:
         return _back_to(t.cast(str, state.live), live.release, pointer_live, None)
+    if undone:
+        stays = _converge("roll_back", state, live.release)
+        says = (
+            f"The last deploy was cut off, and users are where they were: {live.release['id']} in slot {state.live}.",
+            "Nothing moves. If they shall leave that release as well, run roll_back again.",
+        )
+        return dataclasses.replace(stays, steps=(*says, *stays.steps))
     if _rolled_back(state):
         return _converge("roll_back", state, live.release)
     record = state.slots[state.idle]
@@ -161,7 +169,7 @@ def roll_back(state: State, pointer_live: str | None) -> Plan:
             f"{state.application} cannot roll back: no earlier release is kept.",
             expected=f"a release in slot {state.idle}",
             found=f"only {live.release['id']} in slot {state.live}, the first one ever deployed",
-            next_step="deploy a version that works: playbook deploy.yml -e rollout_version=VERSION",
+            next_step=f"deploy a version that works: {playbook('deploy')} -e rollout_version=VERSION",
         )
     return _back_to(state.idle, record.release, state.live, live.release)
 

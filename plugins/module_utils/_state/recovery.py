@@ -132,7 +132,8 @@ def decide(seen: Seen) -> Action:
             found=f"last step {seen.step or 'none'} ({seen.phase or 'no entry'}), traffic {seen.traffic}, "
             f"guard {seen.intent}, release {'' if seen.confirmed else 'not '}confirmed",
             where="journal.ndjson, traffic.map, intent.json and state.json on the load-balancer host",
-            next_step="look at it: playbook status.yml; then go to the last good release: playbook roll_back.yml",
+            next_step="see what users get: rollout-guard status on that host; then move journal.ndjson and intent.json "
+            "away and run again: a run begins from the traffic and the state then, whatever they are",
         )
     return action
 

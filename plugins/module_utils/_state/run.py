@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from .._foundation.errors import BadInput
+from .._foundation.errors import BadInput, playbook
 from . import fields
 from .state import SLOTS
 
@@ -50,7 +50,7 @@ class Run(t.NamedTuple):
                 "The description of the run cannot be used.",
                 expected=", ".join(cls._fields),
                 found=str(error),
-                next_step="use one version of the collection on the controller and on the host: playbook provision.yml",
+                next_step=f"use one version of the collection on controller and host: {playbook('provision')}",
             ) from error
 
 

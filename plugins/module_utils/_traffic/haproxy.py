@@ -12,7 +12,7 @@ import socket
 import time
 import typing as t
 
-from .._foundation.errors import CommandFailed, NotFound
+from .._foundation.errors import CommandFailed, NotFound, playbook
 from . import pointer as pointers
 
 SOCKET = "/run/haproxy/admin.sock"
@@ -103,7 +103,7 @@ class RuntimeApi:
                 expected=f"a map loaded from {map_path}",
                 found=answer.strip(),
                 where=self.path,
-                next_step="provision the load balancer: playbook provision.yml",
+                next_step=f"provision the load balancer: {playbook('provision')}",
             )
         for line in answer.splitlines():
             parts = line.split(" ", 2)

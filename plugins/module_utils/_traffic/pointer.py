@@ -13,7 +13,7 @@ import re
 import typing as t
 
 from .._foundation import durable
-from .._foundation.errors import BadInput, StateUnreadable
+from .._foundation.errors import BadInput, StateUnreadable, playbook
 
 NONE = "none"
 _PATTERN = re.compile(r"^(none|blue|green):(none|blue|green):(\d{1,3})$")
@@ -40,7 +40,7 @@ def parse(text: str, where: str) -> Pointer:
             expected="live:candidate:weight, such as blue:green:25 (slots blue, green or none; weight 0 to 100)",
             found=repr(text),
             where=where,
-            next_step="set it again with the playbook deploy.yml or roll_back.yml after correcting this line by hand",
+            next_step=f"set it again with {playbook('deploy')} or roll_back after correcting this line by hand",
         )
     live, candidate, weight = matched.groups()
     return Pointer(None if live == NONE else live, None if candidate == NONE else candidate, int(weight))

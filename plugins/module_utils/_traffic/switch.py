@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from .._foundation.errors import CommandFailed, NotFound
+from .._foundation.errors import CommandFailed, NotFound, playbook
 from . import pointer as pointers
 from .haproxy import NotRunning, RuntimeApi, Server, counters, servers
 
@@ -44,8 +44,8 @@ def wait_for_servers(api: RuntimeApi, application: str, slot: str, wanted: int, 
                 expected=f"{wanted} instances up within {deadline:g} s",
                 found=f"{len(up)} up: {seen or 'no instance is configured for this slot'}",
                 where=api.path,
-                next_step="compare rollout_processes with what was provisioned (playbook provision.yml), and ask an "
-                "instance from the load-balancer host: curl -i http://ADDRESS:PORT/ready",
+                next_step=f"compare rollout_processes with what was provisioned ({playbook('provision')}), and ask an "
+                "instance from the load-balancer host: curl -i http://ADDRESS:PORT, with rollout_gate_path",
             )
         time.sleep(POLL_SECONDS)
 
@@ -64,7 +64,7 @@ def provisioned(api: RuntimeApi, application: str, map_path: str) -> tuple[point
         raise NotFound(
             f"There is no traffic map for {application} on this host.",
             expected=map_path,
-            next_step="provision the load balancer: playbook provision.yml",
+            next_step=f"provision the load balancer: {playbook('provision')}",
         )
     return in_file, in_haproxy
 
@@ -108,7 +108,7 @@ def in_flight(api: RuntimeApi, application: str, slot: str) -> int:
             f"HAProxy has no backend for slot {slot} of {application}; nobody can say whether it has drained.",
             expected=f"the backend {application}_{slot} in HAProxy's statistics",
             where=api.path,
-            next_step="provision the load balancer: playbook provision.yml",
+            next_step=f"provision the load balancer: {playbook('provision')}",
         )
     try:
         old = [counters(rows, application).get(slot) for rows in api.old_statistics()]
@@ -118,7 +118,7 @@ def in_flight(api: RuntimeApi, application: str, slot: str) -> int:
             expected=f"HAProxy started with -Ws -S {api.master}",
             found=error.found,
             where=str(api.master),
-            next_step="provision the load balancer: playbook provision.yml; in a unit file of your own, add -S",
+            next_step=f"provision the load balancer: {playbook('provision')}; in a unit file of your own, add -S",
         ) from error
     return sum(one.in_flight + one.queued for one in (found, *old) if one)
 

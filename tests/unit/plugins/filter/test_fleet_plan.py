@@ -18,9 +18,12 @@ R3 = {"id": "1.2.0-ccc", "version": "1.2.0", "digest": "sha256:3", "artefact": "
 EMPTY = states.State("shop", "staging")
 
 
-def confirmed(state: states.State, slot: str, release: dict[str, str], day: int, by: str = "deploy") -> states.State:
-    at = f"2026-01-0{day}T00:00:00Z"
-    return states.confirmed(state, operation=by, slot=slot, release=release, by="kim", at=at)[0]
+def confirmed(
+    state: states.State, slot: str, release: dict[str, str], day: int, by: str = "deploy", epoch: int | None = None
+) -> states.State:
+    """The state after a confirmation; without *epoch*, that is the day's number, as clocks that are right would say."""
+    at, number = f"2026-01-0{day}T00:00:00Z", day if epoch is None else epoch
+    return states.confirmed(state, operation=by, slot=slot, release=release, by="kim", at=at, epoch=number)[0]
 
 
 FIRST = confirmed(EMPTY, "blue", R1, 1)
@@ -90,6 +93,13 @@ def test_in_a_mixed_fleet_the_newest_confirmation_leads() -> None:
     assert (told["behind"], told["state"]["live"], told["plan"]["slot"]) == (["lb1"], "green", "blue")
     assert any("lb2 leads" in line for line in told["says"])
     assert told["says"][-1] == "lb1 is behind and has release 1.0.0-aaa live in slot blue: it goes to slot green first."
+
+
+def test_who_follows_gets_the_epochs_of_the_newest_confirmation_whatever_the_clocks_say() -> None:
+    ahead, newest = confirmed(EMPTY, "blue", R1, 9, epoch=3), confirmed(FIRST, "green", R2, 2, epoch=4)
+    told = planned(release=R3, lb1=begun(ahead, 9), lb2=begun(newest, 5))
+    assert (told["behind"], told["plan"]["slot"], told["run"]["epoch"]) == (["lb1"], "blue", 9)
+    assert states.from_dict(told["state"], "what lb1 follows") == newest
 
 
 def test_a_roll_back_does_not_send_users_to_what_they_shall_leave() -> None:
@@ -164,3 +174,33 @@ def test_what_stands_in_the_way_is_told() -> None:
         planned(release=R2, lb1=begun(FIRST), lb2={})
     with pytest.raises(AnsibleFilterError, match="do not belong together"):
         planned(release=R2, lb1=begun(FIRST), lb2=begun(FIRST, environment="production"))
+
+
+def died(
+    release: str = "1.2.0-ccc", step: str = "revert", operation: str = "deploy", epoch: int = 8
+) -> dict[str, t.Any]:
+    """What the view of a host says when the last run there did not end well, and nothing is left of it."""
+    return {"unsettled": {"epoch": epoch, "operation": operation, "step": step, "release": release}}
+
+
+@pytest.mark.parametrize("step", ["begin", "arm", "revert"])
+def test_a_roll_back_after_a_deploy_that_died_leaves_users_where_they_are(step: str) -> None:
+    told = planned("roll_back", lb1=begun(SECOND, **died(step=step)), lb2=begun(SECOND))
+    assert (told["plan"]["slot"], told["plan"]["converge"], told["recovered"]) == ("green", True, True)
+    assert "run roll_back again" in told["plan"]["steps"][1]
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        died(step="end"),
+        died(operation="roll_back"),
+        died(release=R2["id"]),
+        died(release=None),
+        died(epoch=0),
+    ],
+    ids=["it was told", "a roll back", "it repaired what is live", "nobody knows of what", "confirmed since"],
+)
+def test_a_roll_back_after_anything_else_goes_to_the_release_before(last: dict[str, t.Any]) -> None:
+    told = planned("roll_back", lb1=begun(SECOND, **last), lb2=begun(SECOND))
+    assert (told["plan"]["slot"], told["plan"]["converge"]) == ("blue", False)

@@ -11,6 +11,8 @@ import typing as t
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.vitalops.rollout.plugins.filter.rollout_status import rollout_status
+from ansible_collections.vitalops.rollout.plugins.plugin_utils._fleet import combine
+from ansible_collections.vitalops.rollout.plugins.plugin_utils._status import Status, render
 
 NOW = 1795273500.0  # 2026-11-21 15:05 UTC
 NEW, OLD = "1.1.0-3f9c21ab77d0", "1.0.0-0a1b2c3d4e5f"
@@ -66,6 +68,7 @@ def sound() -> Model:
                     "at": "2026-11-21T15:00:00Z",
                     "operation": "deploy",
                     "release": "1.2.0-bad",
+                    "version": "1.2.0",
                     "slot": "green",
                     "by": "alice",
                     "outcome": "refused",
@@ -146,7 +149,7 @@ CHANGES: list[tuple[str, t.Callable[[Model], t.Any], str]] = [
     (
         "a run died after its switch",
         lambda model: model["pointer"].update(live="green"),
-        "  - the traffic pointer sends users to green, but the state says blue is live: run roll_back",
+        "  - the traffic pointer sends users to green, but the state says blue is live: roll_back goes there",
     ),
     (
         "and the way back is the recorded slot",
@@ -220,16 +223,27 @@ def test_the_screen_says(change: t.Callable[[Model], t.Any], line: str) -> None:
 def test_the_largest_fleet_with_everything_wrong_still_fits_a_screen() -> None:
     model = sound()
     model["state"]["slots"]["blue"]["release"]["id"] = "1.1.0-" + "f" * 90
-    model["problems"] = [f"problem {number} " + "with a long story " * 12 for number in range(20)]
+    model["problems"] = [f"problem {number} " + "with a long story " * 20 for number in range(2)]
+    model["problems"] += [f"problem {number}" for number in range(2, 20)]
     for number in range(1, 17):
         host = copy.deepcopy(app_host())
         host["slots"]["blue"]["processes_started"].append("p" * 40)
         host["slots"]["blue"]["instances"] += [instance("blue", "p" * 40, one, "missing") for one in range(number)]
         model["instances"][f"app{number}"] = host
-    lines = rollout_status(model, now=NOW)
-    assert len(lines) <= 30
+    lines = render(Status(**model, now=NOW, run="deploy by kim " * 30))
+    assert len(lines) == 30
     assert max(map(len, lines)) <= 100
     assert any("more groups of hosts" in line for line in lines)
+    assert lines[-3:-1] == ["  - problem 2", "  - problem 3"]
+    assert lines[-1].startswith("  - ... and 1")
+
+
+def test_nothing_is_left_out_when_it_fits() -> None:
+    model = sound()
+    model["problems"] = [f"problem {number}" for number in range(9)]
+    assert rollout_status(model, now=NOW)[-9:] == [f"  - problem {number}" for number in range(9)]
+    model["problems"].append("problem 9")
+    assert rollout_status(model, now=NOW)[-2:] == ["  - problem 7", "  - ... and 2 more"]
 
 
 def hostvars() -> Model:
@@ -275,6 +289,15 @@ def test_load_balancers_that_differ_are_told(host: str, change: Model, line: str
     assert line in "\n".join(drawn(told))
 
 
+def test_a_roll_back_after_a_deploy_that_died_is_not_promised_to_go_further() -> None:
+    told = hostvars()
+    for host in ("lb1", "lb2"):
+        told[host]["__status_load_balancer"]["state"].update(application="shop", environment="production")
+    last = {"epoch": 8, "operation": "deploy", "step": "revert", "release": "1.2.0-bad"}
+    told["lb2"]["__status_load_balancer"]["unsettled"] = last
+    assert "  roll back   done already, for the last deploy was cut off; a second one goes" in "\n".join(drawn(told))
+
+
 @pytest.mark.parametrize(
     ("result", "line"),
     [
@@ -288,6 +311,196 @@ def test_a_host_without_an_answer_is_told_and_not_counted(result: Model | None, 
     lines = drawn(told)
     assert line in lines
     assert "  app1       web 1/1  worker 1/1  web 1/1  worker off" in lines
+
+
+LEASE: Model = {
+    "id": "run-kim",
+    "operation": "deploy",
+    "actor": "kim",
+    "source": "command line",
+    "acquired": "2026-11-21T10:31:02Z",
+    "remaining": 60.0,
+}
+OVER = {**LEASE, "remaining": 0.0}
+OF_ROBIN = {**LEASE, "id": "run-robin", "actor": "robin"}
+ENTRY: Model = {
+    "run": "run-kim",
+    "operation": "deploy",
+    "actor": "kim",
+    "source": "command line",
+    "release": "1.2.0-ccc",
+    "step": "switch",
+    "phase": "begin",
+    "outcome": None,
+    "at": "2026-11-21T10:32:10Z",
+}
+INTENT: Model = {
+    "status": "armed",
+    "says": None,
+    "previous": "blue",
+    "armed": "2026-11-21T10:32:09Z",
+    "left": 12.3,
+    "timer": True,
+    "run": {**ENTRY, "id": "run-kim"},
+}
+STUCK = {**INTENT, "status": "inconsistent", "says": "blue does not answer and green does: a person must look"}
+REVERT: Model = {"action": "revert", "says": "Found it; guard armed. Now: traffic goes back to slot blue."}
+ARMED: Model = {"unfinished": ENTRY, "intent": INTENT, **REVERT}
+DOUBT: Model = {"action": "revert", "says": "Found it. Now: traffic goes back to slot blue if it answers again."}
+STEP_REVERT = {**ENTRY, "step": "revert", "phase": "end", "outcome": "failed", "actor": "guard"}
+INCONSISTENT: Model = {"unfinished": STEP_REVERT, "intent": STUCK, **DOUBT}
+BEGUN: Model = {
+    "unfinished": {**ENTRY, "step": "begin", "phase": "end", "outcome": "done"},
+    "action": "abandon",
+    "says": "Found it. Now: it is closed, as no traffic is left to move.",
+}
+ACTED: Model = {"action": "nothing", "says": "The guard has acted: traffic is back on blue."}
+MOVE = "look at it, then move it away: mv lease.json lease.json.damaged"
+DAMAGED = f"A state file is damaged.\n  expected: a JSON object\n  found: nonsense\n  where: lease.json\n  next: {MOVE}"
+KIM = "deploy by kim (command line) since 10:31 UTC"
+WAIT = "if it is dead, others must wait 60 s"
+CUT = "lb1: deploy of 1.2.0-ccc by kim (command line) was cut off in step switch at 2026-11-21 10:32 UTC"
+BEGUN_CUT = CUT.replace("in step switch", "after step begin")
+BACK = "traffic returns to blue in 12 s unless confirmed"
+NEXT = "the next run: traffic goes back to slot blue"
+CLOSED = "it is closed, as no traffic is left to move"
+NO_WAY = f"lb1: {STUCK['says']}; {NEXT} if it answers again"
+UNREAD = f"lb1: A state file is damaged. next: {MOVE}"
+
+# What lb1 knows, the run as it is told, and what needs attention.
+RUNS: list[tuple[str, Model, str, list[str]]] = [
+    ("the lease lasts, armed", {"lease": LEASE, **ARMED}, f"{KIM}, in step switch; {BACK}; {WAIT}", []),
+    (
+        "the lease lasts, armed before a first release",
+        {"lease": LEASE, **ARMED, "intent": {**INTENT, "previous": None}},
+        f"{KIM}, in step switch; traffic returns to nobody in 12 s unless confirmed; {WAIT}",
+        [],
+    ),
+    (
+        "the lease lasts, armed and not moved",
+        {"lease": LEASE, **ARMED, "unfinished": {**ENTRY, "step": "arm"}, "action": "disarm"},
+        f"{KIM}, in step arm; traffic stays, its guard ends in 12 s; {WAIT}",
+        [],
+    ),
+    (
+        "the lease lasts, the timer is missing",
+        {"lease": LEASE, **ARMED, "intent": {**INTENT, "timer": False}},
+        f"{KIM}, in step switch; "
+        f"traffic returns to blue at the next boot or run (its timer is missing) unless confirmed; {WAIT}",
+        [],
+    ),
+    (
+        "the lease lasts, the deadline is over",
+        {"lease": LEASE, **ARMED, "intent": {**INTENT, "timer": False, "left": 0.0}},
+        f"{KIM}, in step switch; traffic returns to blue now; {WAIT}",
+        [],
+    ),
+    (
+        "the lease lasts, nothing armed",
+        {"lease": LEASE, **BEGUN},
+        f"{KIM}, after step begin; {WAIT}; the next run: {CLOSED}",
+        [],
+    ),
+    (
+        "the lease lasts, inconsistent",
+        {"lease": LEASE, **INCONSISTENT},
+        f"{KIM}, in step revert; its guard found no way back; {WAIT}",
+        [NO_WAY],
+    ),
+    (
+        "the lease of a dead run lasts, its guard has acted",
+        {"lease": LEASE, **ACTED},
+        f"{KIM}; {WAIT}",
+        ["lb1: The guard has acted: traffic is back on blue"],
+    ),
+    (
+        "the lease is of another run than what was left",
+        {"lease": OF_ROBIN, **ARMED},
+        f"{KIM.replace('kim', 'robin')}; {WAIT}",
+        [f"{CUT}; {BACK}; {NEXT}"],
+    ),
+    ("the lease lasts, nothing begun", {"lease": LEASE, "action": "nothing", "says": ""}, f"{KIM}; {WAIT}", []),
+    (
+        "the lease lasts, HAProxy hangs",
+        {"lease": LEASE, **ARMED, "action": None, "says": ""},
+        f"{KIM}, in step switch; {BACK}; {WAIT}",
+        [],
+    ),
+    ("the lease is over, armed", {"lease": OVER, **ARMED}, "", [f"{CUT}; {BACK}; {NEXT}"]),
+    ("the lease is over, nothing armed", {"lease": OVER, **BEGUN}, "", [f"{BEGUN_CUT}; the next run: {CLOSED}"]),
+    ("the lease is over, inconsistent", {"lease": OVER, **INCONSISTENT}, "", [NO_WAY]),
+    ("the lease is over, all is well", {"lease": OVER, "action": "nothing", "says": ""}, "", []),
+    ("no lease, armed", {"lease": None, **ARMED}, "", [f"{CUT}; {BACK}; {NEXT}"]),
+    ("no lease, nothing armed", {"lease": None, **BEGUN}, "", [f"{BEGUN_CUT}; the next run: {CLOSED}"]),
+    ("no lease, inconsistent", {"lease": None, **INCONSISTENT}, "", [NO_WAY]),
+    (
+        "no lease, armed, no journal",
+        {"lease": None, **ARMED, "unfinished": None},
+        "",
+        [f"{CUT.replace('in step switch', 'after its guard was armed')}; {BACK}; {NEXT}"],
+    ),
+    (
+        "no run, HAProxy routes otherwise",
+        {"lease": None, "action": "repair", "says": "Found no unfinished run. Now: HAProxy follows the map file."},
+        "",
+        ["lb1: Found no unfinished run; the next run: HAProxy follows the map file"],
+    ),
+    (
+        "a damaged lease, armed",
+        {"lease": None, **ARMED, "problem": DAMAGED},
+        "",
+        [UNREAD, f"{CUT}; {BACK}; {NEXT.replace('run', 'run that is not refused')}"],
+    ),
+    (
+        "a damaged lease, nothing armed",
+        {"lease": None, **BEGUN, "problem": DAMAGED},
+        "",
+        [UNREAD, f"{BEGUN_CUT}; the next run that is not refused: {CLOSED}"],
+    ),
+    (
+        "a damaged lease, inconsistent",
+        {"lease": None, **INCONSISTENT, "problem": DAMAGED},
+        "",
+        [UNREAD, NO_WAY.replace("next run", "next run that is not refused")],
+    ),
+    (
+        "two problems",
+        {"lease": None, "action": None, "says": "", "problem": f"{DAMAGED}\nAnother one."},
+        "",
+        [UNREAD, "lb1: Another one."],
+    ),
+]
+
+
+@pytest.mark.parametrize(("known", "run", "problems"), [row[1:] for row in RUNS], ids=[row[0] for row in RUNS])
+def test_who_is_at_work_or_was_and_what_happens_next(known: Model, run: str, problems: list[str]) -> None:
+    balancer = {**hostvars()["lb1"]["__status_load_balancer"], "intent": None, "unfinished": None, **known}
+    status = combine("shop", "production", {"lb1": balancer}, {}, NOW)
+    assert (status.run, status.problems) == (run, problems)
+
+
+def test_the_load_balancer_whose_guard_is_armed_tells_of_the_run() -> None:
+    told = hostvars()
+    told["lb1"]["__status_load_balancer"].update(lease=LEASE, **BEGUN)
+    told["lb2"]["__status_load_balancer"].update(lease=LEASE, **ARMED)
+    assert drawn(told)[-2:] == [
+        "  run now     deploy by kim (command line) since 10:31 UTC, in step switch; traffic returns to blue",
+        "              in 12 s unless confirmed; if it is dead, others must wait 60 s",
+    ]
+
+
+def test_what_happens_next_is_not_cut_off() -> None:
+    told = hostvars()
+    told["lb1"]["__status_load_balancer"].update(lease=OVER, **INCONSISTENT)
+    told["lb2"]["__status_load_balancer"].update(lease=OVER, **ARMED)
+    assert drawn(told)[-6:] == [
+        "  attention",
+        "  - lb1: blue does not answer and green does: a person must look; the next run: traffic goes back to",
+        "    slot blue if it answers again",
+        "  - lb2: deploy of 1.2.0-ccc by kim (command line) was cut off in step switch at 2026-11-21 10:32",
+        "    UTC; traffic returns to blue in 12 s unless confirmed; the next run: traffic goes back to slot",
+        "    blue",
+    ]
 
 
 @pytest.mark.parametrize("arguments", [("shop",), ({"application": "shop"},), ({}, []), ({}, ["lb1"])])

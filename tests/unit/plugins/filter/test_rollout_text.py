@@ -24,7 +24,7 @@ FIRST = {**PLAN, "slot": "blue", "previous_slot": None, "previous_release": None
 def test_summary_says_how_to_go_back() -> None:
     lines = summary(PLAN, "shop")
     assert lines[0] == "shop: release 1.1.0-bbb is live in slot green."
-    assert "roll_back.yml" in lines[-1]
+    assert "roll_back goes back to it" in lines[-1]
 
 
 def test_summary_counts_requests_that_did_not_drain() -> None:
@@ -44,9 +44,21 @@ def test_refusal_tells_users_cause_and_next_step() -> None:
 
 
 def test_refusal_after_the_switch_does_not_say_that_users_noticed_nothing() -> None:
-    text = refusal({"msg": "x"}, PLAN, switched=True)
+    text = refusal({"msg": "x"}, PLAN, reverts=[{"item": "lb1", "changed": True}])
     assert "Users had it for a moment; 1.0.0-aaa in slot blue has all the traffic again." in text
     assert "noticed nothing" not in text
+
+
+def test_refusal_does_not_say_that_traffic_is_back_where_it_is_not() -> None:
+    reverts = [{"item": "lb1", "changed": True}, {"item": "lb2", "problem": "The host cannot be reached"}]
+    text = refusal({"msg": "x"}, PLAN, reverts=reverts)
+    assert "could not be taken back on lb2; the warnings say why" in text
+    assert "has all the traffic again" not in text
+
+
+def test_refusal_of_a_roll_back_does_not_ask_for_a_better_release() -> None:
+    text = refusal({"msg": "x"}, {**PLAN, "operation": "roll_back"})
+    assert "mend the release" not in text
 
 
 def test_refusal_of_a_first_rollout_does_not_promise_a_live_release() -> None:

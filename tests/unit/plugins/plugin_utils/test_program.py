@@ -35,7 +35,7 @@ def test_without_the_program_nobody_would_revert_so_nothing_is_done() -> None:
     told = missing()
     assert (told["failed"], told["changed"]) == (True, False)
     assert "The guard is not installed on this host" in told["msg"]
-    assert told["error"]["next"] == "playbook provision.yml installs it"
+    assert told["error"]["next"] == "ansible-playbook vitalops.rollout.provision -i INVENTORY installs it"
 
 
 def test_secrets_are_masked_wherever_they_are_the_longest_first() -> None:

@@ -104,9 +104,22 @@ def test_one_damaged_application_does_not_keep_the_others(host: Host, capsys: py
     (host.root / "alpha" / "intent.json").write_text("{")
     host.armed_and_switched()
     code, out, error = said(capsys, "boot")
-    assert (code, host.traffic()) == (1, ("blue", "blue"))
+    # Another try finds the same file: systemd does not make one (RestartPreventExitStatus=2).
+    assert (code, host.traffic()) == (2, ("blue", "blue"))
     assert "damaged" in error
     assert "traffic is back on blue" in out
+
+
+def test_what_another_try_may_do_is_tried_again_beside_what_it_cannot(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (host.root / "alpha").mkdir()
+    (host.root / "alpha" / "intent.json").write_text("{")
+    host.armed_and_switched()
+    host.blue.status = host.green.status = 503
+    code, _out, error = said(capsys, "boot")
+    assert code == 1
+    assert "no slot answers" in error
 
 
 def test_a_step_is_answered_in_one_line(

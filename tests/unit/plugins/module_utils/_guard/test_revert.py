@@ -181,18 +181,59 @@ def test_a_damaged_map_file_is_written_anew(host: Host) -> None:
     assert host.traffic() == ("blue", "blue")
 
 
+def test_a_damaged_state_does_not_keep_users_on_what_nobody_confirmed(host: Host) -> None:
+    host.armed_and_switched()
+    Path(host.folder, "state.json").write_text("{")
+    host.now += 30
+    assert "traffic is back on blue" in host.fire()
+    assert (host.traffic(), host.intent()) == (("blue", "blue"), None)
+
+
 def test_an_application_that_nobody_knows_gets_no_folder(host: Host) -> None:
     assert revert.fire(host.guard("shop-2")) == "shop-2: nothing is armed"
     assert not (host.root / "shop-2").exists()
 
 
-def test_a_run_takes_its_own_switch_back_without_asking(host: Host) -> None:
+def test_a_run_takes_its_own_switch_back(host: Host) -> None:
     host.armed_and_switched()
-    host.blue.status = 503
     assert revert.revert(host.guard(), host.run(), "users got 500") is True
     assert (host.traffic(), host.intent()) == (("blue", "blue"), None)
     assert host.last().detail == "users got 500"
     assert revert.revert(host.guard(), host.run(), "again") is False
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_run_does_not_send_users_to_a_dead_slot(host: Host, guarded: bool) -> None:
+    if guarded:
+        host.armed_and_switched()
+    else:
+        host.guard().switch(host.run(), "green", guarded=False)
+        host.peer.rows = [host.peer.server("green", "app1-1", "UP"), host.peer.server("blue", "app1-1", "DOWN")]
+    host.blue.status = 503
+    with pytest.raises(CommandFailed, match="traffic stays on green, which was refused: blue does not answer"):
+        revert.revert(host.guard(), host.run(), "the worker did not start")
+    assert host.traffic() == ("green", "green")
+    assert host.journal()[-1] == ("revert", "end", "failed")
+    if guarded:
+        assert host.intent().status == "inconsistent"
+        host.now += 30
+        assert host.fire() == f"shop: {host.intent().says}"
+
+
+def test_when_no_slot_answers_users_get_the_release_that_was_good(host: Host) -> None:
+    host.armed_and_switched()
+    host.blue.status = host.green.status = 503
+    assert revert.revert(host.guard(), host.run(), "users got 500") is True
+    assert (host.traffic(), host.intent()) == (("blue", "blue"), None)
+
+
+def test_a_first_rollout_is_taken_back_to_nothing(host: Host) -> None:
+    host.route(None)
+    first = host.run(previous=None)
+    host.arm(first, previous=None)
+    host.guard().switch(first, "green")
+    assert revert.revert(host.guard(), first, "users got 500") is True
+    assert host.traffic() == (None, "none")
 
 
 def test_a_run_that_moved_nothing_only_disarms(host: Host) -> None:

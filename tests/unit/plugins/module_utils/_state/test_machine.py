@@ -99,7 +99,7 @@ def test_a_run_that_the_guard_took_back_cannot_confirm() -> None:
     assert "The step confirm of deploy shop-2 is not allowed now." in text
     assert "revert of this run (end, done) by guard at 2026-11-21T17:20:03Z" in text
     assert "switch of this run, ended well" in text
-    assert "playbook status.yml" in text
+    assert "ansible-playbook vitalops.rollout.status -i INVENTORY" in text
 
 
 def test_the_refusal_names_the_other_run_or_the_empty_journal() -> None:

@@ -80,6 +80,12 @@ def test_roll_back_of_what_was_never_confirmed_or_got_lost_returns_to_the_record
     assert (made.slot, made.release, made.previous_slot, made.converge) == ("blue", R1, pointer, False)
 
 
+def test_a_roll_back_of_a_deploy_that_is_undone_moves_nothing_and_says_how_to_go_on() -> None:
+    made = plan.roll_back(state("green", R1, R2), "green", undone=True)
+    assert (made.slot, made.release, made.converge, made.moves) == ("green", R2, True, False)
+    assert f"users are where they were: {R2['id']} in slot green" in made.steps[0]
+
+
 def test_a_second_roll_back_in_a_row_changes_nothing() -> None:
     rolled_back = (state("blue", R1, R2))._replace(
         history=({"operation": "roll_back", "outcome": "confirmed"}, {"operation": "deploy", "outcome": "refused"}),

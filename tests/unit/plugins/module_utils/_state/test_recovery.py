@@ -74,8 +74,8 @@ def test_what_cannot_happen_is_refused_with_all_facts() -> None:
         text = str(caught.value)
         assert f"traffic {seen.traffic}" in text
         assert f"guard {seen.intent}" in text
-        assert "status.yml" in text
-        assert "roll_back.yml" in text
+        assert "rollout-guard status" in text
+        assert "move journal.ndjson and intent.json away" in text
 
 
 @pytest.mark.parametrize("word", ["somewhere", "", "Target"])
@@ -655,6 +655,12 @@ def test_the_line_of_a_first_rollout_names_no_slot() -> None:
 def test_nothing_is_said_of_nothing() -> None:
     assert recovery.says(look(None), Action.NOTHING, None) == "Nothing was left unfinished."
     assert "HAProxy follows the map file" in recovery.says(look(None, haproxy="green"), Action.REPAIR, None)
+
+
+def test_the_way_out_of_a_contradiction_that_is_told_is_one() -> None:
+    """Without journal and intent, a run begins from whatever traffic and state are."""
+    for seen in EVERYTHING:
+        recovery.decide(seen._replace(step=None, phase=None, intent="none"))
 
 
 def test_every_cell_has_a_line() -> None:
