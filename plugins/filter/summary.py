@@ -26,7 +26,9 @@ options:
     type: str
     required: true
   drain:
-    description: Result of M(vitalops.rollout.traffic_drain) for the slot that lost the traffic, when there is one.
+    description:
+      - Result of the step V(drain) of M(vitalops.rollout.rollout_step) for the slot that lost the traffic, when there
+        is one.
     type: dict
 """
 

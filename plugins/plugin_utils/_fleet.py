@@ -79,7 +79,7 @@ def _run(answered: t.Mapping[str, Fields]) -> str:
     result = max(held, key=lambda one: (_is_at_work(one), bool(one.get("intent"))))
     lease = result["lease"]
     who = f"{lease['operation']} by {lease['actor']} ({lease['source']}) since {lease['acquired'][11:16]} UTC"
-    wait = f"if it is dead, others must wait {lease['remaining']:.0f} s"
+    wait = f"if it is dead, wait {lease['remaining']:.0f} s or break lease {lease['id']}"
     if not _is_at_work(result):
         return f"{who}; {wait}"
     if result.get("intent"):

@@ -141,7 +141,7 @@ def silent(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
             else f"{_count(quiet, 'host')} did not tell what they are.",
             expected="a result of vitalops.rollout.host_info for every host of the play",
             found=_lines(f"{host.name}: {_one_line((host.host_info or {}).get('msg'))}" for host in quiet),
-            next_step=f"run alone: ansible {quiet[0].name} -b -m vitalops.rollout.host_info -a application=NAME",
+            next_step=f"run alone: ansible {quiet[0].name} -i INVENTORY -b -m vitalops.rollout.host_info",
         )
 
 
@@ -154,7 +154,7 @@ def empty_groups(hosts: t.Sequence[Host], verb: str) -> t.Iterator[RolloutError]
             expected=f"at least one host in each of {', '.join(NEEDED_GROUPS[verb])}",
             found=f"hosts in {', '.join(sorted(present - {'all', 'ungrouped'})) or 'no group'}",
             where="hosts.yml of the inventory, and --limit",
-            next_step="ansible-inventory --graph",
+            next_step="ansible-inventory -i INVENTORY --graph",
         )
 
 
@@ -191,7 +191,7 @@ def mixed_environments(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
             expected="the same rollout_environment on every host of the play",
             found=_lines(f"{name or '(none)'}: {', '.join(where)}" for name, where in sorted(environments.items())),
             where="group_vars/all of the inventory; is there more than one -i?",
-            next_step="ansible-inventory --graph --vars",
+            next_step="ansible-inventory -i INVENTORY --graph --vars",
         )
 
 
@@ -464,7 +464,7 @@ def stale_slots(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
                 expected=f"release {release} or nothing in slot {slot}, where users are",
                 found=f"release {held}{', which its timer will stop' if stops else ''}",
                 where=f"{host.name}, slot {slot}",
-                next_step=f"empty that slot: ansible {host.name} -b -m vitalops.rollout.slot_release -a "
+                next_step=f"empty that slot: ansible {host.name} -i INVENTORY -b -m vitalops.rollout.slot_release -a "
                 f"'application={application} slot={slot} state=absent'; then provision, and deploy what is live again",
             )
 

@@ -28,7 +28,8 @@ strikes the driving process or a host, and the line goes on. Then the suite asks
 - did a request fail that the fault itself did not take with it?
 - within the guard's deadline and 2 s, is exactly one healthy slot live on every load balancer, the one on record?
 - does the same command again end well, with no manual step, and say on every host what it found there?
-- do journals, histories, containers and traffic tell one story?
+- do journals, histories, containers and traffic tell one story: all armed, then all switched, then all confirmed, and
+  an exit code of 0 only for a release that is live?
 
 A cell is passed/all. At steps that deploy and roll back share, the two take turns: each step, point (before its begin,
 between begin and end, after its end) and fault meets once, not once for each verb. `adopt` is the step of a load

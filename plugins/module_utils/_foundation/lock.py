@@ -35,7 +35,7 @@ def exclusive(path: str, seconds: float, what: str) -> t.Iterator[None]:
                     f"{what} does not end.",
                     expected=f"the lock to be free within {seconds:g} s",
                     where=path,
-                    next_step=f"see who holds it: fuser -v {path}",
+                    next_step=f"see who holds it: fuser -v {path} (package psmisc)",
                 )
             time.sleep(_POLL)
         yield

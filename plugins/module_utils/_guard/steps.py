@@ -171,8 +171,8 @@ def drain(call: Call) -> Result:
             expected=f"0 requests in flight within {deadline:g} s",
             found=f"{ended.in_flight} in flight or queued",
             where=f"HAProxy's backend {guard.application}_{slot}",
-            next_step=f"see what they are: echo 'show sess' | socat - {guard.api.path}; raise rollout_drain_deadline "
-            "if they are meant to last",
+            next_step=f"see what they are: echo 'show sess' | socat - {guard.api.path} (package socat); "
+            "raise rollout_drain_deadline if they are meant to last",
         )
     return {"changed": False, "drained": ended.done, "in_flight": ended.in_flight, "seconds": ended.seconds}
 

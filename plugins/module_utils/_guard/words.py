@@ -120,7 +120,7 @@ def lines(told: t.Mapping[str, t.Any]) -> list[str]:
     if lease and lease["remaining"] > 0:
         text.append(
             f"  lease       {lease['operation']} by {lease['actor']} ({lease['source']}) since {lease['acquired']}, "
-            f"for another {lease['remaining']:g} s unless renewed"
+            f"for another {lease['remaining']:g} s unless renewed; its id is {lease['id']}"
         )
     else:
         text.append("  lease       free")

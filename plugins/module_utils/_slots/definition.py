@@ -327,7 +327,7 @@ def check_secrets(secrets: t.Mapping[str, str], shown: t.Mapping[str, str]) -> N
             f"The value of {', '.join(short)} is not a secret; move it to rollout_configuration.",
             expected=f"{SHORTEST_SECRET} characters or more (or none), because a secret is masked wherever it occurs",
             found="fewer",
-            where="secrets",
+            where="rollout_secrets",
         )
     for what, text in shown.items():
         visible = sorted(name for name, value in secrets.items() if value and value in text)
@@ -336,7 +336,7 @@ def check_secrets(secrets: t.Mapping[str, str], shown: t.Mapping[str, str]) -> N
                 f"The value of {', '.join(visible)} occurs in the {what} of the release, which is no secret.",
                 expected=f"secrets that are no part of the {what}, which would be masked with them",
                 found=", ".join(visible),
-                where="secrets",
+                where="rollout_secrets",
                 next_step="choose another secret; what is not secret belongs into rollout_configuration",
             )
 

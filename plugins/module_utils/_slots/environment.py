@@ -50,6 +50,6 @@ def _refusal(name: str, expected: str, found: str) -> BadInput:
         f"The variable {name} cannot be given to a process.",
         expected=expected,
         found=found,
-        where="environment or secrets",
+        where="rollout_configuration or rollout_secrets",
         next_step="encode the value, for example as base64, and let the application decode it",
     )

@@ -372,7 +372,7 @@ class Slot:
                         "The address that instances shall listen on is not one of this host.",
                         expected="an address of this host, or 0.0.0.0",
                         found=address,
-                        where="bind_address",
+                        where="rollout_bind_address",
                         next_step="ip -brief address",
                     ) from error
                 raise BadInput(
@@ -380,7 +380,7 @@ class Slot:
                     expected="a free port",
                     found=self._holder(port) or str(error),
                     where=f"{address}:{port}",
-                    next_step=f"ss -ltnp 'sport = :{port}'; stop that program or choose another port_base",
+                    next_step=f"ss -ltnp 'sport = :{port}'; stop that program or move rollout_ports",
                 ) from error
 
     def _holder(self, port: int) -> str | None:

@@ -129,7 +129,11 @@ FOUND: list[tuple[str, Change, list[str]]] = [
     (
         "a host that failed to tell",
         lambda fleet: fleet["app1"].update(host_info={"failed": True, "msg": "no python"}),
-        ["1 host did not tell what it is.", "app1: no python", "ansible app1 -b -m vitalops.rollout.host_info"],
+        [
+            "1 host did not tell what it is.",
+            "app1: no python",
+            "ansible app1 -i INVENTORY -b -m vitalops",
+        ],
     ),
     (
         "a host without any result",

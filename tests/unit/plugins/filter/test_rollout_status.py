@@ -358,7 +358,7 @@ ACTED: Model = {"action": "nothing", "says": "The guard has acted: traffic is ba
 MOVE = "look at it, then move it away: mv lease.json lease.json.damaged"
 DAMAGED = f"A state file is damaged.\n  expected: a JSON object\n  found: nonsense\n  where: lease.json\n  next: {MOVE}"
 KIM = "deploy by kim (command line) since 10:31 UTC"
-WAIT = "if it is dead, others must wait 60 s"
+WAIT = "if it is dead, wait 60 s or break lease run-kim"
 CUT = "lb1: deploy of 1.2.0-ccc by kim (command line) was cut off in step switch at 2026-11-21 10:32 UTC"
 BEGUN_CUT = CUT.replace("in step switch", "after step begin")
 BACK = "traffic returns to blue in 12 s unless confirmed"
@@ -485,7 +485,7 @@ def test_the_load_balancer_whose_guard_is_armed_tells_of_the_run() -> None:
     told["lb2"]["__status_load_balancer"].update(lease=LEASE, **ARMED)
     assert drawn(told)[-2:] == [
         "  run now     deploy by kim (command line) since 10:31 UTC, in step switch; traffic returns to blue",
-        "              in 12 s unless confirmed; if it is dead, others must wait 60 s",
+        "              in 12 s unless confirmed; if it is dead, wait 60 s or break lease run-kim",
     ]
 
 
