@@ -416,7 +416,7 @@ RUNS: list[tuple[str, Model, str, list[str]]] = [
     (
         "the lease is of another run than what was left",
         {"lease": OF_ROBIN, **ARMED},
-        f"{KIM.replace('kim', 'robin')}; {WAIT}",
+        f"{KIM}; {WAIT}".replace("kim", "robin"),
         [f"{CUT}; {BACK}; {NEXT}"],
     ),
     ("the lease lasts, nothing begun", {"lease": LEASE, "action": "nothing", "says": ""}, f"{KIM}; {WAIT}", []),
