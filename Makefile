@@ -59,6 +59,7 @@ lint: setup ## Check YAML, Ansible, Python style and types
 	@$(STEP) "ruff check" $(BIN)/ruff check .
 	@$(STEP) "ruff format" $(BIN)/ruff format --check .
 	@$(STEP) "mypy" $(BIN)/mypy
+	@$(STEP) "Python 3.9 on hosts" $(BIN)/vermin --quiet --no-tips --violations --target=3.9- plugins/module_utils plugins/modules
 	@$(STEP) "ansible-lint, production profile" $(BIN)/ansible-lint --offline
 
 .PHONY: unit

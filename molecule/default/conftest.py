@@ -27,7 +27,12 @@ PROJECT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
 NAME = os.environ["LAB_NAME"]
 LAB_VARIABLES = PROJECT / "inventories" / "lab"
 STATE = "/var/lib/rollout/reference"
-ENVIRONMENT = {**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+ENVIRONMENT = {
+    **os.environ,
+    "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
+    "ANSIBLE_NOCOLOR": "1",
+    "ANSIBLE_FORCE_COLOR": "0",
+}
 
 
 class Played(t.NamedTuple):

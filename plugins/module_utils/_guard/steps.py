@@ -208,7 +208,7 @@ def _now_and_then(what: t.Callable[[], None], seconds: float = 5.0) -> t.Callabl
 
 
 def confirm(call: Call) -> Result:
-    """Parameters: release (dict), token, verify. Also gives the lease back: the run is over."""
+    """Parameters: release (dict), token, verify (needed here). Also gives the lease back: the run is over."""
     guard, run = call.guard, call.run
     if call.check:
         return {"changed": True}
@@ -216,6 +216,8 @@ def confirm(call: Call) -> Result:
     if known is not None and _is_over(call):
         return {"changed": False, "state": known.to_dict()}
     question = _question(call)
+    if question is None:
+        raise BadInput("A release is confirmed only by what users get.", expected="the parameter verify", found="none")
     with call.alone("confirm"):
         state = guard.confirm(
             run,

@@ -11,6 +11,9 @@ import types
 import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import record, registry
+from ansible_collections.vitalops.rollout.plugins.module_utils._state import journal
+from ansible_collections.vitalops.rollout.plugins.module_utils._state import state as states
+from ansible_collections.vitalops.rollout.plugins.module_utils._state.lease import LeaseLost
 from ansible_collections.vitalops.rollout.plugins.modules import release_info, slot_info, slot_release
 
 DIGEST = "sha256:" + "a" * 64
@@ -122,3 +125,23 @@ def test_a_process_to_be_started_must_be_one_of_the_processes():
 def test_an_empty_host_has_two_empty_slots():
     told = slot_info.tell(checking(application="shop", log_lines=5))
     assert [one["current"] for one in told["slots"].values()] == [None, None]
+
+
+def test_a_run_that_a_newer_one_has_overtaken_changes_no_slot(monkeypatch, tmp_path):
+    """`absent`, because it needs no runtime; all states pass the same fence."""
+    monkeypatch.setattr(states, "folder_of", lambda application: str(tmp_path / "state" / application))
+    folder = states.folder_of("shop")
+    wanted = {"application": "shop", "slot": "blue", "state": "absent", "runtime": None}
+
+    def changed_by(name, epoch):
+        run = {"id": name, "epoch": epoch, "operation": "deploy", "actor": "kim", "source": "command line"}
+        parameters = {**wanted, "run": {**run, "release": None, "slot": "blue", "previous": None}}
+        return slot_release.change(types.SimpleNamespace(params=parameters, check_mode=False))
+
+    assert changed_by("run-1", 7)["changed"] is False
+    assert changed_by("run-2", 8)["changed"] is False
+    before = [tuple(entry) for entry in journal.read(folder)]
+    with pytest.raises(LeaseLost, match=r"Run run-1 .* may not change shop any more, and changed nothing"):
+        changed_by("run-1", 7)
+    assert [tuple(entry) for entry in journal.read(folder)] == before
+    assert [entry.run for entry in journal.read(folder)] == ["run-1", "run-1", "run-2", "run-2"]

@@ -167,7 +167,9 @@ class Host:
         return revert.fire(self.guard(), boot=boot)
 
     def ask(self, step: str, run: Run | None = None, *, dry: bool = False, **parameters: t.Any) -> dict[str, t.Any]:
-        """What the program answers to one step. A run goes on with what its begin told."""
+        """What the program answers to one step. A run goes on with what its begin told, and confirms what users get."""
+        if step == "confirm" and "verify" not in parameters:
+            parameters["verify"] = self.question(consecutive=1)
         request = {"protocol": 1, "step": step, "application": "shop", "environment": "staging", "check": dry}
         request |= {"run": (run or self.run()).to_dict(), "parameters": parameters}
         return steps.perform(request, self.guard)

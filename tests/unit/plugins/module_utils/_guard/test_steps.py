@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import time
 import typing as t
 
 import pytest
@@ -395,11 +398,53 @@ def test_a_drain_says_what_is_left_and_fails_only_when_it_is_required(host: Host
         host.ask("drain", run, slot="green", deadline=0.2)
 
 
-def test_the_lease_is_renewed_by_every_step(host: Host) -> None:
+#: The steps that keep the lease, with what has gone before; confirm and end give it back.
+KEEPING: dict[str, tuple[str, ...]] = {
+    "renew": (),
+    "adopt": (),
+    "drain": (),
+    "arm": (),
+    "switch": ("arm",),
+    "verify": ("arm", "switch"),
+    "revert": ("arm", "switch"),
+}
+
+
+def keep(host: Host, step: str, run: t.Any) -> None:
+    if step == "arm":
+        host.arms(run, lease_seconds=60)
+        return
+    told = {"adopt": {"state": host.state().to_dict()}, "drain": {"slot": "green", "deadline": 1}}.get(step, {})
+    verify = {"verify": host.question()} if step in ("switch", "verify") else {}
+    host.ask(step, run, lease_seconds=60, **told, **verify)
+
+
+@pytest.mark.parametrize("step", KEEPING)
+def test_the_lease_is_renewed_by_every_step(host: Host, step: str) -> None:
     run, _view = host.begins(lease_seconds=60)
-    host.now += 50
-    host.ask("drain", run, slot="green", deadline=1, lease_seconds=60)
+    for earlier in KEEPING[step]:
+        keep(host, earlier, run)
+    host.now += 15
+    assert leases.remaining(leases.read(host.folder), host.clock) == 45
+    keep(host, step, run)
     assert leases.remaining(leases.read(host.folder), host.clock) == 60
+
+
+def test_a_drain_that_takes_long_renews_the_lease_again_and_again(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    often = functools.partial(steps._now_and_then, seconds=0.1)
+    monkeypatch.setattr(steps, "_now_and_then", often)
+    run, _view = host.begins(lease_seconds=60)
+    host.peer.rows[3] = host.peer.backend("green", 3)
+    renewed, renew = list[float](), leases.renew
+
+    def count(*arguments: t.Any) -> t.Any:
+        renewed.append(time.monotonic())
+        return renew(*arguments)
+
+    monkeypatch.setattr(leases, "renew", count)
+    host.ask("drain", run, slot="green", deadline=1, required=False, lease_seconds=60)
+    assert 4 <= len(renewed) <= 12
+    assert min(later - earlier for earlier, later in itertools.pairwise(renewed[1:])) >= 0.1
 
 
 def test_verify_looks_at_traffic_and_at_what_users_get(host: Host) -> None:
@@ -508,6 +553,13 @@ def test_check_mode_of_a_switch_goes_by_the_file_where_haproxy_is_not_there_yet(
     assert host.ask("switch", run, dry=True)["changed"] is True
     with pytest.raises(haproxy.NotRunning):
         host.ask("switch", run)
+
+
+def test_nothing_is_confirmed_without_asking_what_users_get(host: Host) -> None:
+    run, token = switched(host)
+    with pytest.raises(BadInput, match="confirmed only by what users get"):
+        host.ask("confirm", run, release=R2, token=token, verify=None)
+    assert host.intent().token == token
 
 
 def test_a_plan_that_gives_up_the_guard_switches_and_confirms_without_one(host: Host) -> None:
