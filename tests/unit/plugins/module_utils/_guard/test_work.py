@@ -136,6 +136,23 @@ def test_a_newer_run_voids_what_was_planned(app: Host) -> None:
     assert retire.read(app.folder) is None
 
 
+def test_a_plan_that_came_while_the_timer_was_about_to_act_stands(app: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    app.ask("retire", slot="blue", seconds=60)
+    app.now += 61
+    newer, alone = app.run("run-lee", epoch=2), change.alone
+
+    def a_moment_later(folder: str, seconds: float) -> t.ContextManager[None]:
+        monkeypatch.setattr(change, "alone", alone)
+        app.ask("retire", newer, slot="green", seconds=60)
+        return alone(folder, seconds)
+
+    monkeypatch.setattr(change, "alone", a_moment_later)
+    assert retire.retire_due("shop", app.clock) == ""
+    plan = retire.read(app.folder)
+    assert plan is not None
+    assert (plan.run.id, plan.slot) == ("run-lee", "green")
+
+
 @pytest.mark.parametrize(("slot", "retired"), [("blue", True), ("green", False)])
 def test_a_newer_run_that_only_restored_the_slot_lets_the_plan_stand(app: Host, slot: str, retired: bool) -> None:
     app.ask("retire", slot="blue", seconds=60)
