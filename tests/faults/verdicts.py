@@ -101,7 +101,8 @@ def untold(host: str, entries: t.Sequence[Entry], said: t.Iterable[str]) -> list
     """Returns the steps that were begun on *host* and of which nobody ever told how they ended.
 
     A begin is told by an end of the same step and run; by a revert of that run that ended; by one sentence of *said*,
-    what the next run found; or, on an application host, by a newer run that has ended the same step well.
+    what the next run found; or, on an application host, by a newer run that has ended the same step well, or brought
+    the slot that a restore was to empty into another state.
     """
     sentences = list(said)
     problems = []
@@ -110,12 +111,18 @@ def untold(host: str, entries: t.Sequence[Entry], said: t.Iterable[str]) -> list
             continue
         later = [one for one in entries[place + 1 :] if one.get("phase") == "end"]
         same = [one for one in later if one["run"] == entry["run"] and one["step"] in (entry["step"], "revert", "end")]
-        again = [one for one in later if one["step"] == entry["step"] and one["outcome"] == "done"]
+        again = [one for one in later if one["outcome"] == "done" and _does_again(one, entry)]
         if not (same or _mentioned(host, entry, sentences) or (host.startswith("app") and again)):
             problems.append(
                 f"{host}: step {entry['step']} of run {entry['run']} was begun at {entry['at']}, and no more"
             )
     return problems
+
+
+def _does_again(later: Entry, begun: Entry) -> bool:
+    """Whether *later* leaves nothing of what *begun* may have left half done."""
+    restaged = (begun["step"], later["step"], later["slot"]) == ("restore", "stage", begun["slot"])
+    return later["step"] == begun["step"] or restaged
 
 
 def _mentioned(host: str, begin: Entry, said: t.Iterable[str]) -> bool:

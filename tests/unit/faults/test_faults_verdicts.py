@@ -25,6 +25,7 @@ def entry(step: str, phase: str, outcome: str | None = None, *, run: str = "r1",
         "run": run,
         "actor": "anna",
         "source": "command line",
+        "slot": "green",
         "at": "2026-11-21T17:20:03Z",
         "boottime": 100.0,
         "boot_id": "kernel:7",
@@ -264,6 +265,13 @@ def test_on_an_application_host_the_next_run_does_the_step_again() -> None:
     assert verdicts.untold("app1", cut, []) != []
     assert verdicts.untold("app1", [*cut, *done("stage", run="r2")], []) == []
     assert verdicts.untold("lb1", [*cut, *done("stage", run="r2")], []) != []
+
+
+def test_a_restore_that_was_cut_off_is_over_once_the_same_slot_is_staged_anew() -> None:
+    cut = [entry("restore", "begin", slot="blue")]
+    assert verdicts.untold("app2", [*cut, *done("stage", run="r2", slot="blue")], []) == []
+    assert verdicts.untold("app2", [*cut, *done("stage", run="r2", slot="green")], []) != []
+    assert verdicts.untold("app2", [*cut, entry("stage", "begin", run="r2", slot="blue")], []) != []
 
 
 def test_who_is_armed_is_confirmed_or_reverted() -> None:
