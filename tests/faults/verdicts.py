@@ -121,7 +121,7 @@ def untold(host: str, entries: t.Sequence[Entry], said: t.Iterable[str]) -> list
 
 def _does_again(later: Entry, begun: Entry) -> bool:
     """Whether *later* leaves nothing of what *begun* may have left half done."""
-    restaged = (begun["step"], later["step"], later["slot"]) == ("restore", "stage", begun["slot"])
+    restaged = (begun["step"], later["step"], later.get("slot")) == ("restore", "stage", begun.get("slot"))
     return later["step"] == begun["step"] or restaged
 
 
