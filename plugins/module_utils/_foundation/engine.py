@@ -26,22 +26,6 @@ class Answer(t.NamedTuple):
     content: t.Any
 
 
-class Ask(t.Protocol):
-    """How drivers ask the engine: ask(), or a stand-in for tests."""
-
-    def __call__(
-        self,
-        method: str,
-        path: str,
-        *,
-        deadline: float,
-        query: t.Mapping[str, str] | None = None,
-        accepted: t.Container[int] = (200,),
-        next_step: str = _NEXT_STEP,
-    ) -> Answer:
-        """See ask()."""
-
-
 def ask(
     method: str,
     path: str,

@@ -15,7 +15,7 @@ import shutil
 import typing as t
 
 from .._foundation import command, engine
-from .._foundation.engine import Answer, Ask
+from .._foundation.engine import Answer
 from .._foundation.errors import CommandFailed
 from .definition import Definition, Instance
 from .driver import Run, in_parallel
@@ -37,7 +37,7 @@ class Docker:
     # A container that exists holds its image.
     STARTS_FROM_ARTEFACT = False
 
-    def __init__(self, paths: Paths, run: Run = command.run, ask: Ask = engine.ask) -> None:
+    def __init__(self, paths: Paths, run: Run = command.run, ask: t.Callable[..., Answer] = engine.ask) -> None:
         self._paths = paths
         self._run = run
         self._ask = ask
