@@ -127,10 +127,7 @@ def lines(told: t.Mapping[str, t.Any]) -> list[str]:
     if intent and intent["status"] == "inconsistent":
         text.append(f"  guard       INCONSISTENT: {intent['says']}")
     elif intent:
-        text.append(
-            f"  guard       armed: back to {intent['previous'] or 'nothing'} in {intent['left']:g} s unless confirmed"
-            + ("" if intent["timer"] else "; ITS TIMER IS MISSING")
-        )
+        text.append(f"  guard       armed: back to {intent['previous'] or 'nothing'} {_when(intent)}")
     else:
         text.append("  guard       nothing armed")
     if told["says"]:
@@ -138,3 +135,10 @@ def lines(told: t.Mapping[str, t.Any]) -> list[str]:
     if told["problem"]:
         text.append(f"  problem     {told['problem']}")
     return text
+
+
+def _when(intent: t.Mapping[str, t.Any]) -> str:
+    """From its deadline on a guard tries every second, without a timer."""
+    if intent["left"] <= 0:
+        return "now: its deadline is over, and it tries every second (journalctl -u 'rollout-guard*')"
+    return f"in {intent['left']:g} s unless confirmed{'' if intent['timer'] else '; ITS TIMER IS MISSING'}"

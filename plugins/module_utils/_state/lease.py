@@ -119,7 +119,8 @@ def taken(
         raise BadInput(
             "A lease cannot be given for this time.", expected="more than 0 seconds", found=f"{seconds!r} seconds"
         )
-    if stored is not None and stored.id == run.id:
+    # A run that gave it back and begins again is one more rollout of the same playbook, with an epoch of its own.
+    if stored is not None and stored.id == run.id and not stored.released:
         return _given(run, max(stored.epoch, run.epoch), seconds, clock, stored), ""
     how = ""
     if stored is not None and not stored.released:
@@ -140,7 +141,7 @@ def _given(run: Run, epoch: int, seconds: float, clock: Clock, before: Lease | N
         operation=run.operation,
         actor=run.actor,
         source=run.source,
-        acquired=before.acquired if before and not before.released else now,
+        acquired=before.acquired if before else now,
         renewed=now,
         seconds=float(seconds),
         expires_boottime=clock.boottime() + seconds,

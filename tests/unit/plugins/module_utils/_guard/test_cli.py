@@ -61,6 +61,8 @@ def test_status_after_a_crash_says_who_what_and_what_happens_next(
     assert "unfinished  Found deploy run-kim of 1.1.0-bbb by kim" in out
     host.timer.running.clear()
     assert "ITS TIMER IS MISSING" in said(capsys, "status", "shop")[1]
+    host.now += 20
+    assert "guard       armed: back to blue now: its deadline is over" in said(capsys, "status", "shop")[1]
 
 
 def test_status_is_loud_about_an_inconsistent_host_and_about_problems(

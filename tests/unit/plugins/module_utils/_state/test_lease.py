@@ -131,6 +131,15 @@ def test_a_released_lease_is_free_and_its_epoch_stays_on_disk(folder: str) -> No
     assert leases.acquire(folder, LEE, 60, at(101))[1] == ""
 
 
+def test_a_second_rollout_of_the_same_run_has_an_epoch_of_its_own(folder: str) -> None:
+    first = take(folder, KIM, at(100))
+    leases.release(folder, first)
+    second = take(folder, KIM, at(101))
+    assert (first.epoch, second.epoch) == (1, 2)
+    with pytest.raises(LeaseLost):
+        leases.check(folder, first, at(102))
+
+
 def test_a_lease_that_ran_out_is_taken_over_and_called_stale(folder: str) -> None:
     take(folder, KIM, at(100))
     with pytest.raises(LeaseHeld):
