@@ -31,10 +31,10 @@ strikes the driving process or a host, and the line goes on. Then the suite asks
 - do journals, histories, containers and traffic tell one story: all armed, then all switched, then all confirmed, and
   an exit code of 0 only for a release that is live?
 
-A cell is passed/all. At steps that deploy and roll back share, the two take turns: each step, point (before its begin,
-between begin and end, after its end) and fault meets once, not once for each verb. `adopt` is the step of a load
-balancer that was left behind; `revert`, `stop`, `restore` and `end` are those of a deploy that takes itself back;
-`resumed` are runs that the next one goes on with."""
+A cell is passed/all: each step, point (before its begin, between begin and end, after its end) and fault meets once. At
+steps that deploy and roll back share, one of the three points is that of a deploy, two of a roll back. `adopt` is the
+step of a load balancer that was left behind; `revert`, `stop`, `restore` and `end` are those of a deploy that takes
+itself back; `resumed` are runs that the next one goes on with."""
 
 
 class Facts(t.NamedTuple):

@@ -20,7 +20,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.error
     RolloutError,
 )
 
-from . import images, topology
+from . import cgroups, images, topology
 from .console import Step
 from .engine import docker
 from .paths import ROOT
@@ -287,6 +287,7 @@ def remove(lab_name: str) -> int:
     containers = docker("ps", "--all", *chosen).output.split()
     if containers:
         docker("rm", "--force", "--volumes", *containers, deadline=180)
+        cgroups.remove_dead()
     networks = docker("network", "ls", *chosen).output.split()
     if networks:
         docker("network", "rm", *networks)

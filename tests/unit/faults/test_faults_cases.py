@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The list of cases has every step, point and fault together once, whichever verb it is; a choice is repeatable.
 
-Steps that deploy and roll_back share take turns between them: not every fault at every point meets both verbs.
+At steps that deploy and roll_back share, a fault meets a deploy at one point, and roll backs at the two others.
 """
 
 from __future__ import annotations
