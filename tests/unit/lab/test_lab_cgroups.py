@@ -30,7 +30,11 @@ def test_only_old_groups_without_a_process_anywhere_are_removed(
     young, dead = group(docker / "young", "", 5), group(docker / "dead", "", 600)
     elsewhere = group(tmp_path / "cpu" / "user.slice", "", 600)
     removed: list[Path] = []
-    monkeypatch.setattr(Path, "rmdir", lambda folder: removed.append(folder))
+
+    def gone(folder: Path) -> None:
+        removed.append(folder)
+
+    monkeypatch.setattr(Path, "rmdir", gone)
     assert cgroups.remove_dead(tmp_path) == 1
     assert removed == [dead]
     assert young.exists()
