@@ -39,7 +39,7 @@ RECIPE = (
 )
 # Hosts have processors of their own; here all share a few. What load balancers do is little, and judged by deadlines:
 # they come first (the engine's default is 1024 for each container, nested ones included).
-PUNCTUAL = ("load_balancer", 8192)
+LOAD_BALANCER_SHARES = 8192
 CUT_CHAIN = "LAB-CUT"
 CONTROLLER = "controller"
 SIGNALS = ("KILL", "TERM", "INT", "HUP", "QUIT", "STOP", "CONT", "USR1", "USR2")
@@ -104,7 +104,7 @@ def _create(lab: Lab, host: topology.Host, files: t.Sequence[File]) -> None:
         *("--network", lab.network, "--ip", addresses[host.name], "--network-alias", host.name),
         *("--network-alias", f"{host.name}.{DOMAIN}"),
         *names,
-        *(("--cpu-shares", str(PUNCTUAL[1])) if PUNCTUAL[0] in host.groups else ()),
+        *(("--cpu-shares", str(LOAD_BALANCER_SHARES)) if "load_balancer" in host.groups else ()),
         *RECIPE,
         images.tag(host.image, host.debian),
     )

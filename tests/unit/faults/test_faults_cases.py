@@ -49,6 +49,13 @@ def test_both_verbs_and_both_hosts_take_their_turn_at_a_step(step: str) -> None:
     assert turns == {(verb, number) for verb in ("deploy", "roll_back") for number in "12"}
 
 
+@pytest.mark.parametrize("step", ["begin", "arm", "switch", "workers", "confirm"])
+@pytest.mark.parametrize("fault", cases.FAULTS)
+def test_a_fault_meets_a_deploy_at_one_point_and_roll_backs_at_the_two_others(step: str, fault: str) -> None:
+    verbs = [case.verb for case in of("plain") if (case.step, case.fault) == (step, fault)]
+    assert sorted(verbs) == ["deploy", "roll_back", "roll_back"]
+
+
 def test_only_a_deploy_stages_and_only_a_roll_back_wakes() -> None:
     assert {case.verb for case in cases.every() if case.step == "stage"} == {"deploy"}
     assert {case.verb for case in cases.every() if case.step == "wake"} == {"roll_back"}
