@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import typing as t
 from collections.abc import Awaitable, Callable
 
 import psycopg
@@ -21,12 +22,16 @@ from .stores import Stores, one_line
 
 log = logging.getLogger("background")
 Step = Callable[[], Awaitable[None]]
+LongStep = Callable[[asyncio.Event], Awaitable[None]]
+PAUSE = 1.0  # s
+_T = t.TypeVar("_T")
 
 
-async def run_until_stopped(settings: Settings, stores: Stores, start: Step, step: Step, end: Step) -> int:
+async def run_until_stopped(settings: Settings, stores: Stores, start: Step, step: LongStep, end: Step) -> int:
     """Calls *start* once, *step* again and again until SIGTERM, then *end*; a step that has begun is finished.
 
-    A store that cannot be reached is waited for. Returns the exit code.
+    *step* gets the event that SIGTERM sets: what only waits in it need not be finished. A store that cannot be reached
+    is waited for. Returns the exit code.
     """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -34,7 +39,7 @@ async def run_until_stopped(settings: Settings, stores: Stores, start: Step, ste
     faults = asyncio.create_task(misbehave(settings.faults))
     beat = asyncio.create_task(_beat(settings.instance))
     try:
-        await _first(stop, stores.prepare())
+        await unless_stopped(stop, stores.prepare())
         started = False
         while not stop.is_set() or settings.faults.hang_on_stop:
             try:
@@ -42,10 +47,12 @@ async def run_until_stopped(settings: Settings, stores: Stores, start: Step, ste
                     await start()
                     started = True
                     log.info("started %s", settings.identity())
-                await step()
+                await step(stop)
             except (psycopg.Error, redis.RedisError, OSError) as error:
                 log.warning("a store does not answer: %s", one_line(error))
-                await asyncio.sleep(1)
+                await unless_stopped(stop, asyncio.sleep(PAUSE))
+            if stop.is_set() and settings.faults.hang_on_stop:
+                await asyncio.sleep(PAUSE)  # nothing else waits any more
         if started:
             await _quietly(end)
         log.info("stopped")
@@ -58,13 +65,16 @@ async def run_until_stopped(settings: Settings, stores: Stores, start: Step, ste
     return 0
 
 
-async def _first(stop: asyncio.Event, work: Awaitable[None]) -> None:
-    tasks = {asyncio.ensure_future(work), asyncio.create_task(stop.wait())}
-    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
-        task.cancel()
-    for task in done:
-        task.result()
+async def unless_stopped(stop: asyncio.Event, work: Awaitable[_T]) -> _T | None:
+    """Returns the result of *work*, or None when *stop* is set first; *work* is cancelled then."""
+    working, stopping = asyncio.ensure_future(work), asyncio.create_task(stop.wait())
+    await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if working.done():
+        return working.result()
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    return None
 
 
 async def _quietly(end: Step) -> None:

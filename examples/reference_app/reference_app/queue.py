@@ -91,18 +91,20 @@ class Queue:
             async with self._redis.pipeline(transaction=True) as pipe:
                 await pipe.lpush(WAITING, *due).zrem(DELAYED, *due).execute()
 
-    async def take(self, wait: float) -> Job | None:
-        """Takes the next job in hand, waiting *wait* seconds for one; None when there is none to do."""
+    async def take(self, wait: float) -> int | None:
+        """Takes the next job in hand, waiting *wait* seconds for one; returns its number, None when there is none."""
         number = await self._redis.blmove(WAITING, self._in_hand, wait, "RIGHT", "LEFT")
-        if number is None:
-            return None
+        return None if number is None else int(number)
+
+    async def claim(self, number: int) -> Job | None:
+        """Claims the job in hand before it is done; None when it is done already, or in other hands."""
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(CLAIM, {"worker": self._worker, "job": int(number)})
+            cursor = await connection.execute(CLAIM, {"worker": self._worker, "job": number})
             row = await cursor.fetchone()
-        if row is None:  # done already, or in other hands
-            await self._redis.lrem(self._in_hand, 1, number)
+        if row is None:
+            await self._redis.lrem(self._in_hand, 1, str(number))
             return None
-        return Job(int(number), *row)
+        return Job(number, *row)
 
     async def done(self, job: Job) -> None:
         """Records that the job is done."""

@@ -12,7 +12,7 @@ import time
 from redis.asyncio.lock import Lock
 from redis.exceptions import LockError
 
-from .background import run_until_stopped
+from .background import run_until_stopped, unless_stopped
 from .config import Settings
 from .queue import Queue
 from .stores import Stores
@@ -22,8 +22,7 @@ log = logging.getLogger("scheduler")
 LEASE = "reference:scheduler:lease"
 LEASE_SECONDS = 15
 PERIOD = 10.0  # s between two periodic jobs
-# Short, because a stop waits for it.
-TICK = 0.2
+TICK = 0.5  # s until a free lease is taken
 
 
 def run(settings: Settings) -> int:
@@ -41,7 +40,7 @@ async def _main(settings: Settings) -> int:
     async def start() -> None:
         """Nothing to do before the first step."""
 
-    async def step() -> None:
+    async def step(stop: asyncio.Event) -> None:
         nonlocal due, waiting
         if not await _hold(lease):
             if not waiting:
@@ -57,7 +56,7 @@ async def _main(settings: Settings) -> int:
                 count = await queue.requeue_lost()
                 if count:
                     log.warning("%d lost jobs are waiting again", count)
-        await asyncio.sleep(TICK)
+        await unless_stopped(stop, asyncio.sleep(TICK))
 
     async def end() -> None:
         if lease.local.token is not None:

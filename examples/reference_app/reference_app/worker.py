@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from .background import run_until_stopped
+from .background import run_until_stopped, unless_stopped
 from .config import Settings
 from .jobs import KINDS
 from .queue import TIMEOUT, Job, Queue
 from .stores import Stores, one_line
 
 log = logging.getLogger("worker")
+
+WAIT = 0.5  # s for a job to come; a delayed one can be so late
 
 
 def run(settings: Settings) -> int:
@@ -31,10 +33,11 @@ async def _main(settings: Settings) -> int:
         if count:
             log.info("%d jobs that an earlier life had in hand are waiting again", count)
 
-    async def step() -> None:
+    async def step(stop: asyncio.Event) -> None:
         await queue.wake_delayed()
-        # Short, because a stop waits for it.
-        job = await queue.take(wait=0.2)
+        # A stop need not wait for a job to come. What comes at that moment is in the list of this worker: see end().
+        number = await unless_stopped(stop, queue.take(WAIT))
+        job = await queue.claim(number) if number is not None else None
         if job:
             await _attempt(settings, stores, queue, job)
 
