@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-import typing as t
 from collections.abc import Awaitable, Callable
 
 import psycopg
@@ -18,13 +17,13 @@ import redis
 from .config import Settings
 from .faults import misbehave
 from .healthcheck import heartbeat_file
+from .stopping import unless_stopped
 from .stores import Stores, one_line
 
 log = logging.getLogger("background")
 Step = Callable[[], Awaitable[None]]
 LongStep = Callable[[asyncio.Event], Awaitable[None]]
-PAUSE = 1.0  # s
-_T = t.TypeVar("_T")
+PAUSE = 1.0  # s until a store that did not answer is asked again
 
 
 async def run_until_stopped(settings: Settings, stores: Stores, start: Step, step: LongStep, end: Step) -> int:
@@ -34,14 +33,20 @@ async def run_until_stopped(settings: Settings, stores: Stores, start: Step, ste
     is waited for. Returns the exit code.
     """
     stop = asyncio.Event()
+
+    def end_soon() -> None:
+        # A process that hangs goes on with its work: for it there was no signal.
+        if not settings.faults.hang_on_stop:
+            stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, end_soon)
     faults = asyncio.create_task(misbehave(settings.faults))
     beat = asyncio.create_task(_beat(settings.instance))
     try:
         await unless_stopped(stop, stores.prepare())
         started = False
-        while not stop.is_set() or settings.faults.hang_on_stop:
+        while not stop.is_set():
             try:
                 if not started:
                     await start()
@@ -51,8 +56,6 @@ async def run_until_stopped(settings: Settings, stores: Stores, start: Step, ste
             except (psycopg.Error, redis.RedisError, OSError) as error:
                 log.warning("a store does not answer: %s", one_line(error))
                 await unless_stopped(stop, asyncio.sleep(PAUSE))
-            if stop.is_set() and settings.faults.hang_on_stop:
-                await asyncio.sleep(PAUSE)  # nothing else waits any more
         if started:
             await _quietly(end)
         log.info("stopped")
@@ -63,18 +66,6 @@ async def run_until_stopped(settings: Settings, stores: Stores, start: Step, ste
             heartbeat_file(settings.instance).unlink()
         await stores.close()
     return 0
-
-
-async def unless_stopped(stop: asyncio.Event, work: Awaitable[_T]) -> _T | None:
-    """Returns the result of *work*, or None when *stop* is set first; *work* is cancelled then."""
-    working, stopping = asyncio.ensure_future(work), asyncio.create_task(stop.wait())
-    await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if working.done():
-        return working.result()
-    working.cancel()
-    await asyncio.gather(working, return_exceptions=True)
-    return None
 
 
 async def _quietly(end: Step) -> None:

@@ -12,9 +12,10 @@ import time
 from redis.asyncio.lock import Lock
 from redis.exceptions import LockError
 
-from .background import run_until_stopped, unless_stopped
+from .background import run_until_stopped
 from .config import Settings
 from .queue import Queue
+from .stopping import unless_stopped
 from .stores import Stores
 
 log = logging.getLogger("scheduler")

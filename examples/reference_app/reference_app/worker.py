@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from .background import run_until_stopped, unless_stopped
+from .background import run_until_stopped
 from .config import Settings
 from .jobs import KINDS
 from .queue import TIMEOUT, Job, Queue
+from .stopping import unless_stopped
 from .stores import Stores, one_line
 
 log = logging.getLogger("worker")
