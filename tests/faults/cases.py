@@ -18,8 +18,9 @@ STEPS = {
     "deploy": ("begin", "stage", "arm", "switch", "workers", "confirm"),
     "roll_back": ("begin", "wake", "arm", "switch", "workers", "confirm"),
 }
-#: The steps by which a deploy takes itself back that is refused after its switch.
+#: The steps by which a run takes itself back that is refused after its switch; a roll back restores no slot.
 REFUSED_STEPS = ("revert", "stop", "restore", "end")
+DEPLOY_ALONE = ("stage", "restore")
 #: Everything, in order of a run.
 ORDER = ("begin", "adopt", "stage", "wake", "arm", "switch", "workers", "confirm", *REFUSED_STEPS)
 SCENARIOS = ("plain", "refused", "behind", "resumed")
@@ -29,7 +30,7 @@ class Case(t.NamedTuple):
     """One fault: *verb* is stopped at *point* of the journal entry of *step* on *host*, then *fault* strikes.
 
     *point*: before the line of the begin is written, between (before the line of the end), or after the end.
-    *scenario*: plain; refused (a deploy that fails its verification after the switch and takes itself back, when the
+    *scenario*: plain; refused (a run that fails its verification after the switch and takes itself back, when the
     fault strikes); behind (*host* did not confirm the release before, so this run lets it follow); resumed (the next
     run goes on with the release where the dead one was cut off, instead of taking it back).
     """
@@ -66,6 +67,16 @@ class Case(t.NamedTuple):
             return f"lb{number}"
         return f"app{number}" if self.fault == "dockerd" else self.host
 
+    @property
+    def needs_two(self) -> bool:
+        """Whether a fleet with one application host will not do.
+
+        The second one is meant, or the fault takes an application host or the way to its containers: with one host
+        that would be the only path of the users.
+        """
+        only_path = self.fault in ("reboot", "dockerd") and self.victim.startswith("app")
+        return only_path or "app2" in (self.host, self.victim)
+
 
 def every() -> list[Case]:
     """Returns all cases, deploy and roll_back in turns."""
@@ -73,36 +84,34 @@ def every() -> list[Case]:
 
 
 def _plain() -> list[Case]:
+    steps = tuple(dict.fromkeys((*STEPS["deploy"], "wake")))
+    return _met(steps, "plain", lambda step: [verb for verb in STEPS if step in STEPS[verb]])
+
+
+def _refused() -> list[Case]:
+    return _met(REFUSED_STEPS, "refused", lambda step: ["deploy"] if step in DEPLOY_ALONE else list(STEPS))
+
+
+def _behind() -> list[Case]:
+    """A roll back lets nobody follow to the release that all shall leave: it has no such step."""
+    return _met(("adopt",), "behind", lambda _step: ["deploy"])
+
+
+def _met(steps: t.Sequence[str], scenario: str, verbs_of: t.Callable[[str], list[str]]) -> list[Case]:
     """Each step, point and fault meet once, not once a verb.
 
     At steps that both verbs have, a deploy meets each fault at one of the points and a roll back at the two others: it
     takes half as long, and does there what a deploy does.
     """
     cases = []
-    for place, step in enumerate(dict.fromkeys((*STEPS["deploy"], "wake"))):
-        verbs = [verb for verb in STEPS if step in STEPS[verb]]
+    for place, step in enumerate(steps):
+        verbs = verbs_of(step)
         for row, point in enumerate(POINTS):
             for column, fault in enumerate(FAULTS):
                 turn = place + row + column
                 verb = verbs[0] if turn % 3 == 0 else verbs[-1]
-                cases.append(Case(verb, step, point, fault, _host(step, turn // 2)))
+                cases.append(Case(verb, step, point, fault, _host(step, turn // 2), scenario))
     return cases
-
-
-def _refused() -> list[Case]:
-    """Each step of taking back meets every fault once; points and hosts take turns."""
-    return [
-        Case("deploy", step, POINTS[(row + column) % 3], fault, _host(step, row + column // 3), "refused")
-        for row, step in enumerate(REFUSED_STEPS)
-        for column, fault in enumerate(FAULTS)
-    ]
-
-
-def _behind() -> list[Case]:
-    return [
-        Case("deploy", "adopt", POINTS[turn % 3], fault, _host("adopt", turn // 2), "behind")
-        for turn, fault in enumerate(FAULTS)
-    ]
 
 
 def _resumed() -> list[Case]:
@@ -118,19 +127,24 @@ def _host(step: str, turn: int) -> str:
 def in_turns(cases: t.Iterable[Case]) -> list[Case]:
     """Returns *cases* with deploy and roll_back in turns: each leaves the fleet as the other wants it."""
     queue, ordered = list(cases), list[Case]()
-    while queue:
-        ordered.append(take(queue, may_roll_back=bool(ordered) and ordered[-1].verb == "deploy"))
+    while case := take(queue, may_roll_back=bool(ordered) and ordered[-1].verb == "deploy"):
+        ordered.append(case)
     return ordered
 
 
-def take(queue: list[Case], *, may_roll_back: bool) -> Case:
-    """Takes the next case for a fleet from *queue*: of two roll backs in a row, the second one needs a deploy before.
+def take(queue: list[Case], *, may_roll_back: bool, applications: int = 2) -> Case | None:
+    """Takes the next case for a fleet with so many *applications* hosts from *queue*; None when none is fit for it.
 
-    A deploy may follow anything, so roll backs go first where they can.
+    Of two roll backs in a row, the second one needs a deploy before. A deploy may follow anything, so roll backs go
+    first where they can; and a fleet with two application hosts takes first what no other one can.
     """
+    fit = [case for case in queue if applications > 1 or not case.needs_two]
+    if not fit:
+        return None
     verb = "roll_back" if may_roll_back else "deploy"
-    place = next((place for place, case in enumerate(queue) if case.verb == verb), 0)
-    return queue.pop(place)
+    best = min(fit, key=lambda case: (case.verb != verb, not case.needs_two))  # the first one of equals
+    queue.remove(best)
+    return best
 
 
 def choose(seed: int, count: int, cases: t.Sequence[Case] | None = None) -> list[Case]:

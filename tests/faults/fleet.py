@@ -26,7 +26,7 @@ VERSIONS = ("1.0.0", "1.1.0", "1.3.0")
 SLOTS = ("blue", "green")
 #: By kind of process, how long it may take to stop.
 STOP_SECONDS = {"web": 20, "worker": 2, "scheduler": 2}
-RATE = 20.0
+RATE = 10.0
 #: A report reads every line since the load began: the load is begun anew before that takes long.
 LOAD_SECONDS = 400.0
 HEALTHY_SECONDS = 60.0
@@ -48,8 +48,11 @@ class Broken(Exception):
 class Fleet:
     """One lab of topology pair, provisioned, with two confirmed releases."""
 
-    def __init__(self, name: str, output: Path, times: runs.Times, say: t.Callable[[str], None] = print) -> None:
+    def __init__(
+        self, name: str, output: Path, times: runs.Times, say: t.Callable[[str], None] = print, size: int = 2
+    ) -> None:
         self.name = name
+        self.size = size  # application hosts
         self.say = say
         self.output = output
         self.times = times
@@ -79,7 +82,7 @@ class Fleet:
     def up(self) -> None:
         """Starts and provisions what is missing, deploys two releases, installs the hook, starts the load."""
         self.inventory.mkdir(parents=True, exist_ok=True)
-        wanted = ("--topology", "pair", "--apps", "2", "--inventory", str(self.inventory / "hosts.yml"))
+        wanted = ("--topology", "pair", "--apps", str(self.size), "--inventory", str(self.inventory / "hosts.yml"))
         self._verb("up", *wanted)
         self._shorten()
         self._lab = None

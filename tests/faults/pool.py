@@ -27,10 +27,10 @@ class Queue:
         self._left = list(wanted)
         self._lock = threading.Lock()
 
-    def take(self, *, may_roll_back: bool) -> Case | None:
-        """Takes the case that fits a fleet best, or None when there is none left."""
+    def take(self, *, may_roll_back: bool, applications: int) -> Case | None:
+        """Takes the case that fits a fleet best, or None when there is none left for it."""
         with self._lock:
-            return cases.take(self._left, may_roll_back=may_roll_back) if self._left else None
+            return cases.take(self._left, may_roll_back=may_roll_back, applications=applications)
 
     def close(self) -> None:
         """Nobody gets another case."""
@@ -76,7 +76,7 @@ def _drain(fleet: Fleet, queue: Queue, done: t.Callable[[Fleet, Result], None], 
     try:
         fleet.up()
         fleet.say(f"ready in {time.monotonic() - started:.0f} s")
-        while (case := queue.take(may_roll_back=may_roll_back(fleet.look("lb1")))) is not None:
+        while (case := _next(fleet, queue)) is not None:
             result = attempt(fleet, case)
             done(fleet, result)
             if not result.passed:
@@ -86,6 +86,10 @@ def _drain(fleet: Fleet, queue: Queue, done: t.Callable[[Fleet, Result], None], 
             fleet.leave()
         else:
             fleet.down()
+
+
+def _next(fleet: Fleet, queue: Queue) -> Case | None:
+    return queue.take(may_roll_back=may_roll_back(fleet.look("lb1")), applications=len(fleet.applications))
 
 
 def attempt(fleet: Fleet, case: Case) -> Result:

@@ -21,9 +21,10 @@ RESUMED = "resumed"
 HEAD = """\
 # What was killed, and what users saw
 
-`make faults` runs every case on real hosts: two load balancers, two application hosts, PostgreSQL and Redis, with users
-who ask both load balancers all the time. A deploy or a roll back is stopped at an exact line of a journal, the fault
-strikes the driving process or a host, and the line goes on. Then the suite asks, without any code of the product:
+`make faults` runs every case on real hosts: two load balancers, PostgreSQL, Redis, and application hosts (two where a
+fault takes one of them down, else one or two), with users who ask both load balancers all the time. A deploy or a roll
+back is stopped at an exact line of a journal, the fault strikes the driving process or a host, and the line goes on.
+Then the suite asks, without any code of the product:
 
 - did a request fail that the fault itself did not take with it?
 - within the guard's deadline and 2 s, is exactly one healthy slot live on every load balancer, the one on record?
@@ -33,7 +34,7 @@ strikes the driving process or a host, and the line goes on. Then the suite asks
 
 A cell is passed/all: each step, point (before its begin, between begin and end, after its end) and fault meets once. At
 steps that deploy and roll back share, one of the three points is that of a deploy, two of a roll back. `adopt` is the
-step of a load balancer that was left behind; `revert`, `stop`, `restore` and `end` are those of a deploy that takes
+step of a load balancer that was left behind; `revert`, `stop`, `restore` and `end` are those of a run that takes
 itself back; `resumed` are runs that the next one goes on with."""
 
 

@@ -18,7 +18,7 @@ RESUMED = PLAIN._replace(scenario="resumed")
 SEEN = Look(boottime=1.0, boot="7", journal=(), lease={"id": "r1"})
 
 
-def test_a_refused_deploy_asks_for_an_answer_that_never_comes() -> None:
+def test_a_refused_run_asks_for_an_answer_that_never_comes() -> None:
     (_option, told) = scenarios.first(REFUSED)
     assert "no-such-release" in json.loads(told)["__rollout_verify"]["body"]
     assert scenarios.again(REFUSED, SEEN) == ()
