@@ -13,12 +13,12 @@ import time
 import typing as t
 
 from ..lab.paths import ROOT
-from . import demos, guard, labs, report, traffic, verbs
+from . import demos, guard, labs, report, traffic, verbs, watch_page, watches
 from .labs import say
 
 OUTPUT = ROOT / "tests" / "output"
 RESULT = OUTPUT / "bench.json"
-PARTS = ("demo", "verbs", "guard", "switches")
+PARTS = ("demo", "verbs", "guard", "switches", "watches")
 #: These share one lab of topology pair.
 ON_PAIR = ("verbs", "guard", "switches")
 
@@ -45,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--samples", type=int, default=30, help="timed switches inside the host (default: 30)")
     top.add_argument("--reverts", type=int, default=10, help="timed reverts of the guard (default: 10)")
     top.add_argument("--switches", type=int, default=1000, help="switches under load (default: 1000)")
+    top.add_argument("--watches", type=int, default=10_000, help="simulated watches a point (default: 10000)")
     top.add_argument("--load-seconds", type=float, default=240.0, help="how long that load lasts (default: 240)")
     top.add_argument("--load-rate", type=float, default=6000.0, help="its requests a second (default: 6000)")
     return top
@@ -59,12 +60,15 @@ def measure(chosen: argparse.Namespace, parts: t.Collection[str]) -> Figures:
     if "demo" in parts:
         result["demos"] = [demos.measure(kind) for kind in chosen.demo]
         labs.verb("lab", "down")
+    if "watches" in parts:
+        result["watches"] = draw(watches.measure(chosen.watches))
     if "verbs" in parts:
-        result["fleets"] = [fleet(apps, chosen.repeats) for apps in chosen.apps]
+        result["fleets"] = [fleet("fleet", apps, chosen.repeats) for apps in chosen.apps]
+        result["pair"] = [fleet("pair", 1, chosen.repeats)]
     if set(parts) & set(ON_PAIR):
         with labs.running("pair", 2) as lab:
             if "verbs" in parts:
-                result["pair"] = [verbs.measure(lab, chosen.repeats)]
+                result["pair"].append(verbs.measure(lab, chosen.repeats))
             if "guard" in parts:
                 result["switch"] = with_load(lambda: guard.switch(lab, chosen.samples))
                 result["revert"] = with_load(lambda: guard.revert(lab, chosen.reverts))
@@ -75,9 +79,16 @@ def measure(chosen: argparse.Namespace, parts: t.Collection[str]) -> Figures:
     return {**result, "last_make_test_s": last_test()}
 
 
-def fleet(apps: int, repeats: int) -> Figures:
-    """Returns the figures of a fleet with one load balancer and *apps* application hosts."""
-    with labs.running("fleet", apps) as lab:
+def draw(rows: list[Figures]) -> list[Figures]:
+    """Writes the page and the curves of the simulated watches, for docs. Returns *rows*."""
+    (OUTPUT / "comparison.md").write_text(watch_page.page(rows), encoding="utf-8")
+    (OUTPUT / watch_page.PLOT).write_text(watch_page.plot(rows), encoding="utf-8")
+    return rows
+
+
+def fleet(topology: str, apps: int, repeats: int) -> Figures:
+    """Returns the figures of a lab with *apps* application hosts; a pair has two load balancers."""
+    with labs.running(topology, apps) as lab:
         return verbs.measure(lab, repeats)
 
 

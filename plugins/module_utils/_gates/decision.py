@@ -1,0 +1,84 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the verdicts of all gates of a phase to what the rollout does: go on, hold, or revert. Pure. PRIVATE.
+
+Going on needs a pass of every enforced gate; nothing that was not seen counts as one.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from .verdict import ERROR, FAIL, NO_DATA, PASS
+
+GO, HOLD, REVERT = "go", "hold", "revert"
+#: From best to worst: the worst of all gates is what happens.
+ACTIONS = (GO, HOLD, REVERT)
+#: What is done about a gate that has not passed when its phase is over: look on while there is time, wait for a person,
+#: or revert.
+EXTEND = "extend"
+POLICIES = (EXTEND, HOLD, REVERT)
+#: How a limit calls what it counts.
+_WORDS = ((FAIL, "failures"), (ERROR, "errors"), (NO_DATA, "looks without data"))
+
+
+class AtMost(t.NamedTuple):
+    """How many looks of a phase may end so; one more reverts. Each is counted for itself, in a row or not."""
+
+    failures: int = 0
+    errors: int = 3
+    no_data: int = 3
+
+
+class Gate(t.NamedTuple):
+    """One gate of a phase with all its *verdicts*, oldest first. Without *enforce* it is only measured and told."""
+
+    name: str
+    verdicts: t.Sequence[str]
+    at_most: AtMost = AtMost()
+    on_inconclusive: str = EXTEND
+    enforce: bool = True
+
+
+class Decision(t.NamedTuple):
+    """What to do (GO, HOLD or REVERT), and why: a sentence for each gate that is not content."""
+
+    action: str
+    reasons: list[str]
+
+
+def decide(gates: t.Iterable[Gate], *, over: bool, may_extend: bool = False) -> Decision:
+    """Returns what to do now. *over*: the phase has had its time; *may_extend*: there is more if it is needed.
+
+    More bad looks than are allowed revert at once. Else the phase holds until it is over; then the newest verdict of
+    each gate counts: a pass goes on, and of anything else the gate itself says what follows.
+    """
+    action, reasons = GO if over else HOLD, list[str]()
+    for gate in gates:
+        wanted, why = _wanted(gate, over, may_extend)
+        if why:
+            reasons.append(f"{gate.name}: {why}" if gate.enforce else f"{gate.name} (not enforced): {why}")
+        if gate.enforce:
+            action = max(action, wanted, key=ACTIONS.index)
+    return Decision(action, reasons)
+
+
+def _wanted(gate: Gate, over: bool, may_extend: bool) -> tuple[str, str]:
+    """Returns what this gate alone wants, and why when that is not to go on."""
+    exceeded = [
+        f"{seen} {words}, at most {limit} allowed"
+        for (verdict, words), limit in zip(_WORDS, gate.at_most)
+        if (seen := sum(one == verdict for one in gate.verdicts)) > limit
+    ]
+    if exceeded:
+        return REVERT, "; ".join(exceeded)
+    if not over:
+        return HOLD, ""
+    newest = gate.verdicts[-1] if gate.verdicts else NO_DATA
+    if newest == PASS:
+        return GO, ""
+    if gate.on_inconclusive == EXTEND:
+        return (HOLD, f"{newest}, watched for longer") if may_extend else (REVERT, f"{newest} when its time was over")
+    told = "a person must decide" if gate.on_inconclusive == HOLD else "it says revert then"
+    return gate.on_inconclusive, f"{newest} when its time was over, {told}"

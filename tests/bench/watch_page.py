@@ -1,0 +1,96 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The figures of the simulated watches as a page for docs, with their curves. Pure: rows in, text out."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .watches import BEFORE, EARLY, FLOOR, LIVE_TIMES, LOOKS, SHIFTED, STEPS, SWITCHED, TOLERANCE, TRAFFIC
+
+Row = t.Mapping[str, t.Any]
+
+PLOT = "comparison.svg"
+HEAD = f"""\
+# How honest the comparison of slots is
+
+A candidate is compared with the live slot: shares of failed requests, and shares of slow ones (slower than
+{TOLERANCE:g} times the p95 of the live slot). The watch looks {LOOKS} times, and looking often must not cost false
+alarms: the evidence is an e-process, which exceeds 100 at any look with a probability of at most 1 % while the
+candidate is not worse by more than the floor ({FLOOR:.1%}). That is a theorem (Turner, Ly, Grünwald 2021), no tuning:
+`plugins/module_utils/_gates/comparison.py`. Slow requests are counted, not averaged: a share can be tested exactly with
+any number of looks, a mean of latencies cannot, and HAProxy's own averages forget all but the last 1024 requests.
+
+Simulated with that code by `make bench` (`--only watches`); the same seed gives the same figures. "{SHIFTED}": both
+slots have traffic, the live one {LIVE_TIMES} times as much. "{SWITCHED}": the live slot has none any more, and is known
+by its last {BEFORE:,} requests. Between two looks the candidate gets {TRAFFIC["low"]} requests when traffic is low, and
+{TRAFFIC["high"]} when it is high.
+"""
+
+
+def page(rows: t.Sequence[Row]) -> str:
+    """Returns the page in Markdown."""
+    watches = min(row["watches"] for row in rows)
+    parts = [HEAD, f"![Share of watches that found the candidate worse]({PLOT})", f"{watches:,} watches a row:"]
+    return "\n\n".join(part.rstrip() for part in (*parts, "\n".join(table(rows)), summary(rows))) + "\n"
+
+
+def table(rows: t.Sequence[Row]) -> list[str]:
+    """Returns a line for each point: how many watches reverted, in all and early, and after how many requests."""
+    titles = [
+        "compared",
+        "candidate",
+        "traffic",
+        "reverted",
+        f"within {EARLY} requests",
+        "requests until then (median)",
+    ]
+    lines = [_line(titles), _line(["---"] * len(titles))]
+    for row in rows:
+        median = "" if row["median"] is None else f"{row['median']:.0f}"
+        shares = [f"{row['reverted']:.2%}", f"{row['early']:.2%}"]
+        lines.append(_line([row["mode"], row["words"], row["traffic"], *shares, median]))
+    return lines
+
+
+def summary(rows: t.Sequence[Row]) -> str:
+    """Returns what to remember: false alarms of slots that are alike, and what 5 points more errors cost."""
+    alike = max(row["reverted"] for row in rows if row["live"] == row["candidate"])
+    below = max(row["reverted"] for row in rows if row["candidate"] - row["live"] < FLOOR + 1e-9)
+    lines = [f"False alarms: at most {alike:.2%} of watches with slots that are alike, {below:.2%} up to the floor."]
+    found = [row for row in rows if row["traffic"] == "high" and "+5.0%" in row["words"]]
+    told = "; ".join(f"{row['words']}, {row['mode']}: {row['early']:.2%}" for row in found)
+    return "\n".join([*lines, f"Found within {EARLY} requests with high traffic: {told}."])
+
+
+def plot(rows: t.Sequence[Row]) -> str:
+    """Returns the curves as SVG: share of watches that found it worse, by requests of the candidate, high traffic."""
+    import pygal  # noqa: PLC0415 - only whoever draws needs it
+    from pygal.style import CleanStyle  # noqa: PLC0415
+
+    style = CleanStyle(font_family="sans-serif", background="white", plot_background="white", legend_font_size=13)
+    chart = pygal.Line(
+        title=f"Found worse, {SHIFTED}, high traffic",
+        x_title="requests of the candidate",
+        y_title="share of watches, %",
+        range=(0, 100),
+        width=900,
+        height=480,
+        legend_at_bottom=True,
+        legend_at_bottom_columns=3,
+        dots_size=2,
+        no_prefix=True,
+        style=style,
+        js=[],
+        disable_xml_declaration=True,
+    )
+    chart.x_labels = [str(step) for step in STEPS]
+    for row in rows:
+        if (row["mode"], row["traffic"]) == (SHIFTED, "high"):
+            chart.add(row["words"], [round(100 * share, 2) for share in row["curve"]])
+    return str(chart.render(is_unicode=True)).rstrip() + "\n"
+
+
+def _line(cells: t.Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

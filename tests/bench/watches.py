@@ -1,0 +1,109 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How often the comparison of slots is wrong, and how soon it finds what is worse: many simulated watches a point.
+
+What is simulated is the traffic; what judges it is the code of the collection. The same seed gives the same figures.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+import typing as t
+from concurrent.futures import ProcessPoolExecutor
+
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.comparison import NOTHING, Comparison, Counts
+
+FLOOR = 0.005  # a difference of half a percentage point does not matter
+LOOKS = 30  # of a watch: five minutes, one every 10 s
+EARLY = 500  # requests of the candidate
+#: Requests of the candidate between two looks.
+TRAFFIC = {"low": 5, "high": 100}
+#: While traffic is shifted the live slot has three times as much; after the switch, what it showed before.
+SHIFTED, SWITCHED = "25 % shifted", "all switched"
+LIVE_TIMES = 3
+BEFORE = 20_000
+#: Of latencies, whose logarithm is taken to be normal; a request is slow that is 10 % above the live slot's p95.
+SPREAD = 0.6
+TOLERANCE = 1.1
+_P95 = 1.6449
+#: The x of the curves: requests of the candidate.
+STEPS = (100, 200, 300, 500, 700, 1000, 1500, 2000, 3000)
+
+
+class Point(t.NamedTuple):
+    """One kind of watch: *what* is worse by *words* (errors or latency), with shares 0 to 1 of bad requests."""
+
+    what: str
+    words: str
+    live: float
+    candidate: float
+    traffic: str
+    mode: str
+
+
+def points() -> list[Point]:
+    """Returns every point: what differs, with how much traffic, and against what it is compared. Pure."""
+    differences = []
+    for base in (0.001, 0.01):
+        for more in (0.0, 0.005, 0.01, 0.05):
+            words = f"{base:.1%} errors, {'the same' if not more else f'{more:+.1%}'}"
+            differences.append(("errors", words, base, base + more))
+    for factor in (1.0, 1.2, 1.5):
+        words = "latency, the same" if factor == 1 else f"latency, {factor - 1:+.0%}"
+        differences.append(("latency", words, _slow(1.0), _slow(factor)))
+    return [Point(*one, traffic, mode) for mode in (SHIFTED, SWITCHED) for traffic in TRAFFIC for one in differences]
+
+
+def _slow(factor: float) -> float:
+    """Returns the share of requests slower than the limit when all take *factor* times as long."""
+    edge = _P95 + math.log(TOLERANCE / factor) / SPREAD
+    return math.erfc(edge / math.sqrt(2)) / 2
+
+
+def measure(repeats: int, seed: int = 1) -> list[dict[str, t.Any]]:
+    """Returns a row for each point, from *repeats* watches."""
+    with ProcessPoolExecutor() as pool:
+        return list(pool.map(_row, points(), [repeats] * len(points()), [seed] * len(points())))
+
+
+def _row(point: Point, repeats: int, seed: int) -> dict[str, t.Any]:
+    chance = random.Random(f"{seed} {point}")
+    found = [watch(point, chance) for _watch in range(repeats)]
+    return {**point._asdict(), **told(found)}
+
+
+def told(found: t.Sequence[int | None]) -> dict[str, t.Any]:
+    """Returns the figures of watches that found something after so many requests, or nothing. Pure."""
+    hits = [one for one in found if one is not None]
+    return {
+        "watches": len(found),
+        "reverted": len(hits) / len(found),
+        "early": sum(one <= EARLY for one in hits) / len(found),
+        "median": statistics.median(hits) if hits else None,
+        "curve": [sum(one <= step for one in hits) / len(found) for step in STEPS],
+    }
+
+
+def watch(point: Point, chance: random.Random) -> int | None:
+    """Returns after how many requests of the candidate one watch found it worse, or None."""
+    switched, size = point.mode == SWITCHED, TRAFFIC[point.traffic]
+    comparison = Comparison(floor=FLOOR, looks=LOOKS, before=_draw(chance, BEFORE, point.live), retired=switched)
+    for _look in range(LOOKS):
+        live = NOTHING if switched else _draw(chance, LIVE_TIMES * size, point.live)
+        finding = comparison.look(live, _draw(chance, size, point.candidate))
+        if finding.worse:
+            return finding.candidate.requests
+    return None
+
+
+def _draw(chance: random.Random, requests: int, share: float) -> Counts:
+    """Returns how many of *requests* are bad: the gaps between bad ones are geometric."""
+    bad, at = 0, 0
+    while True:
+        at += 1 + int(math.log(1.0 - chance.random()) / math.log1p(-share))
+        if at > requests:
+            return Counts(requests, bad)
+        bad += 1

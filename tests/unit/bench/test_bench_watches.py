@@ -1,0 +1,70 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Simulated watches have the traffic that their point says, and are told as they ended."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import typing as t
+
+import pytest
+from ansible_collections.vitalops.rollout.tests.bench import report, watch_page, watches
+
+
+def row(words: str, live: float, candidate: float, found: list[int | None]) -> dict[str, t.Any]:
+    point = watches.Point("errors", words, live, candidate, "high", watches.SHIFTED)
+    return {**point._asdict(), **watches.told(found)}
+
+
+def test_there_are_points_with_slots_that_are_alike_and_worse_ones_with_little_and_much_traffic() -> None:
+    points = watches.points()
+    assert len(points) == len(set(points)) == 2 * 2 * (8 + 3)
+    alike = [point for point in points if point.live == point.candidate]
+    assert {(point.what, point.traffic, point.mode) for point in alike} == {
+        (what, traffic, mode)
+        for what in ("errors", "latency")
+        for traffic in watches.TRAFFIC
+        for mode in (watches.SHIFTED, watches.SWITCHED)
+    }
+
+
+def test_slower_answers_are_more_often_slower_than_the_limit() -> None:
+    shares = [point.candidate for point in watches.points() if point.what == "latency"][:3]
+    assert shares == sorted(shares)
+    # 10 % above the p95 of a lognormal with spread 0.6: the normal tail beyond 1.645 + ln(1.1) / 0.6.
+    assert shares[0] == pytest.approx(0.0356, abs=0.0005)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.05, 0.13])
+def test_so_many_requests_are_bad_as_the_share_says(share: float) -> None:
+    chance = random.Random(3)
+    drawn = [watches._draw(chance, 1_000, share) for _draw in range(400)]
+    assert {one.requests for one in drawn} == {1_000}
+    spread = (1_000 * share * (1 - share)) ** 0.5
+    mean = statistics.mean(one.bad for one in drawn)
+    assert mean == pytest.approx(1_000 * share, abs=5 * spread / 400**0.5)
+
+
+def test_a_row_tells_how_many_were_found_and_when() -> None:
+    told = watches.told([None, 200, 500, 900])
+    assert (told["watches"], told["reverted"], told["early"], told["median"]) == (4, 0.75, 0.5, 500)
+    assert dict(zip(watches.STEPS, told["curve"]))[300] == 0.25
+    assert watches.told([None])["median"] is None
+
+
+def test_the_same_seed_gives_the_same_figures() -> None:
+    point = watches.points()[-1]
+    assert watches._row(point, 3, 1) == watches._row(point, 3, 1)
+
+
+def test_page_and_curves_show_every_point_and_what_to_remember() -> None:
+    rows = [row("1.0% errors, the same", 0.01, 0.01, [None, 900]), row("1.0% errors, +5.0%", 0.01, 0.06, [100, 300])]
+    text = watch_page.page(rows)
+    assert "| 25 % shifted | 1.0% errors, the same | high | 50.00% | 0.00% | 900 |" in text
+    assert "False alarms: at most 50.00% of watches with slots that are alike" in text
+    assert "1.0% errors, +5.0%, 25 % shifted: 100.00%" in text
+    assert f"]({watch_page.PLOT})" in text
+    assert "1.0% errors, +5.0%" in watch_page.plot(rows)
+    assert "\n".join(watch_page.table(rows)) in "\n".join(report.everything({"watches": rows}))
