@@ -1,0 +1,375 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one format of gates, whatever they look at: read, checked and told before anything starts. Pure. PRIVATE.
+
+Every problem of a description is told at once, with the place where it stands.
+"""
+
+from __future__ import annotations
+
+import difflib
+import typing as t
+
+from .._foundation.errors import BadInput
+from . import quantity
+from .assertion import HAS_JMESPATH, BodyAssertion
+from .decision import EXTEND, POLICIES, AtMost
+from .quantity import COUNT, DURATION, RATE, SHARE
+
+PHASES = ("before_switch", "during_shift", "bake", "after_roll_back")
+TEXT, FLAG, WORDS, TEXTS, EXPRESSIONS, STATUSES, NUMBER = (
+    *("text", "flag", "words by name", "list of texts", "list of JMESPath expressions", "list of statuses", "number"),
+)
+
+
+class Field(t.NamedTuple):
+    """What a field holds: a kind (of quantity, or one of those above), and its default; None: it may be left out."""
+
+    kind: str
+    default: t.Any = None
+    choices: t.Sequence[str] = ()
+    required: bool = False
+
+
+class Type(t.NamedTuple):
+    """A type of gate: its own fields, the limits that it knows by name with their kinds, and groups of fields.
+
+    Of each group in *one_of* exactly one field is told; *needs* says which field another one, or a limit, cannot do
+    without. *relative*: limits on how much worse than the live slot it may be. *judged_by*: with this field an answer
+    can be wrong without any limit.
+    """
+
+    fields: t.Mapping[str, Field]
+    at_most: t.Mapping[str, str] = {}
+    at_least: t.Mapping[str, str] = {}
+    relative: t.Mapping[str, str] = {}
+    one_of: t.Sequence[t.Sequence[str]] = ()
+    needs: t.Mapping[str, str] = {}
+    judged_by: str = ""
+
+
+class GateSpecification(t.NamedTuple):
+    """A gate as it was described, in the units of the collection (s, shares of 1, bytes), defaults filled in."""
+
+    phase: str
+    name: str
+    type: str
+    enforce: bool
+    min_samples: int
+    interval: float
+    allowed: AtMost
+    on_inconclusive: str
+    fields: t.Mapping[str, t.Any]
+    at_most: t.Mapping[str, float]
+    at_least: t.Mapping[str, float]
+    relative: t.Mapping[str, float]
+
+
+COMMON: t.Mapping[str, Field] = {
+    "name": Field(TEXT, required=True),
+    "type": Field(TEXT, required=True),
+    "enforce": Field(FLAG, True),
+    "min_samples": Field(COUNT, "1"),
+    "interval": Field(DURATION, "5 s"),
+    "on_inconclusive": Field(TEXT, EXTEND, choices=POLICIES),
+    "failures_at_most": Field(COUNT, "0"),
+    "errors_at_most": Field(COUNT, "3"),
+    "no_data_at_most": Field(COUNT, "3"),
+}
+_LATENCIES = {"p50": DURATION, "p95": DURATION, "p99": DURATION}
+_TLS = {"validate_certs": Field(FLAG, True), "ca_path": Field(TEXT)}
+TYPES: t.Mapping[str, Type] = {
+    "http": Type(
+        {
+            "url": Field(TEXT),
+            "path": Field(TEXT),
+            "through": Field(TEXT, "instance", choices=("instance", "load_balancer")),
+            "method": Field(TEXT, "GET", choices=("GET", "HEAD", "POST", "PUT", "OPTIONS")),
+            "headers": Field(WORDS, {}),
+            "secret_headers": Field(WORDS, {}),
+            "body": Field(TEXT),
+            "status": Field(STATUSES, [200]),
+            "json": Field(EXPRESSIONS, []),
+            "text": Field(TEXT),
+            "samples": Field(COUNT, "3"),
+            "concurrency": Field(COUNT, "1"),
+            "consecutive": Field(COUNT, "3"),
+            "timeout": Field(DURATION, "5 s"),
+            **_TLS,
+        },
+        at_most={"error_share": SHARE, **_LATENCIES},
+        one_of=(("url", "path"),),
+        judged_by="status",
+    ),
+    "traffic": Type(
+        {},
+        at_most={
+            "error_share": SHARE,
+            "response_4xx_share": SHARE,
+            "response_5xx_share": SHARE,
+            "connection_error_share": SHARE,
+            **_LATENCIES,
+        },
+        relative={"error_share": SHARE, "p95": SHARE},
+    ),
+    "prometheus": Type(
+        {
+            "url": Field(TEXT, required=True),
+            "query": Field(TEXT, required=True),
+            "range": Field(DURATION),
+            "user": Field(TEXT),
+            "secret_password": Field(TEXT),
+            "timeout": Field(DURATION, "10 s"),
+            **_TLS,
+        },
+        at_most={"value": NUMBER},
+        at_least={"value": NUMBER},
+    ),
+    "postgres": Type(
+        {"query": Field(TEXT), "expected": Field(TEXT), "timeout": Field(DURATION, "10 s")},
+        at_most={
+            "connection_share": SHARE,
+            "replication_lag": DURATION,
+            "longest_transaction": DURATION,
+            "invalid_indexes": COUNT,
+        },
+        needs={"query": "expected", "expected": "query"},
+        judged_by="expected",
+    ),
+    "redis": Type(
+        {"queue": Field(TEXT), "timeout": Field(DURATION, "5 s")},
+        at_most={"memory_share": SHARE, "evictions": RATE, "queue_length": COUNT},
+        at_least={"hit_share": SHARE, "replicas": COUNT},
+        needs={"queue_length": "queue", "queue": "queue_length"},
+    ),
+    "command": Type(
+        {
+            "command": Field(TEXTS, required=True),
+            "host": Field(TEXT),
+            "timeout": Field(DURATION, "10 min"),
+            "values": Field(WORDS, {}),
+        },
+        at_most={"*": NUMBER},
+        at_least={"*": NUMBER},
+        judged_by="command",
+    ),
+}
+_LIMITS = ("at_most", "at_least", "worse_than_live_by")
+
+
+def read(told: t.Any, where: str = "rollout_gates") -> list[GateSpecification]:
+    """Returns the gates that *told* describes: {phase: [gate, …]}. Raises BadInput that lists every problem."""
+    reader = _Reader()
+    gates = reader.phases(told, where)
+    if reader.problems:
+        raise BadInput(
+            "The gates cannot be used; nothing was changed.",
+            expected="the format in docs/gates.md",
+            found="".join(f"\n    - {problem}" for problem in reader.problems),
+            where=where,
+        )
+    return gates
+
+
+class _Reader:
+    """Reads a description, and goes on after a problem to find the next one."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def phases(self, told: t.Any, where: str) -> list[GateSpecification]:
+        if not isinstance(told, t.Mapping):
+            self._say(where, f"expected lists of gates by phase ({', '.join(PHASES)}), found {_shown(told)}")
+            return []
+        found = []
+        for phase, gates in told.items():
+            if phase not in PHASES:
+                self._say(where, f"there is no phase {phase}{_meant(phase, PHASES)}")
+            elif not isinstance(gates, t.Sequence) or isinstance(gates, str):
+                self._say(f"{where}.{phase}", f"expected a list of gates, found {_shown(gates)}")
+            else:
+                found += self._gates(phase, gates, f"{where}.{phase}")
+        return found
+
+    def _gates(self, phase: str, gates: t.Sequence[t.Any], where: str) -> list[GateSpecification]:
+        found: dict[str, GateSpecification] = {}
+        for number, told in enumerate(gates, 1):
+            name = told.get("name") if isinstance(told, t.Mapping) else None
+            place = f"{where}, gate {name if isinstance(name, str) and name else number}"
+            gate = self._gate(phase, told, place)
+            if gate is not None and gate.name in found:
+                self._say(place, "another gate of this phase has the same name")
+            elif gate is not None:
+                found[gate.name] = gate
+        return list(found.values())
+
+    def _gate(self, phase: str, told: t.Any, where: str) -> GateSpecification | None:
+        before = len(self.problems)
+        if not isinstance(told, t.Mapping):
+            self._say(where, f"expected a gate with a name and a type, found {_shown(told)}")
+            return None
+        kind = TYPES.get(str(told.get("type")))
+        if kind is None:
+            names = list(TYPES)
+            self._say(
+                where, f"there is no type {told.get('type')}{_meant(told.get('type'), names)} ({', '.join(names)})"
+            )
+            return None
+        known = {**COMMON, **kind.fields}
+        for key in told:
+            if key not in known and key not in _LIMITS:
+                self._say(where, f"a gate of type {told['type']} has no {key}{_meant(key, [*known, *_LIMITS])}")
+        common = {key: self._field(told, key, field, where) for key, field in COMMON.items()}
+        fields = {key: self._field(told, key, field, where) for key, field in kind.fields.items()}
+        for group in kind.one_of:
+            if sum(told.get(key) is not None for key in group) != 1:
+                self._say(where, f"expected exactly one of {', '.join(group)}")
+        limits = [
+            self._limits(told, key, names, where)
+            for key, names in zip(_LIMITS, (kind.at_most, kind.at_least, kind.relative))
+        ]
+        if len(self.problems) == before:
+            self._sensible(common, fields, limits, kind, where)
+        if len(self.problems) > before:
+            return None
+        counts = (int(common[f"{word}_at_most"]) for word in ("failures", "errors", "no_data"))
+        return GateSpecification(
+            phase,
+            common["name"],
+            common["type"],
+            common["enforce"],
+            int(common["min_samples"]),
+            common["interval"],
+            AtMost(*counts),
+            common["on_inconclusive"],
+            fields,
+            *limits,
+        )
+
+    def _sensible(
+        self,
+        common: t.Mapping[str, t.Any],
+        fields: t.Mapping[str, t.Any],
+        limits: t.Sequence[t.Mapping[str, float]],
+        kind: Type,
+        where: str,
+    ) -> None:
+        """A gate that could never fail, or never pass, is a mistake."""
+        if common["min_samples"] < 1:
+            self._say(f"{where}, min_samples", "expected 1 or more: what was not seen is no pass")
+        if common["interval"] <= 0:
+            self._say(f"{where}, interval", "expected more than 0 s")
+        if not fields.get(kind.judged_by) and not any(limits):
+            names = dict.fromkeys([*kind.at_most, *kind.at_least])
+            self._say(where, f"expected a limit ({', '.join(names)}): nothing could fail")
+        at_most, at_least, _relative = limits
+        for name in sorted(set(at_least) & set(at_most)):
+            if at_least[name] > at_most[name]:
+                self._say(f"{where}, {name}", "at_least is more than at_most: nothing could pass")
+        told = {*(key for key, value in fields.items() if value), *at_most, *at_least}
+        for key, needed in kind.needs.items():
+            if key in told and needed not in told:
+                self._say(where, f"{key} needs {needed}")
+        if "*" in kind.at_most:
+            for name in sorted({*at_most, *at_least} - set(fields.get("values") or ())):
+                self._say(
+                    where, f"the limit {name} is about no value; values has {', '.join(fields['values']) or 'none'}"
+                )
+
+    def _limits(
+        self, told: t.Mapping[str, t.Any], key: str, known: t.Mapping[str, str], where: str
+    ) -> dict[str, float]:
+        limits = told.get(key)
+        if limits is None:
+            return {}
+        if not isinstance(limits, t.Mapping):
+            self._say(f"{where}, {key}", f"expected limits by name, found {_shown(limits)}")
+            return {}
+        found = {}
+        for name, limit in limits.items():
+            kind = known.get(name) or known.get("*")
+            if kind is None:
+                self._say(f"{where}, {key}", f"there is no limit {name}{_meant(name, known)}")
+            else:
+                found[str(name)] = self._value(kind, limit, f"{where}, {key}.{name}")
+        return found
+
+    def _field(self, told: t.Mapping[str, t.Any], key: str, field: Field, where: str) -> t.Any:
+        value = told.get(key)
+        if value is None:
+            if field.required:
+                self._say(where, f"{key} is missing")
+            value = field.default
+        if value is None:
+            return None
+        place = f"{where}, {key}"
+        found = self._value(field.kind, value, place, hidden=key.startswith("secret_"))
+        if field.choices and found is not None and found not in field.choices:
+            self._say(place, f"expected {' or '.join(field.choices)}, found {value}{_meant(value, field.choices)}")
+        return found
+
+    def _value(self, kind: str, told: t.Any, where: str, *, hidden: bool = False) -> t.Any:
+        """Returns *told* as *kind* wants it; None after a problem, which repeats nothing that is *hidden*."""
+        if kind in quantity.UNITS:
+            try:
+                return quantity.parse(told, kind, where)
+            except BadInput as error:
+                self._say(where, f"expected {error.expected}, found {error.found}")
+                return None
+        if kind == EXPRESSIONS:
+            return self._expressions(told, where)
+        fits, expected = _SHAPES[kind]
+        listed = [told] if kind in (TEXTS, STATUSES) and not isinstance(told, list) else told
+        if not fits(listed):
+            self._say(where, f"expected {expected}, found {f'a {type(told).__name__}' if hidden else _shown(told)}")
+            return None
+        return listed
+
+    def _expressions(self, told: t.Any, where: str) -> list[str] | None:
+        listed = [told] if isinstance(told, str) else told
+        if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+            self._say(where, f"expected JMESPath expressions, found {_shown(told)}")
+            return None
+        for expression in listed if HAS_JMESPATH else ():
+            try:
+                BodyAssertion(expression)
+            except BadInput as error:
+                self._say(where, f"{expression}: {str(error.found).splitlines()[0]}")
+        return listed
+
+    def _say(self, where: str, problem: str) -> None:
+        self.problems.append(f"{where}: {problem}")
+
+
+def _is_text(told: t.Any) -> bool:
+    return isinstance(told, str) and bool(told.strip())
+
+
+def _is_number(told: t.Any) -> bool:
+    return isinstance(told, (int, float)) and not isinstance(told, bool)
+
+
+_SHAPES: t.Mapping[str, tuple[t.Callable[[t.Any], bool], str]] = {
+    TEXT: (_is_text, "a text"),
+    FLAG: (lambda told: isinstance(told, bool), "true or false"),
+    WORDS: (lambda told: isinstance(told, t.Mapping) and all(map(_is_text, (*told, *told.values()))), "texts by name"),
+    TEXTS: (lambda told: bool(told) and all(map(_is_text, told)), "a list of texts"),
+    STATUSES: (
+        lambda told: bool(told) and all(_is_number(one) and 100 <= one <= 599 for one in told),
+        "statuses of HTTP, 100 to 599",
+    ),
+    NUMBER: (_is_number, "a number"),
+}
+
+
+def _meant(told: t.Any, known: t.Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(told), list(known), 1)
+    return f", did you mean {close[0]}?" if close else ""
+
+
+def _shown(told: t.Any) -> str:
+    """Returns *told* short; what a list or a dict holds may be a secret, and is not repeated."""
+    if told is None:
+        return "nothing"
+    return f"a {type(told).__name__}" if isinstance(told, (dict, list)) else repr(told)
