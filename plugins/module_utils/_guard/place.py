@@ -30,6 +30,9 @@ LOCK_SECONDS = 55.0
 # For how long a HAProxy that does not run may be one that starts and has read the map file before it was changed.
 STARTING_SECONDS = 2.0
 _POLL = 0.1  # s
+#: How often a run asks a slot that it wants to go back to before it is given up, and the seconds between.
+LOOKS = 3
+BETWEEN_LOOKS = 1.0
 
 
 class NotConfirmed(RolloutError):
@@ -110,6 +113,17 @@ class Place:
             return self._probe(intent.instances.get(slot, ()), Check(**intent.check))
         with contextlib.suppress(RolloutError):
             return any(one.up for one in servers(self.api.statistics(), self.application) if one.slot == slot)
+        return False
+
+    def answers_in_the_end(self, slot: str | None, intent: Intent | None) -> bool:
+        """Whether one of LOOKS looks finds an instance of *slot* that answers: one that is slow once is not dead."""
+        if slot is None:
+            return False
+        for look in range(LOOKS):
+            if look:
+                time.sleep(BETWEEN_LOOKS)
+            if self.answers(slot, intent):
+                return True
         return False
 
     def point(self, live: str | None) -> bool:

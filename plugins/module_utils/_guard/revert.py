@@ -42,11 +42,16 @@ def revert(guard: Place, run: Run, reason: str) -> bool:
             return False
         with journal.step(guard.folder, run, "revert", guard.clock, detail=reason):
             # Before a first rollout there was nothing: that needs no answer.
-            if moved and run.previous and not guard.answers(run.previous, intent) and guard.answers(run.slot, intent):
+            if moved and run.previous and _only(guard, run, intent):
                 raise _nowhere(guard, run, intent)
             moved = guard.point(run.previous) if moved else False
             guard.disarm(intent)
             return moved
+
+
+def _only(guard: Place, run: Run, intent: Intent | None) -> bool:
+    """Whether the slot that *run* moved traffic to answers, and the one before it does not, however often one asks."""
+    return not guard.answers_in_the_end(run.previous, intent) and guard.answers(run.slot, intent)
 
 
 def _nowhere(guard: Place, run: Run, intent: Intent | None) -> CommandFailed:
@@ -83,7 +88,7 @@ def recover(guard: Guard, run: Run, finding: view.Finding) -> tuple[str, str]:
     intent = guard.intent()
     heir = _heir(run, intent, finding)
     if finding.action is Action.REVERT:
-        if not guard.answers(heir.previous, intent) and guard.answers(heir.slot, intent):
+        if _only(guard, heir, intent):
             return KEPT, _keep_for_good(guard, heir, intent)
         with journal.step(guard.folder, heir, "revert", guard.clock, detail="left by an earlier run"):
             guard.point(heir.previous)
@@ -125,19 +130,20 @@ def fire(guard: Place, *, boot: bool = False) -> str:
             return f"{guard.application}: nothing is armed"
         if intent.status == "inconsistent":
             return f"{guard.application}: {intent.says}"
-        left = 0.0 if boot else intents.due(intent, guard.clock)
+        left = intents.due(intent, guard.clock)  # nothing of what was armed before a boot; a run may have armed since
         if left > 0:
             guard.timer.start(intent.token, left)
             return f"{guard.application}: armed for another {left:.1f} s"
-        return _unconfirmed(guard, intent, "at boot" if boot else f"after {intent.deadline_seconds:g} s")
+        return _unconfirmed(guard, intent, "at boot" if boot else f"after {intent.deadline_seconds:g} s", boot=boot)
 
 
-def _unconfirmed(guard: Place, intent: Intent, when: str) -> str:
-    what, alive = _decided(guard, intent)
+def _unconfirmed(guard: Place, intent: Intent, when: str, *, boot: bool) -> str:
+    what, alive = _decided(guard, intent, decision.BOOT_PATIENCE if boot else decision.PATIENCE)
     who = f"the switch of {guard.application} to {intent.target} by {intent.run.actor} was not confirmed {when}"
     if what == decision.WAIT:
         intents.write(guard.folder, intent._replace(attempts=intent.attempts + 1))
-        raise CommandFailed(f"{who}; no slot answers, looking again", where=guard.intent_path)
+        silent = f"{intent.previous} does not answer" if alive else "no slot answers"
+        raise CommandFailed(f"{who}; {silent}, looking again", where=guard.intent_path)
     if what == decision.KEEP:
         return _keep(guard, intent, who, when, alive=alive)
     if what == decision.FINISH:
@@ -155,7 +161,7 @@ def _unconfirmed(guard: Place, intent: Intent, when: str) -> str:
     return says
 
 
-def _decided(guard: Place, intent: Intent) -> tuple[str, bool]:
+def _decided(guard: Place, intent: Intent, patience: int) -> tuple[str, bool]:
     """Returns the decision, and whether the target answers, if that had to be asked."""
     moved = guard.moved_to(intent.target)
     try:
@@ -171,6 +177,7 @@ def _decided(guard: Place, intent: Intent) -> tuple[str, bool]:
         previous_answers=previous,
         target_answers=target,
         attempts=intent.attempts,
+        patience=patience if intent.previous else 0,
     )
     return what, target
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from .._foundation import command
-from .._foundation.errors import CommandFailed
+from .._foundation.errors import CommandFailed, playbook
 
 Runner = t.Callable[..., command.Completed]
 
@@ -31,7 +31,11 @@ class Timer:
         self._run = run
 
     def start(self, token: str, seconds: float) -> None:
-        """Starts the timer that fires in *seconds*. Raises CommandFailed when systemd does not have it afterwards."""
+        """Starts the timer that fires in *seconds*.
+
+        Raises CommandFailed when systemd does not have it afterwards, or cannot start what it is for.
+        """
+        self._must_be_installed()
         name = unit(self._application, token)
         self.stop(token)
         self._run(
@@ -52,6 +56,25 @@ class Timer:
                 where="systemd",
                 next_step=f"systemctl status {name}; journalctl -u rollout-guard@{self._application}",
             )
+
+    def _must_be_installed(self) -> None:
+        """Raises CommandFailed without the unit that the timer starts, or the one that stands in for it at a boot."""
+        service, boot = f"rollout-guard@{self._application}.service", "rollout-guard-boot.service"
+        answer = self._run(
+            ["systemctl", "show", "--property=LoadState,UnitFileState", service, boot], deadline=_DEADLINE
+        )
+        # A block of lines for each unit; in none of them is more than one word.
+        told = [dict(line.split("=", 1) for line in block.split()) for block in answer.output.split("\n\n")]
+        wanted = {service: ("LoadState", "loaded"), boot: ("UnitFileState", "enabled")}
+        for (name, (key, state)), found in zip(wanted.items(), [*told, {}, {}]):
+            if found.get(key) != state:
+                raise CommandFailed(
+                    "The guard is not installed as a whole, so nobody would take back a bad switch; traffic stays.",
+                    expected=f"{name} {state}",
+                    found=found.get(key) or "no such unit",
+                    where="systemd",
+                    next_step=f"{playbook('provision')} installs it",
+                )
 
     def stop(self, token: str) -> None:
         """Stops the timer, if there is one."""

@@ -166,6 +166,18 @@ class Host:
     def fire(self, *, boot: bool = False) -> str:
         return revert.fire(self.guard(), boot=boot)
 
+    def boots(self) -> None:
+        """Power went and came back; the boot unit has not begun yet."""
+        self.boot = "kernel:2000"
+
+    def fires_to_the_end(self, *, boot: bool = False) -> str:
+        """As systemd does: again after each failure. Returns what is said in the end."""
+        while True:
+            try:
+                return self.fire(boot=boot)
+            except CommandFailed:
+                continue
+
     def ask(self, step: str, run: Run | None = None, *, dry: bool = False, **parameters: t.Any) -> dict[str, t.Any]:
         """What the program answers to one step. A run goes on with what its begin told, and confirms what users get."""
         if step == "confirm" and "verify" not in parameters:
@@ -189,6 +201,7 @@ class Host:
 @pytest.fixture
 def host(tmp_path: Path, peer: t.Any, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Host]:
     monkeypatch.setattr(place, "STARTING_SECONDS", 0.2)
+    monkeypatch.setattr(place, "BETWEEN_LOOKS", 0.0)
     made = Host(tmp_path / "rollout", peer)
     yield made
     made.stop()

@@ -70,7 +70,8 @@ def test_status_is_loud_about_an_inconsistent_host_and_about_problems(
 ) -> None:
     host.armed_and_switched()
     host.blue.status = 503
-    host.fire(boot=True)
+    host.now += 30
+    host.fires_to_the_end()
     host.haproxy_is_down()
     code, out, _error = said(capsys, "status")
     assert code == 0
@@ -87,6 +88,7 @@ def test_fire_and_boot_say_what_they_did(host: Host, capsys: pytest.CaptureFixtu
     assert said(capsys, "fire", "shop") == (0, "shop: nothing is armed\n", "")
     host.armed_and_switched()
     assert "armed for another 30.0 s" in said(capsys, "fire", "shop")[1]
+    host.boots()
     code, out, _error = said(capsys, "boot")
     assert code == 0
     assert "was not confirmed at boot: traffic is back on blue" in out
@@ -96,6 +98,7 @@ def test_fire_and_boot_say_what_they_did(host: Host, capsys: pytest.CaptureFixtu
 def test_what_must_be_tried_again_ends_with_1(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
     host.armed_and_switched()
     host.blue.status = host.green.status = 503
+    host.boots()
     code, _out, error = said(capsys, "boot")
     assert code == 1
     assert "no slot answers, looking again" in error
@@ -105,6 +108,7 @@ def test_one_damaged_application_does_not_keep_the_others(host: Host, capsys: py
     (host.root / "alpha").mkdir()
     (host.root / "alpha" / "intent.json").write_text("{")
     host.armed_and_switched()
+    host.boots()
     code, out, error = said(capsys, "boot")
     # Another try finds the same file: systemd does not make one (RestartPreventExitStatus=2).
     assert (code, host.traffic()) == (2, ("blue", "blue"))
@@ -119,6 +123,7 @@ def test_what_another_try_may_do_is_tried_again_beside_what_it_cannot(
     (host.root / "alpha" / "intent.json").write_text("{")
     host.armed_and_switched()
     host.blue.status = host.green.status = 503
+    host.boots()
     code, _out, error = said(capsys, "boot")
     assert code == 1
     assert "no slot answers" in error

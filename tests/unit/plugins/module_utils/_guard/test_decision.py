@@ -9,23 +9,30 @@ import itertools
 
 import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard.decision import (
+    BOOT_PATIENCE,
     DISARM,
     FINISH,
     KEEP,
     MOST_ATTEMPTS,
+    PATIENCE,
     REVERT,
     WAIT,
     decide,
 )
 
 
-@pytest.mark.parametrize(
-    ("moved", "confirmed", "previous", "target", "last"), list(itertools.product((False, True), repeat=5))
-)
-def test_what_the_guard_does(moved: bool, confirmed: bool, previous: bool, target: bool, last: bool) -> None:
-    attempts = MOST_ATTEMPTS if last else MOST_ATTEMPTS - 1
-    found = decide(
-        moved=moved, confirmed=confirmed, previous_answers=previous, target_answers=target, attempts=attempts
-    )
-    reasons = ((not moved, DISARM), (confirmed, FINISH), (previous, REVERT), (target or last, KEEP), (True, WAIT))
-    assert found == next(what for reason, what in reasons if reason)
+@pytest.mark.parametrize(("moved", "confirmed", "previous", "target"), list(itertools.product((False, True), repeat=4)))
+@pytest.mark.parametrize("patience", [0, PATIENCE, BOOT_PATIENCE])
+def test_what_the_guard_does(moved: bool, confirmed: bool, previous: bool, target: bool, patience: int) -> None:
+    for attempts in range(MOST_ATTEMPTS + 2):
+        found = decide(
+            moved=moved,
+            confirmed=confirmed,
+            previous_answers=previous,
+            target_answers=target,
+            attempts=attempts,
+            patience=patience,
+        )
+        last = attempts >= MOST_ATTEMPTS or (target and attempts >= patience)
+        reasons = ((not moved, DISARM), (confirmed, FINISH), (previous, REVERT), (last, KEEP), (True, WAIT))
+        assert found == next(what for reason, what in reasons if reason), attempts

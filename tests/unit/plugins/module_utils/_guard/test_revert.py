@@ -53,8 +53,16 @@ def test_a_second_call_does_nothing(host: Host) -> None:
 
 def test_after_a_boot_the_guard_waits_for_nothing(host: Host) -> None:
     host.armed_and_switched()
+    host.boots()
     assert "was not confirmed at boot: traffic is back on blue" in host.fire(boot=True)
     assert host.traffic() == ("blue", "blue")
+
+
+def test_what_was_armed_after_the_boot_keeps_its_time(host: Host) -> None:
+    intent = host.armed_and_switched()
+    assert host.fire(boot=True) == "shop: armed for another 30.0 s"
+    assert host.timer.running == {intent.token: 30.0}
+    assert host.traffic() == ("green", "green")
 
 
 def test_an_armed_guard_whose_traffic_never_moved_only_goes(host: Host) -> None:
@@ -78,12 +86,37 @@ def test_the_only_slot_that_answers_keeps_the_traffic_and_a_person_must_look(hos
     host.armed_and_switched()
     host.blue.status = 503
     host.now += 30
+    for _look in range(decision.PATIENCE):
+        with pytest.raises(CommandFailed, match="blue does not answer, looking again"):
+            host.fire()
+        assert host.traffic() == ("green", "green")
     says = host.fire()
     assert says.endswith("but blue does not answer and green does: a person must look")
     assert host.traffic() == ("green", "green")
     assert (host.intent().status, host.intent().says) == ("inconsistent", says)
     assert host.journal()[-1] == ("revert", "end", "failed")
     assert host.fire() == f"shop: {says}"
+
+
+def test_one_answer_that_comes_late_leaves_nobody_on_what_was_not_confirmed(host: Host) -> None:
+    host.armed_and_switched()
+    host.blue.status = 503
+    host.now += 30
+    with pytest.raises(CommandFailed, match="blue does not answer, looking again"):
+        host.fire()
+    host.blue.status = 200
+    assert "traffic is back on blue" in host.fire()
+
+
+def test_after_a_boot_the_slot_that_starts_first_need_not_be_the_good_one(host: Host) -> None:
+    host.armed_and_switched()
+    host.boots()
+    host.blue.status = 503
+    for _look in range(decision.PATIENCE * 3):
+        with pytest.raises(CommandFailed, match="blue does not answer, looking again"):
+            host.fire(boot=True)
+    host.blue.status = 200
+    assert "was not confirmed at boot: traffic is back on blue" in host.fire(boot=True)
 
 
 def test_a_first_rollout_has_no_slot_to_go_back_to(host: Host) -> None:
@@ -220,6 +253,21 @@ def test_a_run_does_not_send_users_to_a_dead_slot(host: Host, guarded: bool) -> 
         assert host.fire() == f"shop: {host.intent().says}"
 
 
+@pytest.mark.parametrize("after", [1, place.LOOKS - 1])
+def test_a_run_asks_more_than_once_before_it_gives_a_slot_up(host: Host, after: int) -> None:
+    asked = []
+
+    def slow(places: t.Any, _check: t.Any) -> bool:
+        asked.append(tuple(places))
+        return host.green.address in places or len(asked) > after
+
+    host.armed_and_switched()
+    host.probe = slow
+    assert revert.revert(host.guard(), host.run(), "users got 500") is True
+    assert host.traffic() == ("blue", "blue")
+    assert asked == [(host.blue.address,)] * (after + 1)
+
+
 def test_when_no_slot_answers_users_get_the_release_that_was_good(host: Host) -> None:
     host.armed_and_switched()
     host.blue.status = host.green.status = 503
@@ -316,6 +364,7 @@ def put_back(host: Host, before: dict[str, bytes], pointer: str) -> None:
     for name, content in before.items():
         Path(host.folder, name).write_bytes(content)
     host.peer.map["shop"] = pointer
+    host.boot = "kernel:1000"
 
 
 def next_run_begins(host: Host) -> None:
@@ -324,6 +373,7 @@ def next_run_begins(host: Host) -> None:
 
 
 def the_host_boots(host: Host) -> None:
+    host.boots()
     host.fire(boot=True)
 
 
@@ -347,7 +397,7 @@ def act(host: Host, step: str, run: t.Any) -> None:
     elif step == "revert":
         revert.revert(host.guard(), run, "the run failed")
     else:
-        host.fire(boot=True)
+        the_host_boots(host)
 
 
 @pytest.mark.parametrize("rescuer", [next_run_begins, the_host_boots])

@@ -253,7 +253,7 @@ def test_an_inconsistent_host_goes_back_once_the_slot_answers_again(host: Host) 
     switched(host)
     host.blue.status = 503
     host.now += 31
-    host.fire()
+    host.fires_to_the_end()
     assert host.intent().status == "inconsistent"
     host.blue.status = 200
     host.begins(next_run(host), **BREAK)
