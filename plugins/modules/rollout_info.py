@@ -40,11 +40,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 state:
-  description: Content of C(state.json), or V(null) before the first rollout.
+  description: Content of C(state.json); V(null) before the first rollout, and when RV(problem) says why.
   returned: always
   type: dict
 pointer:
-  description: The durable traffic pointer (live, candidate, weight in percent), or V(null).
+  description: The durable traffic pointer (live, candidate, weight in percent), or V(null) as with RV(state).
   returned: always
   type: dict
   sample: {"live": "blue", "candidate": null, "weight": 0}
@@ -133,19 +133,14 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.error
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard import view
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard.guard import Guard
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
-from ansible_collections.vitalops.rollout.plugins.module_utils._state import state as states
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import haproxy, pointer
 
 
 def look(module: AnsibleModule) -> dict[str, t.Any]:
     application = module.params["application"]
     api = haproxy.RuntimeApi(module.params["socket"])
-    state = states.load(application)
     path = pointer.path_of(application)
-    durable = pointer.read_file(application, path)
     result: dict[str, t.Any] = {
-        "state": state.to_dict() if state else None,
-        "pointer": durable._asdict() if durable else None,
         "haproxy_pointer": None,
         "servers": [],
         "counters": {},
@@ -168,9 +163,17 @@ def look(module: AnsibleModule) -> dict[str, t.Any]:
 
 
 def run(guard: Guard) -> dict[str, t.Any]:
-    """Returns what is known of the run that is under way, or was cut off."""
+    """Returns what the files tell: what is live, and the run that is under way or was cut off.
+
+    What cannot be read is none, and told in problem.
+    """
     told = view.look(guard)
-    return {key: told[key] for key in ("lease", "intent", "unfinished", "unsettled", "action", "says", "problem")}
+    in_file = told["pointer"]["file"]
+    kept = ("state", "lease", "intent", "unfinished", "unsettled", "action", "says", "problem")
+    return {
+        **{key: told[key] for key in kept},
+        "pointer": pointer.parse(in_file, guard.map_path)._asdict() if in_file else None,
+    }
 
 
 def main() -> None:

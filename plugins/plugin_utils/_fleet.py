@@ -26,7 +26,8 @@ def combine(
     """Returns the status out of the results of rollout_info and slot_info by host; None for a host without a result."""
     problems = [_unanswered(host, result) for host, result in {**load_balancers, **applications}.items()]
     answered = {host: result for host, result in load_balancers.items() if result and "pointer" in result}
-    first = next(iter(answered), None)
+    # One whose state cannot be read tells less than another one.
+    first = min(answered, key=lambda host: answered[host].get("state") is None, default=None)
     for host, result in answered.items():
         problems += _unread(host, result)
         problems += _differences(first or host, answered[first or host], host, result)

@@ -57,7 +57,7 @@ def plan(
         "behind": list(behind),
         "state": state.to_dict(),
         "resume": bool(resumed),
-        "recovered": _recovered(views, state) and not resumed,
+        "recovered": _recovered(views, state, live) and not resumed,
         "says": [
             *(f"{host}: {view['says']}" for host, view in views.items() if view["says"]),
             *agreed.says,
@@ -66,10 +66,14 @@ def plan(
     }
 
 
-def _recovered(views: t.Mapping[str, View], state: State) -> bool:
-    """Whether the run before this one did not end well: its workers may be where no traffic is."""
+def _recovered(views: t.Mapping[str, View], state: State, live: str | None) -> bool:
+    """Whether the run before this one did not end well, so that its workers may be where no traffic is.
+
+    Where the only slot that answers keeps traffic that nobody confirmed, work stays with it, too: the slot on record is
+    dead, and this run moves both.
+    """
     back = any(view["action"] not in (None, "nothing") or view.get("unsettled") for view in views.values())
-    return back and state.live is not None
+    return back and state.live is not None and live in (None, state.live)
 
 
 def _live(view: View, state: State) -> str | None:

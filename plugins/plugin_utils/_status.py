@@ -14,8 +14,8 @@ WIDTH = 100
 RELEASE_WIDTH = 26
 # The parts that grow, in lines: the table of hosts, the run, and what needs attention, all of it and each thing.
 MOST_HOST_LINES = 6
-MOST_RUN_LINES = 2
-MOST_ATTENTION_LINES = 9
+MOST_RUN_LINES = 3
+MOST_ATTENTION_LINES = 8
 MOST_LINES_EACH = 3
 
 Fields = t.Mapping[str, t.Any]
@@ -150,6 +150,8 @@ def _attention(odd: t.Sequence[str]) -> list[str]:
 def _headline(status: Status) -> str:
     place = f"{status.application} in {status.environment}"
     record = status.record(status.live) if status.live else None
+    if record is None and status.pointed:
+        return f"{place}: slot {status.pointed} has the traffic, but no state tells what is in it"
     if record is None:
         return f"{place}: nothing is live yet"
     age = _age(record["since"], status.now)

@@ -204,3 +204,12 @@ def test_a_roll_back_after_a_deploy_that_died_leaves_users_where_they_are(step: 
 def test_a_roll_back_after_anything_else_goes_to_the_release_before(last: dict[str, t.Any]) -> None:
     told = planned("roll_back", lb1=begun(SECOND, **last), lb2=begun(SECOND))
     assert (told["plan"]["slot"], told["plan"]["converge"]) == ("blue", False)
+
+
+@pytest.mark.parametrize("operation", ["deploy", "roll_back"])
+def test_work_stays_with_the_only_slot_that_answers_until_this_run_moves_both(operation: str) -> None:
+    """Green was switched to and never confirmed; blue, which is on record, is dead."""
+    kept = begun(FIRST, live="green", action="keep", says="Only slot green answers, which was never confirmed.")
+    told = planned(operation, R3 if operation == "deploy" else None, lb1=kept)
+    assert told["recovered"] is False
+    assert (told["plan"]["slot"], told["plan"]["moves"]) == ("blue", True)

@@ -234,16 +234,16 @@ def test_the_largest_fleet_with_everything_wrong_still_fits_a_screen() -> None:
     assert len(lines) == 30
     assert max(map(len, lines)) <= 100
     assert any("more groups of hosts" in line for line in lines)
-    assert lines[-3:-1] == ["  - problem 2", "  - problem 3"]
+    assert lines[-2] == "  - problem 2"
     assert lines[-1].startswith("  - ... and 1")
 
 
 def test_nothing_is_left_out_when_it_fits() -> None:
     model = sound()
-    model["problems"] = [f"problem {number}" for number in range(9)]
-    assert rollout_status(model, now=NOW)[-9:] == [f"  - problem {number}" for number in range(9)]
+    model["problems"] = [f"problem {number}" for number in range(8)]
+    assert rollout_status(model, now=NOW)[-8:] == [f"  - problem {number}" for number in range(8)]
     model["problems"].append("problem 9")
-    assert rollout_status(model, now=NOW)[-2:] == ["  - problem 7", "  - ... and 2 more"]
+    assert rollout_status(model, now=NOW)[-2:] == ["  - problem 6", "  - ... and 2 more"]
 
 
 def hostvars() -> Model:
@@ -487,6 +487,30 @@ def test_the_load_balancer_whose_guard_is_armed_tells_of_the_run() -> None:
         "  run now     deploy by kim (command line) since 10:31 UTC, in step switch; traffic returns to blue",
         "              in 12 s unless confirmed; if it is dead, wait 60 s or break lease run-kim",
     ]
+
+
+def test_the_id_that_breaks_the_lease_is_told_however_long_the_names_are() -> None:
+    lease = {**LEASE, "id": "7f3c09a1b2d4e5f6", "actor": "kimberly.longname@example.org", "source": "AWX job 123456"}
+    told = hostvars()
+    told["lb1"]["__status_load_balancer"].update(lease=lease, **{**ARMED, "unfinished": {**ENTRY, "run": lease["id"]}})
+    assert "break lease 7f3c09a1b2d4e5f6" in " ".join(" ".join(drawn(told)).split())
+    lease["source"] = "command line on operations-workstation-17.example.org"
+    assert "break lease 7f3c09a1b2d4e5f6" in " ".join(" ".join(drawn(told)).split())
+
+
+def test_a_state_that_cannot_be_read_is_told_by_another_load_balancer() -> None:
+    told = hostvars()
+    told["lb1"]["__status_load_balancer"].update(state=None, problem=DAMAGED)
+    lines = drawn(told)
+    assert lines[0] == drawn(hostvars())[0]
+    assert any(line.startswith("  - lb1: A state file is damaged.") for line in lines)
+
+
+def test_without_any_state_the_screen_says_who_has_the_traffic() -> None:
+    told = hostvars()
+    for host in ("lb1", "lb2"):
+        told[host]["__status_load_balancer"].update(state=None, problem=DAMAGED)
+    assert drawn(told)[0] == "shop in production: slot blue has the traffic, but no state tells what is in it"
 
 
 def test_what_happens_next_is_not_cut_off() -> None:

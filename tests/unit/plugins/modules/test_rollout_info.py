@@ -88,6 +88,16 @@ def test_a_damaged_lease_is_told_and_hides_nothing_else(cut: Cut) -> None:
     assert told["action"] == "disarm"
 
 
+@pytest.mark.parametrize("file", ["state.json", "traffic.map", "intent.json"])
+def test_a_damaged_file_is_told_and_hides_nothing_else(cut: Cut, file: str) -> None:
+    (cut.folder / file).write_text("{" if file.endswith("json") else "shop nonsense")
+    told = rollout_info.run(cut.guard)
+    assert f"{cut.folder}/{file}" in told["problem"]
+    assert told["lease"]["remaining"] == 110.0
+    assert told["unfinished"]["step"] == "switch"
+    assert (told["pointer"] is None) == (file == "traffic.map")
+
+
 def test_a_journal_of_a_newer_collection_is_told_once_and_hides_nothing_else(cut: Cut) -> None:
     with (cut.folder / "journal.ndjson").open("a") as lines:
         lines.write('{"schema": 2}\n')
