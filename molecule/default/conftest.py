@@ -182,6 +182,17 @@ class Lab:
             for line in self.connect(name).check_output(command).splitlines()
         )
 
+    def stop(self, slot: str, process: str) -> None:
+        """Stops the instances of a process in a slot on every application host, as somebody by hand would."""
+        command = (
+            f"systemctl stop 'reference-{slot}-{process}@*'"
+            if self.systemd
+            else f"docker ps -q --filter label=rollout.process={process} --filter label=rollout.slot={slot}"
+            " | xargs -r docker stop"
+        )
+        for name in self.group("application"):
+            self.connect(name).check_output(command)
+
     def fingerprint(self) -> list[str]:
         """Returns what a refused run must not change: instances, slots, environment files, traffic pointer."""
         found = self.running("web") + self.running("worker") + self.running("scheduler")

@@ -19,7 +19,9 @@ View = t.Mapping[str, t.Any]
 def plan(
     begun: Begun, operation: str, application: str, environment: str, release: dict[str, str] | None
 ) -> dict[str, t.Any]:
-    """Returns plan, run, behind, state, resume, recovered and says; *begun* is the result of the step begin, by host.
+    """Returns plan, run, behind, state, resume, recovered, work and says; *begun* is the result of step begin by host.
+
+    *recovered*: before anything else, work must go where *work* says (slot, and release where it is known).
 
     Raises BadInput when there is nothing to roll back to, when the hosts do not belong together, and when an earlier
     run cannot be taken up by this one.
@@ -57,7 +59,8 @@ def plan(
         "behind": list(behind),
         "state": state.to_dict(),
         "resume": bool(resumed),
-        "recovered": _recovered(views, state, live) and not resumed,
+        "recovered": _recovered(views, state) and not resumed and not (operation == "roll_back" and _kept(state, live)),
+        "work": _work(state, live),
         "says": [
             *(f"{host}: {view['says']}" for host, view in views.items() if view["says"]),
             *agreed.says,
@@ -66,14 +69,23 @@ def plan(
     }
 
 
-def _recovered(views: t.Mapping[str, View], state: State, live: str | None) -> bool:
-    """Whether the run before this one did not end well, so that its workers may be where no traffic is.
-
-    Where the only slot that answers keeps traffic that nobody confirmed, work stays with it, too: the slot on record is
-    dead, and this run moves both.
-    """
+def _recovered(views: t.Mapping[str, View], state: State) -> bool:
+    """Whether the run before this one did not end well: its workers may be where no traffic is."""
     back = any(view["action"] not in (None, "nothing") or view.get("unsettled") for view in views.values())
-    return back and state.live is not None and live in (None, state.live)
+    return back and state.live is not None
+
+
+def _kept(state: State, live: str | None) -> bool:
+    """Whether the only slot that answers keeps traffic that nobody confirmed. A roll back leaves it at once."""
+    return live not in (None, state.live)
+
+
+def _work(state: State, live: str | None) -> dict[str, str | None]:
+    """Where workers and the scheduler belong while this run prepares its own move: where users are."""
+    record = state.live_record
+    if _kept(state, live) or record is None:
+        return {"slot": live or state.live, "release": None}
+    return {"slot": state.live, "release": record.release["id"]}
 
 
 def _live(view: View, state: State) -> str | None:

@@ -134,6 +134,27 @@ def test_the_next_run_just_works(lab: t.Any) -> None:
     assert lab.ask("/version")["version"] == "1.0.0"
 
 
+def test_the_only_slot_that_answers_keeps_users_and_gets_the_work_until_a_release_comes_that_works(lab: t.Any) -> None:
+    short = {"rollout_guard_deadline": 10, "rollout_lease_seconds": 10, "rollout_allow": ["short_guard", "short_lease"]}
+    lab.killed("deploy", "-e", "rollout_version=1.1.0", "-e", json.dumps(short), after="switch")
+    lab.stop("blue", "web")
+    for name in lab.group("load_balancer"):
+        lab.wait_for(name, "rollout-guard status", "INCONSISTENT", "green does: a person must look", seconds=60)
+    assert lab.ask("/version")["version"] == "1.1.0"
+    assert "blue does not answer and green does: a person must look" in " ".join(lab.play("status").output.split())
+    played = lab.play("deploy", "-e", "rollout_version=1.2.0", "-e", "rollout_gate_deadline=12")
+    assert played.code != 0
+    assert lab.ask("/version")["version"] == "1.1.0"
+    assert all("-green-" in worker for worker in lab.running("worker"))
+    assert (len(lab.running("worker")), len(lab.running("scheduler"))) == (len(lab.group("application")), 1)
+    assert lab.play("deploy", "-e", "rollout_version=1.0.0").code == 0
+    assert lab.ask("/version")["version"] == "1.0.0"
+    assert all("-blue-" in worker for worker in lab.running("worker"))
+    assert (len(lab.running("worker")), len(lab.running("scheduler"))) == (len(lab.group("application")), 1)
+    for name in lab.group("load_balancer"):
+        lab.wait_for(name, "rollout-guard status", "nothing armed", "live 1.0.0-", seconds=5)
+
+
 def test_no_secret_shows_at_any_verbosity(lab: t.Any) -> None:
     played = lab.play("deploy", "-e", "rollout_version=1.0.0", "-vvv", "--diff")
     assert played.code == 0

@@ -206,10 +206,15 @@ def test_a_roll_back_after_anything_else_goes_to_the_release_before(last: dict[s
     assert (told["plan"]["slot"], told["plan"]["converge"]) == ("blue", False)
 
 
-@pytest.mark.parametrize("operation", ["deploy", "roll_back"])
-def test_work_stays_with_the_only_slot_that_answers_until_this_run_moves_both(operation: str) -> None:
-    """Green was switched to and never confirmed; blue, which is on record, is dead."""
+@pytest.mark.parametrize(("operation", "first"), [("deploy", True), ("roll_back", False)])
+def test_work_is_where_users_are_when_only_an_unconfirmed_slot_answers(operation: str, first: bool) -> None:
+    """Green was switched to and never confirmed; blue, which is on record, is dead, and this run goes there."""
     kept = begun(FIRST, live="green", action="keep", says="Only slot green answers, which was never confirmed.")
     told = planned(operation, R3 if operation == "deploy" else None, lb1=kept)
-    assert told["recovered"] is False
     assert (told["plan"]["slot"], told["plan"]["moves"]) == ("blue", True)
+    assert (told["recovered"], told["work"]) == (first, {"slot": "green", "release": None})
+
+
+def test_work_goes_back_to_the_release_on_record_after_a_switch_that_was_taken_back() -> None:
+    told = planned("deploy", R3, lb1=begun(FIRST, action="revert", says="Found it."))
+    assert (told["recovered"], told["work"]) == (True, {"slot": "blue", "release": R1["id"]})
