@@ -12,6 +12,12 @@ from .watches import BEFORE, EARLY, FLOOR, LIVE_TIMES, LOOKS, SHIFTED, STEPS, SW
 Row = t.Mapping[str, t.Any]
 
 PLOT = "comparison.svg"
+#: What is alike is grey; errors are blue and orange by the share of the live slot, latencies green; darker is worse.
+COLORS = (
+    *("#bdbdbd", "#a6cee3", "#4393c3", "#08519c"),
+    *("#969696", "#fdbe85", "#fd8d3c", "#a63603"),
+    *("#636363", "#74c476", "#006d2c"),
+)
 HEAD = f"""\
 # How honest the comparison of slots is
 
@@ -67,24 +73,37 @@ def summary(rows: t.Sequence[Row]) -> str:
 def plot(rows: t.Sequence[Row]) -> str:
     """Returns the curves as SVG: share of watches that found it worse, by requests of the candidate, high traffic."""
     import pygal  # noqa: PLC0415 - only whoever draws needs it
-    from pygal.style import CleanStyle  # noqa: PLC0415
+    from pygal.style import Style  # noqa: PLC0415
 
-    style = CleanStyle(font_family="sans-serif", background="white", plot_background="white", legend_font_size=13)
+    style = Style(
+        background="white",
+        plot_background="white",
+        font_family="sans-serif",
+        guide_stroke_color="#cccccc",
+        major_guide_stroke_color="#cccccc",
+        guide_stroke_dasharray="2,4",
+        major_guide_stroke_dasharray="2,4",
+        label_font_size=12,
+        major_label_font_size=12,
+        legend_font_size=12,
+        colors=COLORS,
+    )
     chart = pygal.Line(
         title=f"Found worse, {SHIFTED}, high traffic",
         x_title="requests of the candidate",
         y_title="share of watches, %",
         range=(0, 100),
         width=900,
-        height=480,
+        height=560,
         legend_at_bottom=True,
-        legend_at_bottom_columns=3,
-        dots_size=2,
-        no_prefix=True,
+        legend_at_bottom_columns=4,
+        margin_bottom=40,
+        dots_size=3,
         style=style,
         js=[],
         disable_xml_declaration=True,
     )
+    chart.uuid = "comparison"  # a random one would make every drawing another one
     chart.x_labels = [str(step) for step in STEPS]
     for row in rows:
         if (row["mode"], row["traffic"]) == (SHIFTED, "high"):
