@@ -23,7 +23,9 @@ REFUSED_STEPS = ("revert", "stop", "restore", "end")
 DEPLOY_ALONE = ("stage", "restore")
 #: Everything, in order of a run.
 ORDER = ("begin", "adopt", "stage", "wake", "arm", "switch", "workers", "confirm", *REFUSED_STEPS)
-SCENARIOS = ("plain", "refused", "behind", "resumed")
+SCENARIOS = ("plain", "refused", "behind", "resumed", "guard")
+#: What strikes the guard itself while it takes a switch back: KILL is for its own process.
+GUARD_FAULTS = ("KILL", "reboot", "haproxy", "disk")
 
 
 class Case(t.NamedTuple):
@@ -32,7 +34,8 @@ class Case(t.NamedTuple):
     *point*: before the line of the begin is written, between (before the line of the end), or after the end.
     *scenario*: plain; refused (a run that fails its verification after the switch and takes itself back, when the
     fault strikes); behind (*host* did not confirm the release before, so this run lets it follow); resumed (the next
-    run goes on with the release where the dead one was cut off, instead of taking it back).
+    run goes on with the release where the dead one was cut off, instead of taking it back); guard (the run was killed
+    after its switch, and *step* is the revert of the guard of *host*, which the fault strikes).
     """
 
     verb: str
@@ -45,7 +48,7 @@ class Case(t.NamedTuple):
     @property
     def id(self) -> str:
         """Returns what --case takes."""
-        kind = self.scenario if self.scenario in ("refused", "resumed") else self.verb
+        kind = self.scenario if self.scenario in ("refused", "resumed", "guard") else self.verb
         return f"{kind}-{self.step}-{self.point}-{self.fault}-{self.host}"
 
     @property
@@ -55,13 +58,13 @@ class Case(t.NamedTuple):
 
     @property
     def victim(self) -> str:
-        """Returns the host that the fault strikes ("controller" for signals).
+        """Returns the host that the fault strikes ("controller" for signals to the run).
 
         HAProxy runs on load balancers only and the container engine on application hosts only: a fault of the one at
         a step of the other strikes the host with the same number.
         """
         if self.fault in SIGNALS:
-            return "controller"
+            return self.host if self.scenario == "guard" else "controller"
         number = self.host[-1]
         if self.fault == "haproxy":
             return f"lb{number}"
@@ -80,7 +83,7 @@ class Case(t.NamedTuple):
 
 def every() -> list[Case]:
     """Returns all cases, deploy and roll_back in turns."""
-    return in_turns([*_plain(), *_refused(), *_behind(), *_resumed()])
+    return in_turns([*_plain(), *_refused(), *_behind(), *_resumed(), *_guard()])
 
 
 def _plain() -> list[Case]:
@@ -118,6 +121,15 @@ def _resumed() -> list[Case]:
     """Killed between switch and confirmation."""
     places = (("switch", "after", "lb1"), ("workers", "between", "app1"), ("workers", "after", "app2"))
     return [Case("deploy", step, point, "KILL", host, "resumed") for step, point, host in places]
+
+
+def _guard() -> list[Case]:
+    """Each fault at one point of the guard's revert, a kill at all of them."""
+    places = [("KILL", point) for point in POINTS] + [(fault, "between") for fault in GUARD_FAULTS[1:]]
+    return [
+        Case("roll_back", "revert", point, fault, _host("revert", turn), "guard")
+        for turn, (fault, point) in enumerate(places)
+    ]
 
 
 def _host(step: str, turn: int) -> str:

@@ -6,7 +6,8 @@
 Installed beside a .pth file that imports it, so it is in programs and modules alike, and the product knows nothing of
 it. Without the control file it does nothing. With it, the first process that is about to write the line of that step
 and phase to a journal.ndjson waits, before or after the write, until the control file goes or its deadline passes.
-The control file: {"step", "phase": begin|end, "when": before|after, "seconds": longest wait}.
+The control file: {"step", "phase": begin|end, "when": before|after, "guard": whether its line is the guard's own,
+"seconds": longest wait}.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ POLL_SECONDS = 0.02
 
 
 def wanted(control: dict[str, object], data: bytes) -> bool:
-    """Whether *data* is the line that *control* names. The guard's own lines never are: it must not be held. Pure."""
+    """Whether *data* is the line that *control* names: one of a run, or one of the guard itself. Pure."""
     try:
         line = json.loads(data)
     except ValueError:
@@ -32,7 +33,7 @@ def wanted(control: dict[str, object], data: bytes) -> bool:
     return (
         isinstance(line, dict)
         and (line.get("step"), line.get("phase")) == (control["step"], control["phase"])
-        and line.get("actor") != "guard"
+        and (line.get("actor") == "guard") == bool(control.get("guard"))
     )
 
 

@@ -22,6 +22,8 @@ WORK_SECONDS = 60.0
 DEATH_SECONDS = 15.0
 #: A cut lasts until the guard has fired and a little longer: then the run hears from the host again.
 CUT_LONGER_SECONDS = 1.5
+#: A guard that was killed is started again by systemd.
+RESTART_SECONDS = 1.0
 POLL_SECONDS = 0.5
 
 
@@ -108,23 +110,28 @@ class OneCase:
     def _strike(self, version: str | None) -> runs.Run:
         """Starts the run, stops it at its line, lets the fault strike and the line go on. Returns the run, ended."""
         fleet, case = self.fleet, self.case
-        stop = Stop(fleet.lab, case.host, case.step, case.point)
-        run = fleet.start(case.verb, version, scenarios.first(case), scenarios.guard(case, fleet.times.guard))
+        if case.scenario == "guard":
+            run = scenarios.kill_after_switch(fleet, case)
+            stop, alive = Stop(fleet.lab, case.host, case.step, case.point, guard=True), lambda: True
+        else:
+            stop = Stop(fleet.lab, case.host, case.step, case.point)
+            run = fleet.start(case.verb, version, scenarios.first(case), scenarios.guard(case, fleet.times.guard))
+            alive = run.runs
         try:
-            if not stop.reached(run.runs, REACH_SECONDS):
+            if not stop.reached(alive, REACH_SECONDS):
                 self.problems.append(f"the run ended or hung before {case.point} {case.step}: {_tail(run.text(), 400)}")
             else:
                 self.evidence["stopped_at"] = stop.line
                 if stop.line.get("outcome") == "failed":
                     self.problems.append(f"{case.step} had failed before the fault struck")
                 self._struck = time.time()
-                injections.inject(fleet.lab, case, run)
-                self._over = time.time()
+                injections.inject(fleet.lab, case, stop.kill if case.scenario == "guard" else None, run)
+                self._over = time.time() + (RESTART_SECONDS if case.scenario == "guard" else 0.0)
                 self._lasts = case.fault in ("cut", "disk")
         finally:
             stop.release()
         self._released = time.clock_gettime(time.CLOCK_BOOTTIME)
-        if case.fault in SIGNALS and self._struck and run.wait(DEATH_SECONDS) is None:
+        if (case.fault in SIGNALS or case.scenario == "guard") and self._struck and run.wait(DEATH_SECONDS) is None:
             self.problems.append(f"the run survived SIG{case.fault}")
         if case.scenario != "resumed":  # there nobody waits for the guard: the next run is to be faster
             self._watch(run)

@@ -17,7 +17,7 @@ FAULT_WORDS = {
     "dockerd": "dockerd restarted",
     "disk": "disk full",
 }
-RESUMED = "resumed"
+RESUMED, GUARD = "resumed", "guard"
 HEAD = """\
 # What was killed, and what users saw
 
@@ -35,7 +35,8 @@ Then the suite asks, without any code of the product:
 A cell is passed/all: each step, point (before its begin, between begin and end, after its end) and fault meets once. At
 steps that deploy and roll back share, one of the three points is that of a deploy, two of a roll back. `adopt` is the
 step of a load balancer that was left behind; `revert`, `stop`, `restore` and `end` are those of a run that takes
-itself back; `resumed` are runs that the next one goes on with."""
+itself back; `resumed` are runs that the next one goes on with; in `guard` the run is dead already, and the fault
+strikes the guard (SIGKILL: its process) in the middle of its revert."""
 
 
 class Facts(t.NamedTuple):
@@ -65,8 +66,8 @@ def render(results: t.Sequence[Result], facts: Facts) -> str:
 
 
 def row_of(case: Case) -> str:
-    """Returns the row of *case* in the grid: its step, or that its next run went on."""
-    return RESUMED if case.scenario == "resumed" else case.step
+    """Returns the row of *case* in the grid: its step, that its next run went on, or that the guard was struck."""
+    return case.scenario if case.scenario in (RESUMED, GUARD) else case.step
 
 
 def _lost(results: t.Sequence[Result], facts: Facts) -> str:
@@ -88,7 +89,7 @@ def _grid(results: t.Sequence[Result]) -> str:
         _line(["step", *(FAULT_WORDS.get(fault, f"SIG{fault}") for fault in FAULTS)]),
         _line(["---"] * (len(FAULTS) + 1)),
     ]
-    for step in (*ORDER, RESUMED):
+    for step in (*ORDER, RESUMED, GUARD):
         mine = [one for one in results if row_of(one.case) == step]
         if mine:
             cells = [_share([one for one in mine if one.case.fault == fault]) for fault in FAULTS]

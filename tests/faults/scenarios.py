@@ -11,6 +11,7 @@ import time
 from .cases import Case
 from .fleet import CALM_GUARD_SECONDS, RUN_SECONDS, Broken, Fleet
 from .looks import LOAD_BALANCERS, Look, live_release, may_roll_back
+from .runs import Run
 from .stops import Stop
 
 #: Users get an answer, but never this one: the deploy is refused when traffic has moved already. The check is given up
@@ -77,6 +78,22 @@ def leave_behind(fleet: Fleet, host: str) -> None:
     lives = {live_release(rested[name]) for name in LOAD_BALANCERS}
     if len(lives) != len(LOAD_BALANCERS):
         raise Broken(f"{host} is not behind: both have {lives}: {run.text()[-600:]}")
+
+
+def kill_after_switch(fleet: Fleet, case: Case) -> Run:
+    """Starts the run of *case* and kills it after its switch on the host of the case, so that the guard must act.
+
+    Raises Broken.
+    """
+    stop = Stop(fleet.lab, case.host, "switch", "after")
+    run = fleet.start(case.verb, guard=fleet.times.guard)
+    try:
+        if not stop.reached(run.runs, RUN_SECONDS):
+            raise Broken(f"the run whose guard is to act did not come to its switch: {run.text()[-600:]}")
+        run.signal("KILL")
+    finally:
+        stop.release()
+    return run
 
 
 def _confirmed(seen: Look | None) -> bool:

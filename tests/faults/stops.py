@@ -20,6 +20,8 @@ from . import hook
 
 NAME = "rollout_faults"
 LONGEST_STOP = 90.0
+#: The guard's unit may write nowhere but where it must: here, too, so that it can stand at a line.
+DROP_IN = "/etc/systemd/system/rollout-guard@.service.d/faults.conf"
 _FIND = "import glob; print(*glob.glob('/usr/local/lib/python3.*/dist-packages'))"
 
 
@@ -33,24 +35,29 @@ def install(lab: Lab, names: t.Sequence[str]) -> None:
                 [
                     hosts.File(f"{folder}/{NAME}.py", source, 0o644),
                     hosts.File(f"{folder}/{NAME}.pth", f"import {NAME}\n", 0o644),
+                    hosts.File(DROP_IN, f"[Service]\nReadWritePaths=-{hook.FOLDER}\n", 0o644),
                 ],
             )
+        docker("exec", lab.container(name), "systemctl", "daemon-reload")
 
 
 def remove(lab: Lab, names: t.Sequence[str]) -> None:
     """Takes the hook off the hosts *names* again."""
     for name in names:
         files = [f"{folder}/{NAME}{ending}" for folder in _folders(lab, name) for ending in (".pth", ".py")]
-        docker("exec", lab.container(name), "rm", "--force", "--recursive", hook.FOLDER, *files, accepted=range(256))
+        files += [hook.FOLDER, DROP_IN]
+        docker("exec", lab.container(name), "rm", "--force", "--recursive", *files, accepted=range(256))
+        docker("exec", lab.container(name), "systemctl", "daemon-reload", accepted=range(256))
 
 
 def _folders(lab: Lab, name: str) -> list[str]:
     return docker("exec", lab.container(name), "python3", "-I", "-S", "-c", _FIND).output.split()
 
 
-def control(step: str, point: str) -> dict[str, t.Any]:
-    """Returns the content of the control file for *point* of *step*. Pure."""
+def control(step: str, point: str, *, guard: bool = False) -> dict[str, t.Any]:
+    """Returns the content of the control file for *point* of *step*, of a run or of the guard itself. Pure."""
     return {
+        "guard": guard,
         "step": step,
         "phase": "begin" if point == "before" else "end",
         "when": "after" if point == "after" else "before",
@@ -61,14 +68,14 @@ def control(step: str, point: str) -> dict[str, t.Any]:
 class Stop:
     """One stop on one host; everything goes by way of the engine, never through the network that is cut."""
 
-    def __init__(self, lab: Lab, host: str, step: str, point: str) -> None:
+    def __init__(self, lab: Lab, host: str, step: str, point: str, *, guard: bool = False) -> None:
         self.container = lab.container(host)
         self.line: dict[str, t.Any] = {}
         self._watch: subprocess.Popen[str] | None = None
         docker(
             *("exec", "--interactive", self.container, "sh", "-c"),
             f"mkdir -p {hook.FOLDER} && rm -f {hook.STOPPED} && cat > {hook.CONTROL}",
-            standard_input=json.dumps(control(step, point)),
+            standard_input=json.dumps(control(step, point, guard=guard)),
         )
         self._watch = subprocess.Popen(
             [

@@ -36,9 +36,17 @@ def test_a_switch_is_taken_up_after_a_kill_before_the_confirmation() -> None:
     assert {case.step for case in of("resumed")} <= {"switch", "workers"}
 
 
+def test_the_guard_itself_is_struck_in_its_revert_on_both_hosts() -> None:
+    found = of("guard")
+    assert {case.step for case in found} == {"revert"}
+    assert {case.fault for case in found} == set(cases.GUARD_FAULTS)
+    assert {case.point for case in found if case.fault == "KILL"} == set(cases.POINTS)
+    assert {case.victim for case in found} == {"lb1", "lb2"}
+
+
 def test_every_case_is_in_the_list_once_and_every_step_is_met() -> None:
     ids = [case.id for case in cases.every()]
-    assert len(ids) == len(set(ids)) == 3 * 9 * 12 + 3
+    assert len(ids) == len(set(ids)) == 3 * 9 * 12 + 3 + 6
     assert {case.step for case in cases.every()} == set(cases.ORDER)
 
 

@@ -28,8 +28,11 @@ def test_the_line_is_known_by_step_and_phase() -> None:
     assert not hook.wanted(CONTROL, line(phase="begin"))
 
 
-def test_the_guard_is_never_held() -> None:
+def test_the_guard_is_held_only_when_its_own_line_is_meant() -> None:
     assert not hook.wanted(CONTROL, line(actor="guard"))
+    of_guard = {**CONTROL, **stops.control("switch", "between", guard=True)}
+    assert hook.wanted(of_guard, line(actor="guard"))
+    assert not hook.wanted(of_guard, line())
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b'{"step": "swi', b"7", b"\xff\xfe"])
