@@ -329,7 +329,11 @@ class OneCase:
     def _kept(self, name: str, seen: Look, said: t.Sequence[str]) -> None:
         """A load balancer kept its promises, and its journal, its state and its traffic are one story."""
         case, journal = self.case, seen.journal
-        lost = {run for run in self._untellable(name, journal) if verdicts.named(name, run, said)}
+        lost = {
+            run
+            for run in self._untellable(name, journal)
+            if verdicts.named(name, run, said) or verdicts.closed(run, journal)
+        }
         self.problems += verdicts.kept(name, journal, resumed=case.scenario == "resumed", lost=lost)
         self.problems += verdicts.state_lies(name, seen)
         if isinstance(seen.state, dict):

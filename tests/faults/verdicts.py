@@ -167,6 +167,11 @@ def cut_off(entries: t.Sequence[Entry]) -> set[str]:
     return {run for run, step in begun - ended if step in ("confirm", "revert")}
 
 
+def closed(run: str, entries: t.Sequence[Entry]) -> bool:
+    """Whether *run* itself came back to the host after what the fault cut off, and told there that it has ended."""
+    return any(_done(entry, "end") and entry["run"] == run for entry in entries)
+
+
 def unrecorded(host: str, entries: t.Sequence[Entry], state: t.Any) -> list[str]:
     """Returns the confirmations in the journal that the history of *state* does not have, or has more than once.
 

@@ -585,3 +585,11 @@ def test_a_confirmation_that_the_power_cut_off_is_known_as_such() -> None:
     assert verdicts.cut_off([*arm, entry("confirm", "begin")]) == {"r1"}
     assert verdicts.cut_off([*arm, entry("confirm", "begin"), entry("confirm", "end", "failed")]) == set()
     assert verdicts.cut_off([*arm, entry("revert", "begin"), entry("revert", "begin", run="r2")]) == {"r1", "r2"}
+
+
+def test_a_run_that_came_back_to_the_host_and_ended_there_has_told_its_end() -> None:
+    cut = [*done("arm"), entry("revert", "begin")]
+    assert not verdicts.closed("r1", cut)
+    assert verdicts.closed("r1", [*cut, *done("end")])
+    assert not verdicts.closed("r1", [*cut, *done("end", run="r2")])
+    assert not verdicts.closed("r1", [*cut, entry("end", "begin")])
