@@ -344,13 +344,15 @@ class OneCase:
     def _untellable(self, name: str, journal: t.Sequence[verdicts.Entry]) -> set[str]:
         """Returns the runs of which a load balancer cannot tell the end; then the next run tells what it found done.
 
-        The guard does its work without room to write of it. A host without power has done what it does not tell of.
+        The guard does its work without room to write of it. A host without power has done what it does not tell of, and
+        so has a guard that was killed after its work.
         """
         if name != self.case.victim:
             return set()
         if self.case.fault == "disk":
             return {entry["run"] for entry in journal}
-        return verdicts.cut_off(journal) if self.case.fault == "reboot" else set()
+        cut = self.case.fault == "reboot" or self.case.scenario == "guard"
+        return verdicts.cut_off(journal) if cut else set()
 
     def _blame(self, name: str, seen: Look, lost: t.Collection[str]) -> None:
         """What a run armed and neither confirmed nor took back itself, nobody but the guard can have taken back."""
