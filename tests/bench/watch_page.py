@@ -23,7 +23,7 @@ HEAD = f"""\
 
 A candidate is compared with the live slot: shares of failed requests, and shares of slow ones (slower than
 {TOLERANCE:g} times the p95 of the live slot). The watch looks {LOOKS} times, and looking often must not cost false
-alarms: the evidence is an e-process, which exceeds 100 at any look with a probability of at most 1 % while the
+alarms: the evidence is an e-process, which exceeds its limit at any look with a probability of at most 1 % while the
 candidate is not worse by more than the floor ({FLOOR:.1%}). That is a theorem (Turner, Ly, Grünwald 2021), no tuning:
 `plugins/module_utils/_gates/comparison.py`. Slow requests are counted, not averaged: a share can be tested exactly with
 any number of looks, a mean of latencies cannot, and HAProxy's own averages forget all but the last 1024 requests.

@@ -39,11 +39,9 @@ def prepare(lab: Lab, case: Case) -> None:
         docker("exec", lab.container(case.victim), "rm", ballast)
 
 
-def inject(lab: Lab, case: Case, kill: t.Callable[[], None] | None, run: Run) -> None:
-    """Lets the fault strike; returns when it has. *kill* ends the process that stands at the line, if that is meant."""
-    if case.fault in SIGNALS and kill is not None:
-        kill()
-    elif case.fault in SIGNALS:
+def inject(lab: Lab, case: Case, run: Run) -> None:
+    """Lets the fault strike; returns when it has. A signal is for *run*."""
+    if case.fault in SIGNALS:
         run.signal(case.fault)
         run.wait(15)
     elif case.fault == "cut":

@@ -126,7 +126,10 @@ class OneCase:
                 if stop.line.get("outcome") == "failed":
                     self.problems.append(f"{case.step} had failed before the fault struck")
                 self._struck = time.time()
-                injections.inject(fleet.lab, case, stop.kill if case.scenario == "guard" else None, run)
+                if case.scenario == "guard" and case.fault in SIGNALS:
+                    stop.kill()
+                else:
+                    injections.inject(fleet.lab, case, run)
                 self._over = time.time() + (RESTART_SECONDS if case.scenario == "guard" else 0.0)
                 self._lasts = case.fault in ("cut", "disk")
         finally:

@@ -165,7 +165,7 @@ def read(told: t.Any, where: str = "rollout_gates") -> list[GateSpecification]:
     if reader.problems:
         raise BadInput(
             "The gates cannot be used; nothing was changed.",
-            expected="the format in docs/gates.md",
+            expected=f"gates of the types {', '.join(TYPES)}, each with a name, in the phases {', '.join(PHASES)}",
             found="".join(f"\n    - {problem}" for problem in reader.problems),
             where=where,
         )

@@ -21,7 +21,7 @@ def decide(
     previous_answers: bool,
     target_answers: bool,
     attempts: int,
-    patience: int = PATIENCE,
+    patience: int,
     confirmed: bool = False,
 ) -> str:
     """Returns what to do about a switch whose deadline has come.

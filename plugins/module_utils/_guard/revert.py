@@ -134,10 +134,11 @@ def fire(guard: Place, *, boot: bool = False) -> str:
         if left > 0:
             guard.timer.start(intent.token, left)
             return f"{guard.application}: armed for another {left:.1f} s"
-        return _unconfirmed(guard, intent, "at boot" if boot else f"after {intent.deadline_seconds:g} s", boot=boot)
+        return _unconfirmed(guard, intent, boot=boot)
 
 
-def _unconfirmed(guard: Place, intent: Intent, when: str, *, boot: bool) -> str:
+def _unconfirmed(guard: Place, intent: Intent, *, boot: bool) -> str:
+    when = "at boot" if boot else f"after {intent.deadline_seconds:g} s"
     what, alive = _decided(guard, intent, decision.BOOT_PATIENCE if boot else decision.PATIENCE)
     who = f"the switch of {guard.application} to {intent.target} by {intent.run.actor} was not confirmed {when}"
     if what == decision.WAIT:

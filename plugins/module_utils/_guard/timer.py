@@ -15,12 +15,18 @@ from .._foundation.errors import CommandFailed, playbook
 
 Runner = t.Callable[..., command.Completed]
 
+BOOT_UNIT = "rollout-guard-boot.service"
 _DEADLINE = 15.0  # s, for a question to systemd
 
 
 def unit(application: str, token: str) -> str:
     """Returns the name of the timer of one armed guard. Each arming has its own, so that none is ever replaced."""
     return f"rollout-guard-{application}-{token[:12]}.timer"
+
+
+def service(application: str) -> str:
+    """Returns the name of the unit that the timers of *application* start."""
+    return f"rollout-guard@{application}.service"
 
 
 class Timer:
@@ -43,7 +49,7 @@ class Timer:
                 *("systemd-run", "--quiet", f"--unit={name[: -len('.timer')]}"),
                 f"--on-active={max(0.0, seconds):.3f}s",
                 *("--timer-property=AccuracySec=100ms", "--timer-property=RemainAfterElapse=no"),
-                *("/usr/bin/systemctl", "start", "--no-block", f"rollout-guard@{self._application}.service"),
+                *("/usr/bin/systemctl", "start", "--no-block", service(self._application)),
             ],
             deadline=_DEADLINE,
             next_step="is this host run by systemd? systemctl is-system-running",
@@ -54,18 +60,18 @@ class Timer:
                 expected=f"{name} active",
                 found="not active",
                 where="systemd",
-                next_step=f"systemctl status {name}; journalctl -u rollout-guard@{self._application}",
+                next_step=f"systemctl status {name}; journalctl -u {service(self._application)}",
             )
 
     def _must_be_installed(self) -> None:
         """Raises CommandFailed without the unit that the timer starts, or the one that stands in for it at a boot."""
-        service, boot = f"rollout-guard@{self._application}.service", "rollout-guard-boot.service"
+        fires = service(self._application)
         answer = self._run(
-            ["systemctl", "show", "--property=LoadState,UnitFileState", service, boot], deadline=_DEADLINE
+            ["systemctl", "show", "--property=LoadState,UnitFileState", fires, BOOT_UNIT], deadline=_DEADLINE
         )
         # A block of lines for each unit; in none of them is more than one word.
         told = [dict(line.split("=", 1) for line in block.split()) for block in answer.output.split("\n\n")]
-        wanted = {service: ("LoadState", "loaded"), boot: ("UnitFileState", "enabled")}
+        wanted = {fires: ("LoadState", "loaded"), BOOT_UNIT: ("UnitFileState", "enabled")}
         for (name, (key, state)), found in zip(wanted.items(), [*told, {}, {}]):
             if found.get(key) != state:
                 raise CommandFailed(
