@@ -27,6 +27,7 @@ class Faults:
 
     latency_ms: float = 0.0  # every request or job takes this much longer
     error_share: float = 0.0  # share (0-1) of requests answered 500, or of jobs that fail
+    error_path: str = ""  # and only of requests for this path
     memory_mb: float = 0.0  # MB more memory held, each second
     crash: float = 0.0  # the process dies this many seconds after its start or after this was set
     hang_on_stop: bool = False  # SIGTERM is ignored
@@ -49,15 +50,21 @@ class Faults:
         """Returns every fault by name."""
         return asdict(self)
 
-    def strikes(self) -> bool:
-        """Tells whether this request or job is one of the error share."""
+    def strikes(self, path: str = "") -> bool:
+        """Tells whether this request for *path*, or this job, is one of the error share."""
+        if self.error_path and path != self.error_path:
+            return False
         return self.error_share > 0 and random.random() < self.error_share  # noqa: S311  not a secret
 
 
-def parse_fault(name: str, value: t.Any) -> float | bool:
+def parse_fault(name: str, value: t.Any) -> float | bool | str:
     """Returns the typed value of one fault; raises ValueError that names what would be right."""
     if name not in Faults.__dataclass_fields__:
         raise ValueError(f"unknown fault {name!r}; known are {', '.join(Faults().as_dict())}")
+    if name == "error_path":
+        if not isinstance(value, str) or (value and not value.startswith("/")):
+            raise ValueError(f"fault {name} must be a path such as /api/v1/patients, found {value!r}")
+        return value
     word = value.strip().lower() if isinstance(value, str) else value
     word = _WORDS.get(word, word) if isinstance(word, str) else word
     try:

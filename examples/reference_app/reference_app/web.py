@@ -127,7 +127,7 @@ class Edge:
             return None
         if faults.latency_ms:
             await asyncio.sleep(faults.latency_ms / 1000)
-        return answer({"error": "fault error_share"}, 500) if faults.strikes() else None
+        return answer({"error": "fault error_share"}, 500) if faults.strikes(path) else None
 
 
 class Server(uvicorn.Server):
