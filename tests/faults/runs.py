@@ -17,6 +17,8 @@ from ..lab.paths import ROOT
 
 #: A closed terminal and Ctrl-C reach every process of the group, kill and a supervisor only the one that they know.
 WHOLE_GROUP = ("INT", "HUP", "KILL")
+#: What the verdicts read is what Ansible itself prints.
+PLAIN = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"}
 MARK = "ROLLOUT_FAULT_CASE"
 _NAME = re.compile(r"\b((?:lb|app)\d): ")
 _FOUND = re.compile(r"(lb\d): ((?:Found|Took over|Broke|The guard has acted|Only slot)\b.+?)(?=\s+lb\d: |\s+- |\n|$)")
@@ -59,7 +61,7 @@ class Run:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, "ANSIBLE_NOCOLOR": "1", MARK: mark},
+                env={**os.environ, **PLAIN, MARK: mark},
             )
 
     def runs(self) -> bool:

@@ -102,7 +102,8 @@ def untold(host: str, entries: t.Sequence[Entry], said: t.Iterable[str]) -> list
 
     A begin is told by an end of the same step and run; by a revert of that run that ended; by one sentence of *said*,
     what the next run found; or, on an application host, by a newer run that has ended the same step well, or brought
-    the slot that a restore was to empty into another state.
+    the slot that a restore was to empty into another state. An end that a reboot cut off is told by the newer run that
+    could begin: it settles nothing but the lease.
     """
     sentences = list(said)
     problems = []
@@ -112,7 +113,10 @@ def untold(host: str, entries: t.Sequence[Entry], said: t.Iterable[str]) -> list
         later = [one for one in entries[place + 1 :] if one.get("phase") == "end"]
         same = [one for one in later if one["run"] == entry["run"] and one["step"] in (entry["step"], "revert", "end")]
         again = [one for one in later if one["outcome"] == "done" and _does_again(one, entry)]
-        if not (same or _mentioned(host, entry, sentences) or (host.startswith("app") and again)):
+        begun = entry["step"] == "end" and any(
+            (one["step"], one["outcome"]) == ("begin", "done") and one["run"] != entry["run"] for one in later
+        )
+        if not (same or begun or _mentioned(host, entry, sentences) or (host.startswith("app") and again)):
             problems.append(
                 f"{host}: step {entry['step']} of run {entry['run']} was begun at {entry['at']}, and no more"
             )

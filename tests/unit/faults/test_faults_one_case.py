@@ -46,10 +46,15 @@ class Fleet:
 
 
 class Run:
-    """A run that a signal ends (*dies*), or not."""
+    """A run that a signal ends (*dies*), or not; one that is *stubborn* needs it twice."""
 
-    def __init__(self, *, dies: bool) -> None:
+    def __init__(self, *, dies: bool, stubborn: bool = False) -> None:
         self.dies = dies
+        self.stubborn = stubborn
+
+    def signal(self, name: str) -> None:
+        assert name == "TERM"
+        self.dies = self.dies or self.stubborn
 
     def runs(self) -> bool:
         return True
@@ -177,6 +182,7 @@ def strike(monkeypatch: pytest.MonkeyPatch, run: Run, line: dict[str, t.Any]) ->
 def test_a_run_that_lives_on_after_its_signal_was_not_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert strike(monkeypatch, Run(dies=True), {"outcome": "done"}) == []
     assert strike(monkeypatch, Run(dies=False), {"outcome": "done"}) == ["the run survived SIGTERM"]
+    assert strike(monkeypatch, Run(dies=False, stubborn=True), {"outcome": "done"}) == []
 
 
 def test_a_step_that_failed_is_not_the_point_after_it(monkeypatch: pytest.MonkeyPatch) -> None:

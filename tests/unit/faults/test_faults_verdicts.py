@@ -200,6 +200,12 @@ def test_an_end_or_a_revert_of_the_run_tells_of_a_step(later: list[dict[str, t.A
     assert verdicts.untold("lb1", [entry("switch", "begin"), *later], []) == []
 
 
+def test_an_end_that_a_reboot_cut_off_is_told_by_the_next_run_that_begins() -> None:
+    assert verdicts.untold("lb1", [entry("end", "begin")], []) != []
+    assert verdicts.untold("lb1", [entry("end", "begin"), *done("begin", run="r2")], []) == []
+    assert verdicts.untold("lb1", [entry("switch", "begin"), *done("begin", run="r2")], []) != []
+
+
 #: What real runs said (lb1 of a roll back whose disk was full; lb2 of a deploy that a reboot cut off).
 STATUS = """\
 reference (lab)
