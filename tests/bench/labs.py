@@ -110,7 +110,9 @@ def play(name: str, playbook: str, *arguments: str) -> Run:
     """Runs a playbook in the lab called *name*. Its output is shown when it fails, and then the benchmark ends."""
     sources = ("-i", "inventories/lab/groups.yml", "-i", str(folder(name) / "hosts.yml"))
     command = ["ansible-playbook", f"playbooks/{playbook}.yml", *sources, *arguments]
-    environment = {**os.environ, "ANSIBLE_CALLBACKS_ENABLED": "ansible.posix.profile_tasks", "ANSIBLE_NOCOLOR": "1"}
+    # The times of tasks stand beside what Ansible itself prints.
+    shown = {"ANSIBLE_CALLBACKS_ENABLED": "ansible.posix.profile_tasks", "ANSIBLE_NOCOLOR": "1"}
+    environment = {**os.environ, **shown, "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"}
     started = time.monotonic()
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     wall = time.monotonic() - started
