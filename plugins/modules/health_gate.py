@@ -236,7 +236,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates import gate
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.assertion import HAS_JMESPATH, BodyAssertion
-from ansible_collections.vitalops.rollout.plugins.module_utils._gates.http_check import HttpCheck, tls_context
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.http_check import (
+    HttpCheck,
+    merge_headers,
+    tls_context,
+)
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.verdict import PASS
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
 
@@ -314,7 +318,7 @@ def plan(wanted: t.Mapping[str, t.Any]) -> list[gate.Target]:
             HttpCheck(
                 target["url"],
                 method=wanted["method"],
-                headers=merge(wanted["headers"], target["headers"], wanted["secret_headers"]),
+                headers=merge_headers(wanted["headers"], target["headers"], wanted["secret_headers"]),
                 host_header=wanted["host_header"],
                 status=wanted["status"],
                 body=body,
@@ -323,15 +327,6 @@ def plan(wanted: t.Mapping[str, t.Any]) -> list[gate.Target]:
         )
         for target in wanted["targets"]
     ]
-
-
-def merge(*layers: t.Mapping[str, t.Any]) -> dict[str, str]:
-    """Merges headers; the last layer wins, whatever the case of the names."""
-    merged: dict[str, tuple[str, str]] = {}
-    for layer in layers:
-        for name, value in layer.items():
-            merged[str(name).lower()] = (str(name), str(value))
-    return dict(merged.values())
 
 
 def expected(wanted: t.Mapping[str, t.Any], limits: gate.Limits) -> str:

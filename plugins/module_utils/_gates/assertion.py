@@ -1,7 +1,7 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The assertion about the body of an answer: a JMESPath expression that must evaluate to exactly true.
+"""The assertion about the body of an answer: JMESPath expressions that must each evaluate to exactly true.
 
 PRIVATE to the collection. The only place that needs the library jmespath.
 """
@@ -9,9 +9,11 @@ PRIVATE to the collection. The only place that needs the library jmespath.
 from __future__ import annotations
 
 import json
+import threading
 import typing as t
 
 from .._foundation.errors import BadInput
+from .masking import Hide
 
 try:
     import jmespath
@@ -23,10 +25,13 @@ else:
     HAS_JMESPATH = True
 
 
-class BodyAssertion:
-    """A compiled expression. Raises BadInput when *expression* can never be evaluated, or jmespath is missing."""
+MAXIMUM_SHOWN = 80  # characters
 
-    def __init__(self, expression: str) -> None:
+
+class BodyAssertion:
+    """Compiled expressions. Raises BadInput when one of them can never be evaluated, or jmespath is missing."""
+
+    def __init__(self, *expressions: str) -> None:
         if not HAS_JMESPATH:
             raise BadInput(
                 "The body assertion cannot be evaluated: the Python library jmespath is missing on this host.",
@@ -34,33 +39,51 @@ class BodyAssertion:
                 found="no such module",
                 next_step="install python3-jmespath: role gate does (tasks_from: install)",
             )
-        self.expression = expression
-        try:
-            self._compiled = jmespath.compile(expression)
-        except jmespath_errors.ParseError as error:
-            raise _not_jmespath(expression, error.lex_position, _reason(error)) from error
-        except jmespath_errors.JMESPathError as error:
-            raise _not_jmespath(expression, 0, str(error)) from error
-        _check_functions(expression, self._compiled.parsed)
+        self._compiled = [(expression, _compile(expression)) for expression in expressions]
+        # A body becomes up to 25 times larger when it is read: one at a time needs no more time, but less memory.
+        self._alone = threading.Lock()
 
-    def problem(self, body: bytes) -> str | None:
-        """Returns None when the expression evaluates to true on the JSON in *body*, else what it gave instead."""
-        try:
-            document = json.loads(body.decode("utf-8"))
-        except ValueError as error:
-            return f"the body is not JSON ({error})"
-        try:
-            value = self._compiled.search(document)
-        except jmespath_errors.JMESPathError as error:
-            return f"the body assertion {self.expression} cannot be evaluated ({' '.join(str(error).split())})"
-        if value is True:
-            return None
-        return f"the body assertion {self.expression} gave {_shown(value)}, not true"
+    def problem(self, body: bytes, hide: Hide = str) -> str | None:
+        """Returns None when every expression is true on the JSON in *body*, else what the first other one gave.
+
+        *hide* takes secrets out of what is shown of the body.
+        """
+        with self._alone:
+            try:
+                document = json.loads(body.decode("utf-8"))
+            except ValueError as error:
+                return f"the body is not JSON ({error})"
+            except RecursionError:
+                return "the body is not JSON that can be read (it is nested too deeply)"
+            problems = (_problem(expression, compiled, document, hide) for expression, compiled in self._compiled)
+            return next(filter(None, problems), None)
 
 
-def _shown(value: t.Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return f"{text[:77]}..." if len(text) > 80 else text
+def short(text: str) -> str:
+    """Returns at most 80 characters of *text*."""
+    return text if len(text) <= MAXIMUM_SHOWN else f"{text[: MAXIMUM_SHOWN - 3]}..."
+
+
+def _problem(expression: str, compiled: t.Any, document: t.Any, hide: Hide) -> str | None:
+    try:
+        value = compiled.search(document)
+    except jmespath_errors.JMESPathError as error:
+        reason = short(hide(" ".join(str(error).split())))
+        return f"the body assertion {expression} cannot be evaluated ({reason})"
+    if value is True:
+        return None
+    return f"the body assertion {expression} gave {short(hide(json.dumps(value, ensure_ascii=False)))}, not true"
+
+
+def _compile(expression: str) -> t.Any:
+    try:
+        compiled = jmespath.compile(expression)
+    except jmespath_errors.ParseError as error:
+        raise _not_jmespath(expression, error.lex_position, _reason(error)) from error
+    except jmespath_errors.JMESPathError as error:
+        raise _not_jmespath(expression, 0, str(error)) from error
+    _check_functions(expression, compiled.parsed)
+    return compiled
 
 
 def _reason(error: t.Any) -> str:

@@ -68,21 +68,30 @@ class Comparison:
     shall not hide that. Looking more often is allowed, and finds late faults a little later.
 
     *before* is what the live slot showed before the watch. When it is *retired*, without traffic in the watch, a bound
-    on its share comes from that, which costs half of the risk; else it only says what to expect. Raises BadInput.
+    on its share comes from that, which costs half of the risk; else it only says what to expect. With *tolerated* there
+    is no live slot: that share (0 to 1) of bad requests is allowed, whatever another slot does. Raises BadInput.
     """
 
     def __init__(
-        self, *, floor: float, risk: float = 0.01, looks: int = 60, before: Counts = NOTHING, retired: bool = False
+        self,
+        *,
+        floor: float = 0.0,
+        risk: float = 0.01,
+        looks: int = 60,
+        before: Counts = NOTHING,
+        retired: bool = False,
+        tolerated: float | None = None,
     ) -> None:
         for what, wrong, expected in (
             ("floor", not 0 <= floor < 1, "from 0 up to 1 (a difference of shares: 0.005 is half a percentage point)"),
             ("risk", not 0 < risk < 1, "between 0 and 1 (a probability: 0.01 is one false alarm in 100 watches)"),
             ("looks", looks < 1, "1 or more"),
+            ("tolerated", not 0 <= (tolerated or 0) < 1, "from 0 up to 1 (a share of requests)"),
         ):
             if wrong:
                 raise BadInput(f"A comparison with this {what} can never be made.", expected=expected, where=what)
         self._floor = floor
-        self._bound = upper_bound(_checked(before), risk / 2) if retired else None
+        self._bound = upper_bound(_checked(before), risk / 2) if retired else tolerated
         self._needed = math.log(2 / risk if retired else 1 / risk)
         self._live, self._candidate, self._compared = before, NOTHING, 0
         # Of each lift, the evidence of all beginnings up to now: half of the weight begins at the first look.
@@ -127,7 +136,7 @@ class Comparison:
         if not candidate.requests or not self._comparable(live):
             return 0.0
         if self._bound is not None:
-            tolerated = min(self._bound + self._floor, 1 - _SMALLEST)
+            tolerated = min(max(self._bound + self._floor, _SMALLEST), 1 - _SMALLEST)
             return _ratio(candidate, min(tolerated + lift, 1 - _SMALLEST), tolerated)
         expected = (self._live.bad + 0.5) / (self._live.requests + 1)
         feared = min(expected + self._floor + lift, 1 - _SMALLEST)

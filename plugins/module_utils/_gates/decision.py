@@ -24,11 +24,14 @@ _WORDS = ((FAIL, "failures"), (ERROR, "errors"), (NO_DATA, "looks without data")
 
 
 class AtMost(t.NamedTuple):
-    """How many looks of a phase may end so; one more reverts. Each is counted for itself, in a row or not."""
+    """How many looks of a phase may end so; one more reverts. Each is counted for itself, in a row or not.
 
-    failures: int = 0
-    errors: int = 3
-    no_data: int = 3
+    None: any number, until the phase is over: in a night without users nothing is wrong, and nothing proven either.
+    """
+
+    failures: int | None = 0
+    errors: int | None = 3
+    no_data: int | None = None
 
 
 class Gate(t.NamedTuple):
@@ -67,13 +70,15 @@ def decide(gates: t.Iterable[Gate], *, over: bool, may_extend: bool = False) -> 
 def _wanted(gate: Gate, over: bool, may_extend: bool) -> tuple[str, str]:
     """Returns what this gate alone wants, and why when that is not to go on."""
     exceeded = [
-        f"{seen} {words}, at most {limit} allowed"
+        f"{words} {seen}, at most {limit}"
         for (verdict, words), limit in zip(_WORDS, gate.at_most)
-        if (seen := sum(one == verdict for one in gate.verdicts)) > limit
+        if limit is not None and (seen := sum(one == verdict for one in gate.verdicts)) > limit
     ]
     if exceeded:
         return REVERT, "; ".join(exceeded)
     if not over:
+        return HOLD, ""
+    if not gate.verdicts and may_extend:
         return HOLD, ""
     newest = gate.verdicts[-1] if gate.verdicts else NO_DATA
     if newest == PASS:

@@ -16,11 +16,17 @@ import typing as t
 from urllib.parse import SplitResult, urlsplit
 
 from .._foundation.errors import BadInput
-from .assertion import BodyAssertion
+from .assertion import BodyAssertion, short
+from .masking import Hide
 from .verdict import BAD, CUT, GOOD, Sample
 
+#: By this header HAProxy tells what a rollout asks from what users do.
+PROBE_HEADER = "X-Rollout-Probe"
 MAXIMUM_BODY = 1024 * 1024  # bytes
 MAXIMUM_EXCERPT = 300  # characters
+# Bytes that are kept of a body of which nothing is asked: far more than an excerpt, so that no secret is cut in two.
+_BEGINNING = 8 * 1024
+_PIECE = 64 * 1024  # bytes of a body that are read at once
 ERROR_WORDS: tuple[tuple[type[Exception], str], ...] = (
     (ConnectionRefusedError, "connection refused"),
     (http.client.RemoteDisconnected, "the connection was closed without an answer"),
@@ -28,14 +34,35 @@ ERROR_WORDS: tuple[tuple[type[Exception], str], ...] = (
     (BrokenPipeError, "the connection was closed without an answer"),
     (http.client.IncompleteRead, "the connection was closed in the middle of the answer"),
 )
+REDIRECTS = (301, 302, 303, 307, 308)
+TOLD_HEADERS = ("Content-Type", "Retry-After")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+class Answer(t.NamedTuple):
+    """One sample; with one that is not good, the *headers* that help a person, such as ``Retry-After: 5``."""
+
+    sample: Sample
+    headers: t.Sequence[str] = ()
+
+
+class _Received(t.NamedTuple):
+    """What came: *content* is the body or its beginning, *whole* tells that the body is at most MAXIMUM_BODY long."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    content: bytes
+    whole: bool
 
 
 class HttpCheck:
     """What to ask and which answer is good; called with the seconds an answer may take, it takes one sample.
 
-    *host_header* also is the name that TLS asks for and verifies. Redirects are answers like any other: they are not
-    followed. Raises BadInput for what can never be asked.
+    *status*: one, or all that are good. *body*: what must be true on the body of the answer; *text*: what must be in
+    it, in UTF-8. *whole*: a body above MAXIMUM_BODY is bad even when nothing is asked of it. *content*: the body of the
+    request. *host_header* also is the name that TLS asks for and verifies. *hide* takes secrets out of what the peer
+    said before it is told. Redirects are answers like any other: they are not followed. Each sample opens a connection
+    of its own: a kept one would always ask the same instance. Raises BadInput for what can never be asked.
     """
 
     def __init__(
@@ -45,13 +72,17 @@ class HttpCheck:
         method: str = "GET",
         headers: t.Mapping[str, str] | None = None,
         host_header: str | None = None,
-        status: int = 200,
+        status: int | t.Sequence[int] = 200,
         body: BodyAssertion | None = None,
+        text: str | None = None,
+        whole: bool = False,
+        content: str | None = None,
         context: ssl.SSLContext | None = None,
+        hide: Hide = str,
     ) -> None:
         self.url = url
+        self.method = method
         self._parts = _split(url)
-        self._method = method
         self._headers = {**(headers or {}), "Connection": "close"}
         self._headers.setdefault("User-Agent", "vitalops.rollout gate")
         if host_header:
@@ -65,37 +96,68 @@ class HttpCheck:
                     where=url,
                 )
         self._server_name = urlsplit(f"//{host_header}").hostname if host_header else self._parts.hostname
-        self._status = status
+        self._statuses = (status,) if isinstance(status, int) else tuple(status)
         self._body = body
+        self._text = None if text is None else text.encode("utf-8")
+        self._whole = whole
+        self._content = None if content is None else content.encode("utf-8")
         self._context = context
+        self._hide = hide
 
     def __call__(self, allowed: float, *, cut: bool = False) -> Sample:
         """Takes one sample in at most *allowed* seconds. *cut* says that this is less than the timeout."""
+        return self.answer(allowed, cut=cut).sample
+
+    def answer(self, allowed: float, *, cut: bool = False) -> Answer:
+        """Takes one sample like a call does, and returns it with the headers of the answer."""
         began = time.monotonic()
         ends = began + allowed
         try:
-            status, content = self._ask(ends)
+            received = self._ask(ends)
         except (socket.timeout, TimeoutError):
-            return Sample(CUT if cut else BAD, problem=f"no answer within {allowed:.3g} s")
+            return Answer(Sample(CUT if cut else BAD, problem=f"no answer within {allowed:.3g} s"))
         except (OSError, http.client.HTTPException) as error:
-            return Sample(BAD, problem=self._words(error))
+            return Answer(Sample(BAD, problem=self._words(error)))
         latency = (time.monotonic() - began) * 1000
-        problem = self._judge(status, content)
-        return Sample(BAD if problem else GOOD, latency=latency, status=status, problem=problem, body=excerpt(content))
+        problem = self._judge(received)
+        told = excerpt(received.content, self._hide)
+        sample = Sample(BAD if problem else GOOD, latency=latency, status=received.status, problem=problem, body=told)
+        return Answer(sample, self._told(received.headers) if problem else ())
 
-    def _judge(self, status: int, content: bytes) -> str | None:
-        if status != self._status:
-            return f"status {status} instead of {self._status}"
-        if self._body is None:
-            return None
-        if len(content) > MAXIMUM_BODY:
-            return f"the body is larger than {MAXIMUM_BODY} bytes"
-        return self._body.problem(content)
+    def is_good(self, status: int) -> bool:
+        """Returns whether *status* is one that is wanted."""
+        return status in self._statuses
 
-    def _ask(self, ends: float) -> tuple[int, bytes]:
+    def _judge(self, received: _Received) -> str | None:
+        if not self.is_good(received.status):
+            wanted = " or ".join(map(str, self._statuses))
+            return f"status {received.status} instead of {wanted}{self._redirect(received)}"
+        if not received.whole and (self._whole or self._is_read):
+            return "body larger than 1 MiB"
+        if self._text is not None and self._text not in received.content:
+            return f"the text {short(repr(self._text.decode('utf-8')))} is not in the body"
+        return self._body.problem(received.content, self._hide) if self._body else None
+
+    def _told(self, headers: http.client.HTTPMessage) -> list[str]:
+        found = [(name, headers.get(name)) for name in TOLD_HEADERS]
+        return [f"{name}: {excerpt(_encoded(value), self._hide)}" for name, value in found if value is not None]
+
+    @property
+    def _is_read(self) -> bool:
+        return self._body is not None or self._text is not None
+
+    def _redirect(self, received: _Received) -> str:
+        """Tells where a redirect leads, without the query, which may carry a token."""
+        location = received.headers.get("Location")
+        if location is None or received.status not in REDIRECTS:
+            return ""
+        shown = excerpt(_encoded(re.split(r"[?#]", location)[0]), self._hide)
+        return f": redirect to {shown} is not followed"
+
+    def _ask(self, ends: float) -> _Received:
         host, port = self._parts.hostname or "", self._parts.port or (443 if self._parts.scheme == "https" else 80)
         connection = http.client.HTTPConnection(host, port)
-        connected = socket.create_connection((host, port), timeout=_left(ends))
+        connected = _connect(host, port, ends)
         try:
             if self._context is not None and self._parts.scheme == "https":
                 connected.settimeout(_left(ends))
@@ -104,14 +166,12 @@ class HttpCheck:
             connection.sock = connected
             connection.response_class = functools.partial(_response, ends)  # type: ignore[assignment]
             target = (self._parts.path or "/") + (f"?{self._parts.query}" if self._parts.query else "")
-            connection.request(self._method, target, headers=self._headers)
+            connection.request(self.method, target, body=self._content, headers=self._headers)
             with connection.getresponse() as answer:
-                content = answer.read(MAXIMUM_BODY + 1)
-                missing = answer.length or 0
-            if missing and len(content) <= MAXIMUM_BODY:  # a limited read does not notice that the answer was cut short
-                raise http.client.IncompleteRead(content, missing)
+                judged = self._is_read and self.is_good(answer.status)
+                content, whole = _read(answer, MAXIMUM_BODY if judged else _BEGINNING)
             _left(ends)
-            return answer.status, content
+            return _Received(answer.status, answer.headers, content, whole)
         finally:
             connection.close()
             connected.close()
@@ -127,6 +187,44 @@ class HttpCheck:
         if isinstance(error, http.client.HTTPException):
             return f"not an HTTP answer ({type(error).__name__})"
         return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _encoded(header: str) -> bytes:
+    return header.encode("utf-8", errors="replace")
+
+
+def _connect(host: str, port: int, ends: float) -> socket.socket:
+    """Returns a connection to the first address of *host* that takes it; all addresses share the time that is left."""
+    refused = OSError(f"the host name {host} has no address")
+    for family, kind, protocol, _name, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        connected = socket.socket(family, kind, protocol)
+        try:
+            connected.settimeout(_left(ends))
+            connected.connect(address)
+            # A request with a body is two writes: without this the second one waits for the peer's delayed ACK (40 ms).
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            connected.close()
+            refused = error
+        else:
+            return connected
+    raise refused
+
+
+def _read(answer: http.client.HTTPResponse, kept: int) -> tuple[bytes, bool]:
+    """Returns at most *kept* bytes of the body, and whether it ends within MAXIMUM_BODY; no more of it is read."""
+    content, length = bytearray(), 0
+    if (answer.length or 0) > MAXIMUM_BODY:  # it says so itself: nothing of it needs memory but its beginning
+        return answer.read(_BEGINNING), False
+    while length <= MAXIMUM_BODY:
+        piece = answer.read(_PIECE)
+        if not piece:
+            break
+        content += piece[: max(0, kept - length)]
+        length += len(piece)
+    if answer.length and length <= MAXIMUM_BODY:  # a limited read does not notice that the answer was cut short
+        raise http.client.IncompleteRead(bytes(content), answer.length)
+    return bytes(content), length <= MAXIMUM_BODY
 
 
 class _BoundedReader(io.RawIOBase):
@@ -229,8 +327,19 @@ def tls_context(*, validate: bool, ca_path: str | None) -> ssl.SSLContext:
     return context
 
 
-def excerpt(content: bytes) -> str:
-    """Returns at most 300 printable characters of *content*, on one line."""
-    text = " ".join(content[: 4 * MAXIMUM_EXCERPT].decode("utf-8", errors="replace").split())
-    text = "".join(character if character.isprintable() else "?" for character in text)
+def merge_headers(*layers: t.Mapping[str, t.Any]) -> dict[str, str]:
+    """Merges headers; the last layer wins, whatever the case of the names."""
+    merged: dict[str, tuple[str, str]] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            merged[str(name).lower()] = (str(name), str(value))
+    return dict(merged.values())
+
+
+def excerpt(content: bytes, hide: Hide = str) -> str:
+    """Returns at most 300 printable characters of *content*, on one line, without what *hide* takes out."""
+    beginning = hide(content[:_BEGINNING].decode("utf-8", errors="replace"))[: 4 * MAXIMUM_EXCERPT]
+    text = " ".join(beginning.split())
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else "?" for character in text)
     return text if len(text) <= MAXIMUM_EXCERPT else f"{text[: MAXIMUM_EXCERPT - 3]}..."

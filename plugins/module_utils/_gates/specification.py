@@ -18,9 +18,10 @@ from .decision import EXTEND, POLICIES, AtMost
 from .quantity import COUNT, DURATION, RATE, SHARE
 
 PHASES = ("before_switch", "during_shift", "bake", "after_roll_back")
-TEXT, FLAG, WORDS, TEXTS, EXPRESSIONS, STATUSES, NUMBER = (
-    *("text", "flag", "words by name", "list of texts", "list of JMESPath expressions", "list of statuses", "number"),
+TEXT, FLAG, WORDS, TEXTS, STATUSES, NUMBER = (
+    *("text", "flag", "words by name", "list of texts", "list of statuses", "number"),
 )
+EXPRESSIONS, VALUES = "list of JMESPath expressions", "JMESPath expressions by name"
 
 
 class Field(t.NamedTuple):
@@ -37,7 +38,8 @@ class Type(t.NamedTuple):
 
     Of each group in *one_of* exactly one field is told; *needs* says which field another one, or a limit, cannot do
     without. *relative*: limits on how much worse than the live slot it may be. *judged_by*: with this field an answer
-    can be wrong without any limit.
+    can be wrong without any limit. *single*: a look is one sample, and more will never be there. *min_samples*: what a
+    pass needs when the gate does not say.
     """
 
     fields: t.Mapping[str, Field]
@@ -47,6 +49,8 @@ class Type(t.NamedTuple):
     one_of: t.Sequence[t.Sequence[str]] = ()
     needs: t.Mapping[str, str] = {}
     judged_by: str = ""
+    single: bool = False
+    min_samples: str = "1"
 
 
 class GateSpecification(t.NamedTuple):
@@ -70,12 +74,12 @@ COMMON: t.Mapping[str, Field] = {
     "name": Field(TEXT, required=True),
     "type": Field(TEXT, required=True),
     "enforce": Field(FLAG, True),
-    "min_samples": Field(COUNT, "1"),
+    "min_samples": Field(COUNT),
     "interval": Field(DURATION, "5 s"),
     "on_inconclusive": Field(TEXT, EXTEND, choices=POLICIES),
     "failures_at_most": Field(COUNT, "0"),
     "errors_at_most": Field(COUNT, "3"),
-    "no_data_at_most": Field(COUNT, "3"),
+    "no_data_at_most": Field(COUNT),
 }
 _LATENCIES = {"p50": DURATION, "p95": DURATION, "p99": DURATION}
 _TLS = {"validate_certs": Field(FLAG, True), "ca_path": Field(TEXT)}
@@ -96,6 +100,7 @@ TYPES: t.Mapping[str, Type] = {
             "concurrency": Field(COUNT, "1"),
             "consecutive": Field(COUNT, "3"),
             "timeout": Field(DURATION, "5 s"),
+            "deadline": Field(DURATION, "30 s"),
             **_TLS,
         },
         at_most={"error_share": SHARE, **_LATENCIES},
@@ -107,11 +112,11 @@ TYPES: t.Mapping[str, Type] = {
         at_most={
             "error_share": SHARE,
             "response_4xx_share": SHARE,
-            "response_5xx_share": SHARE,
             "connection_error_share": SHARE,
             **_LATENCIES,
         },
         relative={"error_share": SHARE, "p95": SHARE},
+        min_samples="100",
     ),
     "prometheus": Type(
         {
@@ -125,6 +130,7 @@ TYPES: t.Mapping[str, Type] = {
         },
         at_most={"value": NUMBER},
         at_least={"value": NUMBER},
+        needs={"user": "secret_password", "secret_password": "user"},
     ),
     "postgres": Type(
         {"query": Field(TEXT), "expected": Field(TEXT), "timeout": Field(DURATION, "10 s")},
@@ -135,24 +141,28 @@ TYPES: t.Mapping[str, Type] = {
             "invalid_indexes": COUNT,
         },
         needs={"query": "expected", "expected": "query"},
-        judged_by="expected",
+        judged_by="timeout",  # a store that does not answer is a failure without any limit
+        single=True,
     ),
     "redis": Type(
         {"queue": Field(TEXT), "timeout": Field(DURATION, "5 s")},
         at_most={"memory_share": SHARE, "evictions": RATE, "queue_length": COUNT},
         at_least={"hit_share": SHARE, "replicas": COUNT},
+        min_samples="100",  # lookups, for the share of hits
         needs={"queue_length": "queue", "queue": "queue_length"},
+        judged_by="timeout",
     ),
     "command": Type(
         {
             "command": Field(TEXTS, required=True),
-            "host": Field(TEXT),
+            "host": Field(TEXT, "localhost"),
             "timeout": Field(DURATION, "10 min"),
-            "values": Field(WORDS, {}),
+            "values": Field(VALUES, {}),
         },
         at_most={"*": NUMBER},
         at_least={"*": NUMBER},
         judged_by="command",
+        single=True,
     ),
 }
 _LIMITS = ("at_most", "at_least", "worse_than_live_by")
@@ -221,6 +231,8 @@ class _Reader:
             if key not in known and key not in _LIMITS:
                 self._say(where, f"a gate of type {told['type']} has no {key}{_meant(key, [*known, *_LIMITS])}")
         common = {key: self._field(told, key, field, where) for key, field in COMMON.items()}
+        if told.get("min_samples") is None:
+            common["min_samples"] = quantity.parse(kind.min_samples, COUNT, where)
         fields = {key: self._field(told, key, field, where) for key, field in kind.fields.items()}
         for group in kind.one_of:
             if sum(told.get(key) is not None for key in group) != 1:
@@ -233,7 +245,7 @@ class _Reader:
             self._sensible(common, fields, limits, kind, where)
         if len(self.problems) > before:
             return None
-        counts = (int(common[f"{word}_at_most"]) for word in ("failures", "errors", "no_data"))
+        counts = (common[f"{word}_at_most"] for word in ("failures", "errors", "no_data"))
         return GateSpecification(
             phase,
             common["name"],
@@ -241,7 +253,7 @@ class _Reader:
             common["enforce"],
             int(common["min_samples"]),
             common["interval"],
-            AtMost(*counts),
+            AtMost(*(None if count is None else int(count) for count in counts)),
             common["on_inconclusive"],
             fields,
             *limits,
@@ -258,9 +270,13 @@ class _Reader:
         """A gate that could never fail, or never pass, is a mistake."""
         if common["min_samples"] < 1:
             self._say(f"{where}, min_samples", "expected 1 or more: what was not seen is no pass")
+        if kind.single and common["min_samples"] > 1:
+            self._say(f"{where}, min_samples", "expected 1: a look of this type is one sample")
+        if fields.get("timeout") == 0:
+            self._say(f"{where}, timeout", "expected more than 0 s")
         if common["interval"] <= 0:
             self._say(f"{where}, interval", "expected more than 0 s")
-        if not fields.get(kind.judged_by) and not any(limits):
+        if fields.get(kind.judged_by) is None and not any(limits):
             names = dict.fromkeys([*kind.at_most, *kind.at_least])
             self._say(where, f"expected a limit ({', '.join(names)}): nothing could fail")
         at_most, at_least, _relative = limits
@@ -271,11 +287,25 @@ class _Reader:
         for key, needed in kind.needs.items():
             if key in told and needed not in told:
                 self._say(where, f"{key} needs {needed}")
+        if kind is TYPES["http"]:
+            self._sensible_http(common, fields, where)
         if "*" in kind.at_most:
             for name in sorted({*at_most, *at_least} - set(fields.get("values") or ())):
                 self._say(
                     where, f"the limit {name} is about no value; values has {', '.join(fields['values']) or 'none'}"
                 )
+
+    def _sensible_http(self, common: t.Mapping[str, t.Any], fields: t.Mapping[str, t.Any], where: str) -> None:
+        for name, most in (("samples", 10_000), ("concurrency", 100), ("consecutive", 10_000)):
+            if not 1 <= fields[name] <= most:
+                self._say(f"{where}, {name}", f"expected 1 to {most}")
+        if fields["deadline"] < fields["timeout"]:
+            self._say(f"{where}, deadline", "expected at least the timeout: who is silent would never be found")
+        if fields["method"] == "HEAD" and (fields["json"] or fields["text"]):
+            self._say(f"{where}, method", "the answer to HEAD has no body that json or text could be about")
+        alone = fields["url"] or fields["through"] == "load_balancer"
+        if alone and common["min_samples"] > fields["samples"]:
+            self._say(f"{where}, min_samples", f"expected at most {fields['samples']:g}, the samples of a look")
 
     def _limits(
         self, told: t.Mapping[str, t.Any], key: str, known: t.Mapping[str, str], where: str
@@ -319,6 +349,8 @@ class _Reader:
                 return None
         if kind == EXPRESSIONS:
             return self._expressions(told, where)
+        if kind == VALUES and isinstance(told, t.Mapping) and self._expressions(list(told.values()), where) is None:
+            return None
         fits, expected = _SHAPES[kind]
         listed = [told] if kind in (TEXTS, STATUSES) and not isinstance(told, list) else told
         if not fits(listed):
@@ -346,6 +378,10 @@ def _is_text(told: t.Any) -> bool:
     return isinstance(told, str) and bool(told.strip())
 
 
+def _is_words(told: t.Any) -> bool:
+    return isinstance(told, t.Mapping) and all(map(_is_text, (*told, *told.values())))
+
+
 def _is_number(told: t.Any) -> bool:
     return isinstance(told, (int, float)) and not isinstance(told, bool)
 
@@ -353,10 +389,11 @@ def _is_number(told: t.Any) -> bool:
 _SHAPES: t.Mapping[str, tuple[t.Callable[[t.Any], bool], str]] = {
     TEXT: (_is_text, "a text"),
     FLAG: (lambda told: isinstance(told, bool), "true or false"),
-    WORDS: (lambda told: isinstance(told, t.Mapping) and all(map(_is_text, (*told, *told.values()))), "texts by name"),
+    VALUES: (_is_words, "JMESPath expressions by name"),
+    WORDS: (_is_words, "texts by name"),
     TEXTS: (lambda told: bool(told) and all(map(_is_text, told)), "a list of texts"),
     STATUSES: (
-        lambda told: bool(told) and all(_is_number(one) and 100 <= one <= 599 for one in told),
+        lambda told: bool(told) and all(_is_number(one) and one in range(100, 600) for one in told),
         "statuses of HTTP, 100 to 599",
     ),
     NUMBER: (_is_number, "a number"),

@@ -28,6 +28,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._gates.assertion 
         ("ready", b"<html>", "the body is not JSON"),
         ("ready", b"", "the body is not JSON"),
         ("ready", b"\xff\xfe", "the body is not JSON"),
+        ("ready", b"[" * 100_000, "the body is not JSON that can be read (it is nested too deeply)"),
     ],
 )
 def test_only_exactly_true_is_good(expression: str, body: bytes, problem: str | None) -> None:
@@ -62,6 +63,24 @@ def test_the_caret_stands_under_the_first_wrong_character() -> None:
         BodyAssertion("status = 'ready'")
     shown, caret = str(refused.value).splitlines()[3:5]
     assert shown[caret.index("^")] == "="
+
+
+def test_of_several_expressions_the_first_that_is_not_true_is_told() -> None:
+    several = BodyAssertion("ready", "replicas > `1`", "missing")
+    assert several.problem(b'{"ready": true, "replicas": 2, "missing": true}') is None
+    assert "replicas > `1` gave false" in str(several.problem(b'{"ready": true, "replicas": 1}'))
+    with pytest.raises(BadInput, match="unknown function lenght"):
+        BodyAssertion("ready", "lenght(@)")
+
+
+@pytest.mark.parametrize("expression", ["token", "abs(token)", "[token, token]"])
+def test_what_the_body_says_is_hidden_and_short(expression: str) -> None:
+    for padding in (28, 70):  # so that a cut at 80 characters would leave half of it
+        body = b'{"token": "%s hunter2"}' % (b"x" * padding)
+        problem = BodyAssertion(expression).problem(body, lambda text: text.replace("hunter2", "***"))
+        assert problem is not None
+        assert "hunt" not in problem
+        assert len(problem) < 160
 
 
 def test_a_variadic_function_takes_more_arguments() -> None:

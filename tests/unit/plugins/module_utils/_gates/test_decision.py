@@ -30,20 +30,19 @@ HISTORIES = [history for length in range(4) for history in itertools.product(SEV
 
 
 @pytest.mark.parametrize("policy", decision.POLICIES)
-@pytest.mark.parametrize("at_most", [AtMost(), AtMost(1, 1, 1), AtMost(0, 0, 0), AtMost(2, 0, 1)])
+@pytest.mark.parametrize(
+    "at_most", [AtMost(), AtMost(1, 1, 1), AtMost(0, 0, 0), AtMost(2, 0, 1), AtMost(None, None, None)]
+)
 def test_every_history_of_a_gate_has_the_decision_that_its_limits_and_its_policy_say(
     policy: str, at_most: AtMost
 ) -> None:
     for history, over, may_extend in itertools.product(HISTORIES, (False, True), (False, True)):
         gate = Gate("errors", history, at_most, policy)
-        too_many = (
-            history.count(FAIL) > at_most.failures
-            or history.count(ERROR) > at_most.errors
-            or history.count(NO_DATA) > at_most.no_data
-        )
+        limits = zip((FAIL, ERROR, NO_DATA), at_most)
+        too_many = any(limit is not None and history.count(verdict) > limit for verdict, limit in limits)
         if too_many:
             expected = REVERT
-        elif not over:
+        elif not over or (not history and may_extend):
             expected = HOLD
         elif history[-1:] == (PASS,):
             expected = GO
@@ -86,11 +85,11 @@ def test_nothing_goes_on_without_a_pass(policy: str) -> None:
 @pytest.mark.parametrize(
     ("gate", "reason"),
     [
-        (Gate("errors", [FAIL, PASS]), "errors: 1 failures, at most 0 allowed"),
-        (Gate("errors", [ERROR] * 4), "errors: 4 errors, at most 3 allowed"),
+        (Gate("errors", [FAIL, PASS]), "errors: failures 1, at most 0"),
+        (Gate("errors", [ERROR] * 4), "errors: errors 4, at most 3"),
         (
-            Gate("errors", [FAIL, *[NO_DATA] * 4]),
-            "errors: 1 failures, at most 0 allowed; 4 looks without data, at most 3 allowed",
+            Gate("errors", [FAIL, *[NO_DATA] * 4], AtMost(0, 3, 3)),
+            "errors: failures 1, at most 0; looks without data 4, at most 3",
         ),
         (Gate("errors", []), "errors: no_data when its time was over"),
         (

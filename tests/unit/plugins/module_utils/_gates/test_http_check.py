@@ -100,10 +100,10 @@ def test_a_good_answer_has_status_latency_and_body() -> None:
     ("answer", "problem"),
     [
         (reply(status=503), "status 503 instead of 200"),
-        (reply(status=302, Location="/elsewhere"), "status 302 instead of 200"),
+        (reply(status=302, Location="/x?a=b"), "status 302 instead of 200: redirect to /x is not followed"),
         (reply(b'{"status": "starting"}'), "the body assertion status == 'ready' gave false, not true"),
         (reply(b"hello"), "the body is not JSON"),
-        (reply(b" " * (MAXIMUM_BODY + 1)), "the body is larger than"),
+        (reply(b" " * (MAXIMUM_BODY + 1)), "body larger than 1 MiB"),
     ],
 )
 def test_a_wrong_answer_says_what_is_wrong(answer: Answer, problem: str) -> None:
@@ -118,6 +118,24 @@ def test_a_wrong_answer_says_what_is_wrong(answer: Answer, problem: str) -> None
 def test_without_an_assertion_the_body_is_not_looked_at() -> None:
     with server(reply(b"", 204)) as url:
         assert HttpCheck(url, status=204)(2).outcome == "good"
+        assert HttpCheck(url, status=[200, 204])(2).outcome == "good"
+    with server(reply(b"x" * (MAXIMUM_BODY + 1))) as url:
+        assert HttpCheck(url)(2).outcome == "good"
+        assert HttpCheck(url, whole=True)(2).problem == "body larger than 1 MiB"
+
+
+def test_all_addresses_of_a_name_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listening, contextlib.ExitStack() as filled:
+        for _number in range(4):  # the queue is full: who knocks now hears nothing
+            knocking = filled.enter_context(socket.socket())
+            knocking.setblocking(False)
+            knocking.connect_ex(listening.getsockname())
+        found = socket.getaddrinfo(*listening.getsockname(), type=socket.SOCK_STREAM)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_options: found * 5)
+        began = time.monotonic()
+        sample = HttpCheck("http://shop.example.com/")(0.4)
+    assert sample.problem == "no answer within 0.4 s"
+    assert time.monotonic() - began < 1
 
 
 def test_a_head_request_is_answered_without_body() -> None:

@@ -27,7 +27,7 @@ def test_defaults_are_filled_in_and_units_are_those_of_the_collection() -> None:
     (gate,) = specification.read({"before_switch": [{**READY, "at_most": {"p95": "200 ms", "error_share": "0.1 %"}}]})
     assert (gate.phase, gate.name, gate.type, gate.enforce) == ("before_switch", "ready", "http", True)
     assert gate.at_most == pytest.approx({"p95": 0.2, "error_share": 0.001})
-    assert (gate.min_samples, gate.interval, gate.allowed) == (1, 5.0, AtMost(0, 3, 3))
+    assert (gate.min_samples, gate.interval, gate.allowed) == (1, 5.0, AtMost(0, 3, None))
     assert (gate.fields["timeout"], gate.fields["samples"], gate.fields["status"]) == (5.0, 3.0, [200])
 
 
@@ -84,11 +84,16 @@ def test_every_phase_and_type_can_be_described() -> None:
         ),
         (READY | {"enforce": "no"}, "enforce: expected true or false, found 'no'"),
         (READY | {"min_samples": 0}, "min_samples: expected 1 or more: what was not seen is no pass"),
+        (READY | {"samples": 0}, "samples: expected 1 to 10000"),
+        (READY | {"concurrency": 500}, "concurrency: expected 1 to 100"),
+        (READY | {"deadline": "1 s"}, "deadline: expected at least the timeout"),
+        (READY | {"method": "HEAD", "text": "ok"}, "method: the answer to HEAD has no body"),
+        (READY | {"through": "load_balancer", "min_samples": 9}, "min_samples: expected at most 3"),
+        (READY | {"status": 200.5}, "status: expected statuses of HTTP"),
         (READY | {"interval": "0 s"}, "interval: expected more than 0 s"),
         (READY | {"on_inconclusive": "wait"}, "on_inconclusive: expected extend or hold or revert, found wait"),
         (READY | {"failures_at_most": "two"}, "failures_at_most: expected a number without a unit"),
         ({"type": "traffic", "at_most": {"error_share": "1 %"}}, "gate 1: name is missing"),
-        ({"name": "errors", "type": "traffic"}, "expected a limit (error_share, response_4xx_share"),
         (TRAFFIC | {"at_most": {"error_share": "120 %"}}, "found 120 % (more than 100 %)"),
         (
             {"name": "d", "type": "postgres", "query": "select 1", "at_most": {"invalid_indexes": 0}},
@@ -112,7 +117,17 @@ def test_every_phase_and_type_can_be_described() -> None:
         ),
         ({"name": "p", "type": "prometheus", "url": "http://p"}, "query is missing"),
         ({"name": "p", "type": "prometheus", "url": "u", "query": "q"}, "expected a limit (value): nothing could fail"),
-        ({"name": "d", "type": "postgres"}, "expected a limit (connection_share, replication_lag"),
+        ({"name": "e", "type": "traffic"}, "expected a limit (error_share, response_4xx_share"),
+        ({"name": "d", "type": "postgres", "min_samples": 2}, "expected 1: a look of this type is one sample"),
+        ({"name": "c", "type": "redis", "timeout": "0 s"}, "timeout: expected more than 0 s"),
+        (
+            {"name": "p", "type": "prometheus", "url": "u", "query": "q", "user": "u", "at_most": {"value": 1}},
+            "user needs secret_password",
+        ),
+        (
+            {"name": "c", "type": "command", "command": ["k6"], "values": {"p95": "p95["}, "at_most": {"p95": 1}},
+            "p95[: ",
+        ),
         ("ready", "gate 1: expected a gate with a name and a type, found 'ready'"),
     ],
 )

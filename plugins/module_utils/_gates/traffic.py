@@ -1,0 +1,235 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gates on what users get: the candidate slot against limits, and against the live slot. PRIVATE.
+
+Every limit is a share of bad requests, which Comparison judges: a limit on p95 says that at most 5 % of the answers may
+take longer. That needs one count of answers for each time, and no samples, however long a watch is.
+"""
+
+from __future__ import annotations
+
+import math
+import typing as t
+
+from .._foundation.errors import RolloutError
+from . import quantity
+from .comparison import NOTHING, Comparison, Counts, Finding, judge
+from .look import Look, broken
+from .quantity import DURATION, SHARE
+from .specification import GateSpecification
+from .verdict import INCONCLUSIVE, NO_DATA, PASS, combine
+
+#: Of a false alarm of one gate in one watch.
+RISK = 0.01
+
+
+class Tally(t.NamedTuple):
+    """What a slot has answered: *times* has the answers by how long they took, in ms cut to two digits."""
+
+    responses: int = 0
+    responses_4xx: int = 0
+    responses_5xx: int = 0
+    connection_errors: int = 0
+    times: t.Mapping[int, int] = {}
+
+
+class Slots(t.NamedTuple):
+    """Who is watched: the *candidate*, and the slot that was *live* before (None: there was none).
+
+    *shared*: users get both of them during the watch; else the live slot is judged by what it answered before.
+    """
+
+    candidate: str
+    live: str | None
+    shared: bool = False
+
+
+Reader = t.Callable[[], t.Mapping[str, Tally]]
+
+
+def since(now: Tally, before: Tally) -> Tally:
+    """Returns what came after *before*. A counter that went back began anew: HAProxy was reloaded."""
+    times = {took: _since(answers, before.times.get(took, 0)) for took, answers in now.times.items()}
+    return Tally(
+        _since(now.responses, before.responses),
+        _since(now.responses_4xx, before.responses_4xx),
+        _since(now.responses_5xx, before.responses_5xx),
+        _since(now.connection_errors, before.connection_errors),
+        times,
+    )
+
+
+def _since(now: int, before: int) -> int:
+    return now - before if now >= before else now
+
+
+def quantile(times: t.Mapping[int, int], share: float) -> float | None:
+    """Returns within how many s *share* (0 to 1) of the answers came, to two digits; None without answers."""
+    total, seen = sum(times.values()), 0
+    for took in sorted(times):
+        seen += times[took]
+        if seen >= math.ceil(share * total) and seen:
+            return took / 1000
+    return None
+
+
+def slower(times: t.Mapping[int, int], seconds: float) -> Counts:
+    """Returns how many answers took longer than *seconds*, to two digits."""
+    milliseconds = round(seconds * 1000)
+    return Counts(sum(times.values()), sum(answers for took, answers in times.items() if took > milliseconds))
+
+
+_COUNTED: t.Mapping[str, t.Callable[[Tally], Counts]] = {
+    "error_share": lambda tally: Counts(tally.responses, min(tally.responses, tally.responses_5xx)),
+    "response_4xx_share": lambda tally: Counts(tally.responses, min(tally.responses, tally.responses_4xx)),
+    "connection_error_share": lambda tally: Counts(tally.responses + tally.connection_errors, tally.connection_errors),
+}
+_QUANTILES: t.Mapping[str, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+class _Limit:
+    """One limit during one watch: *bad* counts what breaks it, *comparison* is None where nothing can be compared."""
+
+    def __init__(
+        self,
+        name: str,
+        bad: t.Callable[[Tally], Counts],
+        comparison: Comparison | None,
+        allowed: str,
+        *,
+        tolerated: float | None = None,
+        floor: float | None = None,
+    ) -> None:
+        self._floor = floor
+        self._name = name
+        self._bad = bad
+        self._comparison = comparison
+        self._allowed = allowed
+        self._tolerated = tolerated
+        self._times: dict[int, int] = {}
+
+    def look(self, live: Tally, candidate: Tally, min_samples: int) -> tuple[str | None, str]:
+        """Returns the verdict, None where there is nothing to compare with, and the words for it."""
+        for took, answers in candidate.times.items():
+            self._times[took] = self._times.get(took, 0) + answers
+        if self._comparison is None:
+            return None, f"{self._name}: {self._allowed}"
+        found = self._comparison.look(self._bad(live), self._bad(candidate))
+        return self._verdict(found, min_samples), f"{self._seen(found)}, {self._allowed}{self._doubt(found)}"
+
+    def _doubt(self, found: Finding) -> str:
+        """A number above its limit that is no failure needs a word."""
+        above = self._floor is not None and (found.candidate.share or 0.0) > (found.live.share or 0.0) + self._floor
+        return " (what is more may be chance)" if above and not found.worse else ""
+
+    def _verdict(self, found: Finding, min_samples: int) -> str:
+        verdict = judge(found, min_samples)
+        # What is above a limit that was told passes nothing, even while there is too little evidence against it.
+        above = self._tolerated is not None and (found.candidate.share or 0.0) > self._tolerated
+        return INCONCLUSIVE if verdict == PASS and above else verdict
+
+    def _seen(self, found: Finding) -> str:
+        if self._name in _QUANTILES:
+            value, kind = quantile(self._times, _QUANTILES[self._name]), DURATION
+        else:
+            value, kind = found.candidate.share, SHARE
+        return f"{self._name} {'unknown' if value is None else quantity.words(value, kind)}"
+
+
+class TrafficSampler:
+    """Looks at what users got since the watch began, or since the look before.
+
+    *read* gives the tallies by slot; raises RolloutError when it cannot. *looks*: about how many there will be.
+    *watches*: how many share the risk of a false alarm. *before*: what the live slot had answered when its release was
+    confirmed.
+    """
+
+    def __init__(
+        self,
+        gate: GateSpecification,
+        read: Reader,
+        slots: Slots,
+        *,
+        looks: int = 60,
+        watches: int = 1,
+        before: Tally | None = None,
+    ) -> None:
+        self._gate = gate
+        self._read = read
+        self._slots = slots
+        self._last = dict(read())
+        history = since(self._last.get(slots.live or "", Tally()), before or Tally())
+        risk = RISK / max(1, len(gate.at_most) + len(gate.relative)) / watches
+        self._limits = [_absolute(name, limit, risk, looks) for name, limit in gate.at_most.items()]
+        if slots.live is not None:
+            self._limits += [
+                _relative(name, limit, risk, looks, history, slots.shared, gate.min_samples)
+                for name, limit in gate.relative.items()
+            ]
+        self._answers = 0
+
+    def __call__(self, allowed: float) -> Look:
+        """Takes one look; counters are read at once, whatever is *allowed*."""
+        try:
+            now = dict(self._read())
+        except RolloutError as error:
+            return broken(str(error).partition("\n")[0])
+        live, candidate = (
+            since(now.get(slot or "", Tally()), self._last.get(slot or "", Tally()))
+            for slot in (self._slots.live, self._slots.candidate)
+        )
+        self._last = now
+        self._answers += candidate.responses
+        looks = [limit.look(live, candidate, self._gate.min_samples) for limit in self._limits]
+        # What cannot be compared is told, and judged by the limits that stand for themselves; without any, by nothing.
+        verdicts = [verdict for verdict, _words in looks if verdict] or [NO_DATA]
+        return Look(combine([*verdicts, self._enough()]), [self._samples(), *(words for _verdict, words in looks)])
+
+    def _enough(self) -> str:
+        if not self._answers:
+            return NO_DATA
+        return PASS if self._answers >= self._gate.min_samples else INCONCLUSIVE
+
+    def _samples(self) -> str:
+        few = f", at least {self._gate.min_samples}" if self._answers < self._gate.min_samples else ""
+        return f"{self._answers} answers{few}"
+
+
+def _absolute(name: str, limit: float, risk: float, looks: int) -> _Limit:
+    """A limit that says by itself which share of requests may be bad."""
+    if name in _QUANTILES:
+        tolerated = 1 - _QUANTILES[name]
+        allowed = f"at most {quantity.words(limit, DURATION)}"
+        comparison = Comparison(tolerated=tolerated, risk=risk, looks=looks)
+        return _Limit(name, lambda tally: slower(tally.times, limit), comparison, allowed, tolerated=tolerated)
+    comparison = Comparison(tolerated=min(limit, 0.999), risk=risk, looks=looks)
+    return _Limit(name, _COUNTED[name], comparison, f"at most {quantity.words(limit, SHARE)}", tolerated=limit)
+
+
+def _relative(
+    name: str, limit: float, risk: float, looks: int, history: Tally, shared: bool, min_samples: int
+) -> _Limit:
+    """A limit on how much worse than the live slot: *limit* in points of a share, or in parts of its time."""
+    known_answers = sum(history.times.values()) if name in _QUANTILES else history.responses
+    if known_answers < min_samples:
+        words = f"the live slot gave only {known_answers} answers, at least {min_samples}: nothing to compare with"
+        return _Limit(name, _COUNTED["error_share"], None, words)
+    if name not in _QUANTILES:
+        before = _COUNTED[name](history)
+        comparison = Comparison(floor=limit, risk=risk, looks=looks, before=before, retired=not shared)
+        allowed = f"live {quantity.words(before.share or 0.0, SHARE)}, at most {quantity.words(limit, SHARE)} more"
+        return _Limit(name, _COUNTED[name], comparison, allowed, floor=limit)
+    share = 1 - _QUANTILES[name]
+    known = quantile(history.times, _QUANTILES[name]) or 0.0
+    # Nothing is faster than the step of the counter: 20 % more than 1 ms would be a limit of chance.
+    longest = max(known * (1 + limit), known + 0.002)
+    allowed = f"live {quantity.words(known, DURATION)}, at most {quantity.words(limit, SHARE)} more"
+    # Both at once: what makes both slots slow is nobody's fault.
+    before = slower(history.times, longest) if shared else NOTHING
+    comparison = (
+        Comparison(floor=share, risk=risk, looks=looks, before=before)
+        if shared
+        else Comparison(tolerated=share, risk=risk, looks=looks)
+    )
+    return _Limit(name, lambda tally: slower(tally.times, longest), comparison, allowed)

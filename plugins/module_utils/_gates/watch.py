@@ -1,0 +1,124 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A watch: all gates of a phase look again and again, each in its own time, until it is decided what to do. PRIVATE."""
+
+from __future__ import annotations
+
+import threading
+import time
+import typing as t
+
+from . import decision
+from .look import Look, Sampler, broken
+from .specification import GateSpecification
+from .verdict import NO_DATA, SEVERITY
+
+_ALLOWED = 10.0  # s, for a look of a gate that says nothing about its time
+
+
+class Watched(t.NamedTuple):
+    """A gate, and what looks for it."""
+
+    gate: GateSpecification
+    sampler: Sampler
+
+
+class Times(t.NamedTuple):
+    """Of a phase, in s: how long it lasts, and how long at most when something is not decided by then."""
+
+    seconds: float
+    most: float
+
+
+class Progress(t.NamedTuple):
+    """What a watch says at one moment: *action* (go, hold or revert) with its *reasons*, and each gate for itself.
+
+    *gates*: {name, type, enforce, verdict, words, looks: {verdict: how many}, answers}.
+    """
+
+    action: str
+    reasons: t.Sequence[str]
+    elapsed: float
+    seconds: float
+    gates: t.Sequence[t.Mapping[str, t.Any]]
+
+
+class Watch:
+    """Looks from start() on, in a thread for each gate, so that one that is slow delays no other."""
+
+    def __init__(
+        self, watched: t.Sequence[Watched], times: Times, clock: t.Callable[[], float] = time.monotonic
+    ) -> None:
+        self._gates = [_Gate(one, times) for one in watched]
+        self._times = times
+        self._clock = clock
+        self._began = clock()
+        self._ends = threading.Event()
+
+    def start(self) -> None:
+        """The time of the phase begins now."""
+        self._began = self._clock()
+        for gate in self._gates:
+            threading.Thread(target=gate.run, args=(self._ends,), daemon=True).start()
+
+    def stop(self) -> None:
+        """No gate begins another look; what still waits for an answer is left behind."""
+        self._ends.set()
+
+    def progress(self) -> Progress:
+        """Returns what to do now, and why."""
+        elapsed = self._clock() - self._began
+        seen = [gate.seen() for gate in self._gates]
+        over, may_extend = elapsed >= self._times.seconds, elapsed < self._times.most
+        decided = decision.decide([gate for gate, _told in seen], over=over, may_extend=may_extend)
+        if decided.action == decision.HOLD and over and not may_extend:
+            decided = decision.Decision(decision.REVERT, [*decided.reasons, "nobody decided in time"])
+        return Progress(
+            decided.action, decided.reasons, round(elapsed, 1), self._times.seconds, [told for _gate, told in seen]
+        )
+
+
+class _Gate:
+    """One gate with all its verdicts."""
+
+    def __init__(self, watched: Watched, times: Times) -> None:
+        self._gate, self._sampler = watched
+        told = self._gate.fields
+        self._allowed = min(float(told.get("deadline") or told.get("timeout") or _ALLOWED), max(times.most, 1.0))
+        self._lock = threading.Lock()
+        self._verdicts: list[str] = []
+        self._newest = Look(NO_DATA, ["no look yet"])
+        self._bad: Look | None = None
+
+    def run(self, ends: threading.Event) -> None:
+        while not ends.is_set():
+            began = time.monotonic()
+            look = self._look()
+            with self._lock:
+                self._verdicts.append(look.verdict)
+                self._newest = look
+                self._bad = look if look.answers else self._bad
+            ends.wait(max(0.0, began + self._gate.interval - time.monotonic()))
+
+    def _look(self) -> Look:
+        try:
+            return self._sampler(self._allowed)
+        except Exception as error:  # whatever it is, it must become a verdict and not a silent thread
+            return broken(f"the gate broke: {type(error).__name__}: {error}")
+
+    def seen(self) -> tuple[decision.Gate, dict[str, t.Any]]:
+        """Returns what decides, and what a person is told."""
+        with self._lock:
+            verdicts, newest, bad = list(self._verdicts), self._newest, self._bad
+        gate = self._gate
+        told = {
+            "name": gate.name,
+            "type": gate.type,
+            "enforce": gate.enforce,
+            "verdict": newest.verdict,
+            "words": list(newest.words),
+            "looks": {verdict: verdicts.count(verdict) for verdict in SEVERITY if verdict in verdicts},
+            "answers": list(bad.answers) if bad else [],
+        }
+        return decision.Gate(gate.name, verdicts, gate.allowed, gate.on_inconclusive, gate.enforce), told

@@ -1,0 +1,239 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What users get decides: too many errors or too slow is found, too little is no pass, a quiet night proves nothing."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import CommandFailed
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates import specification
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.look import Look
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.traffic import (
+    Slots,
+    Tally,
+    TrafficSampler,
+    quantile,
+    since,
+    slower,
+)
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.verdict import (
+    ERROR,
+    FAIL,
+    INCONCLUSIVE,
+    NO_DATA,
+    PASS,
+)
+
+ERRORS = {"at_most": {"error_share": "1 %"}, "min_samples": 100}
+WORSE = {"worse_than_live_by": {"error_share": "0.5 %"}, "min_samples": 100}
+SLOW = {"at_most": {"p95": "200 ms"}, "min_samples": 100}
+SLOWER = {"worse_than_live_by": {"p95": "20 %"}, "min_samples": 100}
+
+
+class Users:
+    """What both slots have answered so far; HAProxy counts from its own start."""
+
+    def __init__(self, **live: t.Any) -> None:
+        self.slots = {"blue": Tally(), "green": Tally()}
+        self.get("blue", **{"answers": 10_000, "errors": 10, "took": 50, **live})
+
+    def get(self, slot: str, answers: int, errors: int = 0, took: int = 50, slow: int = 0) -> None:
+        before = self.slots[slot]
+        times = dict(before.times)
+        times[took] = times.get(took, 0) + answers - slow
+        times[2000] = times.get(2000, 0) + slow
+        self.slots[slot] = Tally(before.responses + answers, 0, before.responses_5xx + errors, 0, times)
+
+    def watched(self, gate: dict[str, t.Any], **slots: t.Any) -> TrafficSampler:
+        told = {"bake": [{"name": "users", "type": "traffic", **gate}]}
+        return TrafficSampler(
+            specification.read(told)[0], lambda: self.slots, Slots(**{"candidate": "green", "live": "blue", **slots})
+        )
+
+
+def words(look: Look) -> str:
+    return "; ".join(look.words)
+
+
+@pytest.mark.parametrize("gate", [ERRORS, WORSE, SLOW, SLOWER])
+def test_a_release_that_is_as_good_passes_with_enough_answers(gate: dict[str, t.Any]) -> None:
+    users = Users()
+    look = users.watched(gate)
+    users.get("green", 90)
+    assert look(1.0).verdict == INCONCLUSIVE
+    users.get("green", 30)
+    assert look(1.0).verdict == PASS
+
+
+@pytest.mark.parametrize("gate", [ERRORS, WORSE, SLOW, SLOWER])
+def test_without_traffic_nothing_is_proven(gate: dict[str, t.Any]) -> None:
+    look = Users().watched(gate)
+    assert [look(1.0).verdict for _look in range(3)] == [NO_DATA] * 3
+
+
+@pytest.mark.parametrize("gate", [ERRORS, WORSE])
+def test_errors_are_found(gate: dict[str, t.Any]) -> None:
+    users = Users()
+    look = users.watched(gate)
+    users.get("green", 120, errors=8)
+    found = look(1.0)
+    assert found.verdict == FAIL
+    assert "error_share 6.67 %" in words(found)
+    assert "at most" in words(found)
+
+
+@pytest.mark.parametrize("gate", [SLOW, SLOWER])
+def test_slowness_is_found(gate: dict[str, t.Any]) -> None:
+    users = Users()
+    look = users.watched(gate)
+    users.get("green", 120, slow=30)
+    found = look(1.0)
+    assert found.verdict == FAIL
+    assert "p95 2 s" in words(found)
+
+
+def test_errors_that_begin_late_are_found_in_spite_of_all_that_went_well() -> None:
+    users = Users()
+    look = users.watched(ERRORS)
+    for _look in range(20):
+        users.get("green", 500)
+        assert look(1.0).verdict in (PASS, INCONCLUSIVE)
+    users.get("green", 100, errors=20)
+    assert look(1.0).verdict == FAIL
+
+
+def test_a_share_above_its_limit_is_no_pass_even_without_evidence_against_it() -> None:
+    users = Users()
+    look = users.watched(ERRORS)
+    users.get("green", 150, errors=2)
+    assert look(1.0).verdict == INCONCLUSIVE
+
+
+def test_a_limit_of_nothing_allows_nothing() -> None:
+    users = Users()
+    look = users.watched({"at_most": {"error_share": "0 %"}, "min_samples": 1})
+    users.get("green", 50, errors=1)
+    assert look(1.0).verdict == FAIL
+
+
+def test_what_makes_both_slots_slow_is_nobodys_fault_while_they_share_the_traffic() -> None:
+    users = Users()
+    look = users.watched(SLOWER, shared=True)
+    for _look in range(10):
+        users.get("blue", 400, slow=100)
+        users.get("green", 100, slow=25)
+        assert look(1.0).verdict != FAIL
+
+
+def test_a_slow_candidate_is_found_beside_a_live_slot_that_is_not() -> None:
+    users = Users()
+    look = users.watched(SLOWER, shared=True)
+    verdicts = []
+    for _look in range(10):
+        users.get("blue", 400)
+        users.get("green", 100, slow=25)
+        verdicts.append(look(1.0).verdict)
+    assert verdicts[-1] == FAIL
+
+
+def test_a_live_slot_that_is_worse_than_the_candidate_accuses_it_of_nothing() -> None:
+    users = Users(errors=900)
+    look = users.watched(WORSE)
+    users.get("green", 300, errors=3)
+    assert look(1.0).verdict == PASS
+
+
+def test_a_live_slot_that_nobody_used_is_nothing_to_compare_with() -> None:
+    users = Users(answers=40, errors=0)
+    look = users.watched(WORSE)
+    users.get("green", 500)
+    found = look(1.0)
+    assert found.verdict == NO_DATA
+    assert "the live slot gave only 40 answers, at least 100: nothing to compare with" in words(found)
+
+
+def test_where_nothing_can_be_compared_a_limit_that_stands_for_itself_is_enough() -> None:
+    users = Users(answers=40, errors=0)
+    look = users.watched({**WORSE, **ERRORS})
+    users.get("green", 500)
+    found = look(1.0)
+    assert found.verdict == PASS
+    assert "nothing to compare with" in words(found)
+
+
+def test_times_that_haproxy_has_forgotten_are_nothing_to_compare_with() -> None:
+    users = Users()
+    users.slots["blue"] = users.slots["blue"]._replace(times={})
+    look = users.watched(SLOWER)
+    users.get("green", 500)
+    assert look(1.0).verdict == NO_DATA
+
+
+def test_at_a_first_rollout_a_comparison_proves_nothing() -> None:
+    users = Users()
+    look = users.watched(WORSE, live=None)
+    users.get("green", 500, errors=500)
+    assert look(1.0).verdict == NO_DATA
+
+
+def test_a_number_that_may_be_chance_has_a_word() -> None:
+    users = Users()
+    look = users.watched(WORSE)
+    users.get("green", 120, errors=1)
+    assert "(what is more may be chance)" in words(look(1.0))
+
+
+def test_at_a_first_rollout_only_limits_count_that_need_no_live_slot() -> None:
+    users = Users()
+    look = users.watched({**ERRORS, **WORSE}, live=None)
+    users.get("green", 500)
+    assert look(1.0).verdict == PASS
+    assert "live" not in words(look(1.0))
+
+
+def test_what_the_slot_answered_before_the_watch_is_of_another_release() -> None:
+    users = Users()
+    users.get("green", 5000, errors=5000)
+    look = users.watched(ERRORS)
+    users.get("green", 200)
+    assert look(1.0).verdict == PASS
+
+
+def test_a_reload_of_haproxy_begins_its_counters_anew() -> None:
+    users = Users()
+    look = users.watched(ERRORS)
+    users.get("green", 200)
+    assert look(1.0).verdict == PASS
+    users.slots = {"blue": Tally(), "green": Tally()}
+    users.get("green", 100)
+    found = look(1.0)
+    assert found.verdict == PASS
+    assert found.words[0] == "300 answers"
+
+
+def test_a_haproxy_that_does_not_answer_is_an_error_and_no_exception() -> None:
+    users = Users()
+    look = users.watched(ERRORS)
+
+    def silent() -> t.Mapping[str, Tally]:
+        raise CommandFailed("HAProxy does not answer on its admin socket.")
+
+    look._read = silent
+    assert look(1.0) == Look(ERROR, ["HAProxy does not answer on its admin socket."])
+
+
+def test_times_are_told_to_two_digits() -> None:
+    times = {10: 50, 50: 44, 230: 4, 1200: 2}
+    assert [quantile(times, share) for share in (0.5, 0.94, 0.95, 0.99, 1.0)] == [0.01, 0.05, 0.23, 1.2, 1.2]
+    assert quantile({}, 0.95) is None
+    assert tuple(slower(times, 0.2)) == (100, 6)
+    assert tuple(slower(times, 0.23)) == (100, 2)
+
+
+def test_only_what_came_since_the_last_look_counts() -> None:
+    before = Tally(10, 1, 2, 3, {5: 4})
+    assert since(Tally(15, 1, 4, 3, {5: 6, 7: 3}), before) == Tally(5, 0, 2, 0, {5: 2, 7: 3})
+    assert since(Tally(4, 0, 1, 0, {5: 1}), before) == Tally(4, 0, 1, 0, {5: 1})
