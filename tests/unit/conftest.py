@@ -14,15 +14,17 @@ from pathlib import Path
 import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import haproxy
 
-HEADER = "# pxname,svname,qcur,scur,status,hrsp_4xx,hrsp_5xx,req_tot,econ,check_status,last_chk,addr\n"
+HEADER = "# pxname,svname,qcur,scur,status,hrsp_4xx,hrsp_5xx,req_tot,econ,check_status,last_chk,addr,hrsp_2xx\n"
 
 
 class Peer:
-    """Answers like HAProxy; `map` and `rows` are what it knows, `deaf` loses what it is told, `unknown` has no map."""
+    """Answers like HAProxy; `map`, `rows` and `times` are what it knows. `deaf` loses what it is told, `unknown` has no
+    map."""
 
     def __init__(self, path: str) -> None:
         self.map: dict[str, str] = {}
         self.rows: list[str] = []
+        self.times: dict[str, int] = {}
         self.deaf = False
         self.unknown = False
         self.api = haproxy.RuntimeApi(path, deadline=2)
@@ -35,17 +37,21 @@ class Peer:
             return "".join(f"0x1 {key} {value}\n" for key, value in self.map.items()) + "\n"
         if (verb, kind) == ("show", "stat"):
             return HEADER + "".join(row + "\n" for row in self.rows)
+        if (verb, kind) == ("show", "table"):
+            return "# table: shop_times, type: string, size:4096, used:1\n" + "".join(
+                f"0x1: key={key} use=0 exp=1 shard=0 gpc0={count}\n" for key, count in self.times.items()
+            )
         if not self.deaf:
             self.map[rest[1]] = rest[2]
         return "\n"
 
     @staticmethod
-    def backend(slot: str, in_flight: int) -> str:
-        return f"shop_{slot},BACKEND,0,{in_flight},UP,1,2,300,4,,,"
+    def backend(slot: str, in_flight: int, good: int = 297, bad: int = 2) -> str:
+        return f"shop_{slot},BACKEND,0,{in_flight},UP,1,{bad},300,4,,,,{good}"
 
     @staticmethod
     def server(slot: str, name: str, status: str, address: str = "192.0.2.1:18000") -> str:
-        return f"shop_{slot},{name},0,0,{status},,,,,L7STS,503,{address}"
+        return f"shop_{slot},{name},0,0,{status},,,,,L7STS,503,{address},"
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import re
 import socket
 import time
 import typing as t
@@ -20,6 +21,7 @@ MASTER_SOCKET = "/run/haproxy-master.sock"
 
 
 _MASTER_POLL = 0.05
+_TIME = re.compile(r" key=(blue|green):([0-9]+) .*\bgpc0=([0-9]+)")
 _NO_SUCH_WORKER = "Can't find the target PID"
 
 
@@ -43,7 +45,10 @@ class Server(t.NamedTuple):
 
 
 class Counters(t.NamedTuple):
-    """Per-slot traffic: *in_flight* and *queued* now; the rest since HAProxy's last start."""
+    """Per-slot traffic: *in_flight* and *queued* now; the rest since HAProxy's last start or reload.
+
+    *connection_errors*: attempts to connect to an instance that failed, also those that a second attempt made good.
+    """
 
     in_flight: int
     queued: int
@@ -51,6 +56,7 @@ class Counters(t.NamedTuple):
     responses_4xx: int
     responses_5xx: int
     connection_errors: int
+    responses: int
 
 
 class RuntimeApi:
@@ -180,6 +186,10 @@ class RuntimeApi:
         """Returns the rows of ``show stat`` as dicts by HAProxy's column names."""
         return _rows(self.command("show stat"))
 
+    def times(self, application: str) -> dict[str, dict[int, int]]:
+        """Returns how long answers of each slot took: {slot: {ms: answers}}, see times()."""
+        return times(self.command(f"show table {application}_times"))
+
     def old_statistics(self) -> list[list[dict[str, str]]]:
         """Returns statistics() of each old worker. Raises what ask_old_workers() raises."""
         return [_rows(answer) for answer in self.ask_old_workers("show stat")]
@@ -230,6 +240,39 @@ def counters(rows: t.Iterable[t.Mapping[str, str]], application: str) -> dict[st
         slot = row["pxname"][len(application) + 1 :]
         if row["svname"] == "BACKEND" and row["pxname"] == f"{application}_{slot}" and slot in ("blue", "green"):
             found[slot] = Counters(
-                *(int(row.get(column) or 0) for column in ("scur", "qcur", "req_tot", "hrsp_4xx", "hrsp_5xx", "econ"))
+                in_flight=_number(row, "scur"),
+                queued=_number(row, "qcur"),
+                requests=_number(row, "req_tot"),
+                responses_4xx=_number(row, "hrsp_4xx"),
+                responses_5xx=_number(row, "hrsp_5xx"),
+                connection_errors=_number(row, "econ"),
+                responses=sum(_number(row, f"hrsp_{kind}") for kind in ("1xx", "2xx", "3xx", "4xx", "5xx", "other")),
             )
+    return found
+
+
+def _number(row: t.Mapping[str, str], column: str) -> int:
+    return int(row.get(column) or 0)
+
+
+def times(text: str) -> dict[str, dict[int, int]]:
+    """Returns how many answers of each slot took how long, {slot: {ms: answers}}, from ``show table``. Pure.
+
+    Times are from the whole request to the head of the answer, in ms, cut to two digits: 237 ms counts at 230. An
+    answer of HAProxy itself, such as after a timeout, took no time of an instance and is in none. Raises CommandFailed
+    without such a table: HAProxy was provisioned by an older version of the collection.
+    """
+    if not text.startswith("# table:"):
+        raise CommandFailed(
+            "HAProxy does not count how long answers take.",
+            expected="its table of times",
+            found=text.strip() or "no answer",
+            next_step=f"provision the load balancer: {playbook('provision')}",
+        )
+    found: dict[str, dict[int, int]] = {}
+    for line in text.splitlines():
+        entry = _TIME.search(line)
+        if entry:
+            slot, milliseconds, answers = entry.groups()
+            found.setdefault(slot, {})[int(milliseconds)] = int(answers)
     return found

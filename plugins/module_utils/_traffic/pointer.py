@@ -30,6 +30,11 @@ class Pointer(t.NamedTuple):
         """Returns the value of the map key."""
         return f"{self.live or NONE}:{self.candidate or NONE}:{self.weight}"
 
+    @property
+    def target(self) -> str | None:
+        """The slot that traffic moves to: the candidate as soon as it has a share, else the live one."""
+        return self.candidate if self.candidate and self.weight else self.live
+
 
 def parse(text: str, where: str) -> Pointer:
     """Returns the pointer that *text* states. Raises StateUnreadable naming *where* it was found."""

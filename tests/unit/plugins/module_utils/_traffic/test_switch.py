@@ -112,6 +112,7 @@ def test_counters_belong_to_the_right_application() -> None:
             "scur": "1",
             "qcur": "2",
             "req_tot": "30",
+            "hrsp_2xx": "20",
             "hrsp_4xx": "4",
             "hrsp_5xx": "5",
         },
@@ -119,7 +120,23 @@ def test_counters_belong_to_the_right_application() -> None:
         {"pxname": "workshop_blue", "svname": "BACKEND", "scur": "9", "qcur": "9"},
         {"pxname": "shop_none", "svname": "BACKEND", "scur": "9", "qcur": "9"},
     ]
-    assert haproxy.counters(rows, "shop") == {"blue": haproxy.Counters(1, 2, 30, 4, 5, 0)}
+    assert haproxy.counters(rows, "shop") == {"blue": haproxy.Counters(1, 2, 30, 4, 5, 0, 29)}
+
+
+def test_times_of_answers_are_told_for_each_slot() -> None:
+    table = """# table: shop_times, type: string, size:4096, used:3
+0x7f6fa5b60a48: key=green:1 use=0 exp=86393912 shard=0 gpc0=2
+0x7f6fa5b60c88: key=green:910 use=1 exp=86395165 shard=0 gpc0=17
+0x7f6fa5b60bc8: key=blue:130 use=0 exp=86394049 shard=0 gpc0=1
+
+"""
+    assert haproxy.times(table) == {"green": {1: 2, 910: 17}, "blue": {130: 1}}
+    assert haproxy.times("# table: shop_times, type: string, size:4096, used:0\n\n") == {}
+
+
+def test_without_a_table_of_times_provision_is_named() -> None:
+    with pytest.raises(CommandFailed, match="provision"):
+        haproxy.times("No such table\n")
 
 
 # Captured from HAProxy 2.6.12 (Debian 12) and 3.0.11 (Debian 13); the versions differ in nothing else.
