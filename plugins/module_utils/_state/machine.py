@@ -16,21 +16,23 @@ from .run import Run
 
 # The steps on a load balancer that move traffic or prepare it, in order (adopt only where a host was left behind); then
 # what may stand between or after them.
-STEPS = ("begin", "adopt", "arm", "switch", "confirm", "revert", "end", "drain")
+STEPS = ("begin", "adopt", "arm", "shift", "switch", "confirm", "revert", "end", "drain")
 APPLICATION_STEPS = ("stage", "wake", "workers", "retire", "stop", "restore", "empty")
 
 # These neither move traffic nor promise anything about it: what stood before them stands after them.
-ASIDE = ("drain", *APPLICATION_STEPS)
+ASIDE = ("drain", "watch", *APPLICATION_STEPS)
 # A step may follow these of the same run once they ended well. A drain is named because it may hide what stood before.
 _AFTER = {
     "adopt": ("begin", "drain"),
     "arm": ("begin", "adopt", "drain"),
-    "switch": ("arm",),
+    "shift": ("arm",),
+    "switch": ("arm", "shift"),
     "confirm": ("switch", "drain"),
 }
 _NEEDS = {
     "adopt": "begin of this run, ended well",
     "arm": "begin of this run, ended well",
+    "shift": "arm of this run, ended well: without a guard nothing takes the traffic back",
     "switch": "arm of this run, ended well: without a guard nothing takes the switch back",
     "confirm": "switch of this run, ended well, and nothing that took it back since",
     "revert": "begin of this run, and no confirmation: after that a roll back is a run of its own",

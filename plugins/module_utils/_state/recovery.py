@@ -77,8 +77,9 @@ _IDLE = ((None, None),)
 _BEGUN = (("begin", "begin"), ("begin", "end"), ("adopt", "begin"), ("adopt", "end"))
 _ARMING = (("arm", "begin"),)
 _ARMED = (("arm", "end"),)
-_MOVING = (("switch", "begin"),)
-_MOVED = (("switch", "end"), ("confirm", "begin"))
+# A share of the traffic counts as all of it: a release that is not confirmed loses it.
+_MOVING = (("shift", "begin"), ("switch", "begin"))
+_MOVED = (("shift", "end"), ("switch", "end"), ("confirm", "begin"))
 _BACK = (("revert", "begin"),)
 
 _Cells = tuple[t.Optional[Action], ...]
@@ -152,8 +153,8 @@ def look(
 ) -> Seen:
     """Returns what a host shows, in the words of the table.
 
-    *entry* is what `unfinished` found; *file* and *haproxy* are the live slots (or None) of the map file and of
-    HAProxy. A HAProxy that does not run follows the file at its next start: give the file's slot for it.
+    *entry* is what `unfinished` found; *file* and *haproxy* are the slots (or None) that traffic moves to, by the map
+    file and by HAProxy. A HAProxy that does not run follows the file at its next start: give the file's slot for it.
     """
     target, previous, release = _reference(entry, state, intent)
     record = state.slots[target] if state is not None and target is not None else None
@@ -208,7 +209,9 @@ class _Course:
 
     def follow(self, entry: Entry) -> None:
         done = entry.phase == "end" and entry.outcome == "done"
-        self.ruled = self.ruled or entry.step in ("arm", "switch", "confirm") or (entry.step == "begin" and done)
+        self.ruled = (
+            self.ruled or entry.step in ("arm", "shift", "switch", "confirm") or (entry.step == "begin" and done)
+        )
         if entry.step == "end":
             self.opened = self.opened and entry.phase == "begin"
         elif entry.phase == "begin":

@@ -48,7 +48,8 @@ def allowed(last: Entry | None, step: str) -> bool:
 FOLLOWERS = {
     "begin": {"begin", "adopt", "arm", "revert", "drain"},
     "adopt": {"adopt", "arm", "revert", "drain"},
-    "arm": {"arm", "switch", "revert", "drain"},
+    "arm": {"arm", "shift", "switch", "revert", "drain"},
+    "shift": {"shift", "switch", "revert", "drain"},
     "switch": {"switch", "confirm", "revert", "drain"},
     "confirm": {"confirm", "drain"},
     "revert": {"revert", "drain"},
@@ -60,6 +61,7 @@ REPEATS = {
     "begin": {"begin", "revert", "drain"},
     "adopt": {"adopt", "revert", "drain"},
     "arm": {"arm", "revert", "drain"},
+    "shift": {"shift", "revert", "drain"},
     "switch": {"switch", "revert", "drain"},
     "confirm": {"confirm", "revert", "drain"},
     "revert": {"revert", "drain"},

@@ -35,9 +35,10 @@ def expected(seen: Seen) -> Action | None:  # noqa: PLR0911 - one reason after t
     """What must be done, told as reasons and not as a table; None: this cannot happen."""
     place = (seen.step, seen.phase)
     untouched = seen.step in (None, "begin", "adopt")
-    moved = place in (("switch", "end"), ("confirm", "begin"))
+    moved = place in (("shift", "end"), ("switch", "end"), ("confirm", "begin"))
+    moving = place in (("shift", "begin"), ("switch", "begin"))
     back = place == ("revert", "begin")
-    if not (untouched or moved or back or seen.step == "arm" or place == ("switch", "begin")):
+    if not (untouched or moved or back or seen.step == "arm" or moving):
         return None  # it ended, or it only looks on, or it is a step of another kind of host
     if seen.intent == "none" and untouched and seen.traffic != "split":
         return Action.NOTHING if seen.step is None else Action.ABANDON
@@ -48,7 +49,7 @@ def expected(seen: Seen) -> Action | None:  # noqa: PLR0911 - one reason after t
             return Action.FINISH
         return None if place == ("arm", "end") and seen.intent == "none" else Action.REVERT
     if seen.traffic == "split":
-        it_was_the_run = seen.intent != "none" or back or moved or seen.step == "switch"
+        it_was_the_run = seen.intent != "none" or back or moved or moving
         return Action.REVERT if it_was_the_run and not seen.confirmed else Action.REPAIR
     if back:
         return Action.COMPLETE
