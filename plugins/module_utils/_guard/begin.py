@@ -17,6 +17,7 @@ from .._traffic import pointer as pointers
 from . import revert as reverting
 from . import view as views
 from .call import RESUMED, Call, Result
+from .place import WATCH_FILE
 
 #: What an earlier run left is cleared without a question, because users do not notice it.
 _HARMLESS = (Action.NOTHING, Action.ABANDON, Action.FINISH, Action.COMPLETE)
@@ -38,8 +39,15 @@ def begin(call: Call) -> Result:
         )
     if call.check:
         return _would_begin(call)
+    if call.run.operation == "roll_back":
+        _cut_short(call)
     before = leases.read(guard.folder)
-    lease, took = leases.acquire(guard.folder, call.run, call.lease_seconds, guard.clock, **_known(call))
+    try:
+        lease, took = leases.acquire(guard.folder, call.run, call.lease_seconds, guard.clock, **_known(call))
+    except leases.LeaseHeld as error:
+        if _watched(call, alone=True):
+            error.next_step = f"end its bake first: {playbook('confirm')}, or {playbook('roll_back')}"
+        raise
     run = call.run._replace(epoch=lease.epoch)
     call = call._replace(run=run)
     detail = _taken_over(before, took, str(call.parameters.get("reason") or ""))
@@ -60,12 +68,31 @@ def begin(call: Call) -> Result:
     return {"changed": bool(says), "run": run.to_dict(), "view": told}
 
 
+def _cut_short(call: Call) -> None:
+    """What is watched has the lease until that ends. Who rolls back does not wait: it is taken back now."""
+    from .watcher import cut_short  # noqa: PLC0415 - loaded when needed: users wait for a roll back
+
+    if _watched(call):
+        cut_short(call.guard, f"{call.run.actor} ({call.run.source}) rolled back")
+
+
+def _watched(call: Call, *, alone: bool = False) -> bool:
+    """Whether users have a release that is watched here; *alone*: that nobody attends."""
+    from . import watch_files  # noqa: PLC0415 - loaded when needed: users wait for a roll back
+
+    if not os.path.exists(os.path.join(call.guard.folder, WATCH_FILE)):
+        return False
+    asked = watch_files.read_asked(call.guard.folder) or {}
+    return asked.get("phase") in ("during_shift", "bake") and (bool(asked["alone"]) or not alone)
+
+
 def _would_begin(call: Call) -> Result:
     """What begin would find in its way, and the view."""
     guard = call.guard
     where = os.path.join(guard.folder, leases.FILE)
     stored = leases.read(guard.folder)
-    leases.taken(stored, call.run, call.lease_seconds, guard.clock, where=where, **_known(call))
+    if not (call.run.operation == "roll_back" and _watched(call)):
+        leases.taken(stored, call.run, call.lease_seconds, guard.clock, where=where, **_known(call))
     finding = views.find(guard)
     resume = _resumes(call, finding, guard.intent())
     told = views.view(guard, finding, environment=call.environment, servers_too=False)
@@ -133,5 +160,7 @@ def _resumes(call: Call, finding: views.Finding, intent: intents.Intent | None) 
     """Whether this deploy goes on where an earlier one was cut off: with the same release, if it tells which."""
     if call.policy != RESUMED or intent is None or {call.run.operation, intent.run.operation} != {"deploy"}:
         return False
-    same = call.run.release in (None, intent.run.release)
+    in_file = pointers.read_file(call.guard.application, call.guard.map_path)
+    # A share of the users is not all of them: the gates of the shares were not passed.
+    same = call.run.release in (None, intent.run.release) and (in_file is None or not in_file.weight)
     return same and resumable(finding.seen) and intents.due(intent, call.guard.clock) > 0

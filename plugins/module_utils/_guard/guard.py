@@ -127,6 +127,13 @@ class Guard(Place):
                 self._armed_for(run, target)
             return traffic.switch(self.api, self.application, self.map_path, pointers.Pointer(target, None, 0))
 
+    def shift(self, run: Run, target: str, weight: int) -> bool:
+        """Sends *weight* % of the requests to *target*, for which this run has armed. Returns whether it did."""
+        wanted = pointers.Pointer(run.previous, target, weight)
+        with self.alone(), journal.step(self.folder, run, "shift", self.clock, detail=f"{weight} % to {target}"):
+            self._armed_for(run, target)
+            return traffic.switch(self.api, self.application, self.map_path, wanted)
+
     def _armed_for(self, run: Run, target: str) -> None:
         intent = self.intent()
         if intent is None or intent.run.id != run.id or intent.target != target:
@@ -197,6 +204,19 @@ class Guard(Place):
             where=self.intent_path,
             next_step=NOT_CONFIRMED_NEXT,
         )
+
+    def renew(self, run: Run) -> None:
+        """*run* is alive: the guard that it armed waits for as long again. Its timer asks for that when it fires.
+
+        Nothing is renewed whose time is over.
+        """
+        with self.alone():
+            intent = self.intent()
+            if intent is None or intent.run.id != run.id or intent.status != "armed":
+                return
+            if intents.due(intent, self.clock) > 0:
+                again = self.clock.boottime() + intent.deadline_seconds
+                intents.write(self.folder, intent._replace(deadline_boottime=again))
 
     def adopt(self, run: Run) -> None:
         """The armed guard of an earlier run is this run's from now on: it goes on where that one was cut off."""

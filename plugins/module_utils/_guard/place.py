@@ -26,6 +26,8 @@ from .timer import Timer
 
 #: Who did it, in the journal, when nobody told the guard to.
 ACTOR = "guard"
+#: What is watched here until the switch is confirmed or taken back, see watching.py.
+WATCH_FILE = "watch.json"
 LOCK_SECONDS = 55.0
 # For how long a HAProxy that does not run may be one that starts and has read the map file before it was changed.
 STARTING_SECONDS = 2.0
@@ -164,10 +166,11 @@ class Place:
             )
 
     def disarm(self, intent: Intent | None) -> None:
-        """Nothing is armed any more. A timer that cannot be stopped finds nothing to do."""
+        """Nothing is armed any more, and nothing is watched. A timer that cannot be stopped finds nothing to do."""
         if intent is None:
             return
         intents.remove(self.folder)
+        durable.remove(os.path.join(self.folder, WATCH_FILE))
         self.stop_timer(intent)
 
     def stop_timer(self, intent: Intent) -> None:

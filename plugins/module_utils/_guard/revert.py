@@ -134,13 +134,26 @@ def fire(guard: Place, *, boot: bool = False) -> str:
         if left > 0:
             guard.timer.start(intent.token, left)
             return f"{guard.application}: armed for another {left:.1f} s"
-        return _unconfirmed(guard, intent, boot=boot)
+        when = "at boot" if boot else f"after {intent.deadline_seconds:g} s"
+        patience = decision.BOOT_PATIENCE if boot else decision.PATIENCE
+        return _unconfirmed(guard, intent, f"was not confirmed {when}", when, patience)
 
 
-def _unconfirmed(guard: Place, intent: Intent, *, boot: bool) -> str:
-    when = "at boot" if boot else f"after {intent.deadline_seconds:g} s"
-    what, alive = _decided(guard, intent, decision.BOOT_PATIENCE if boot else decision.PATIENCE)
-    who = f"the switch of {guard.application} to {intent.target} by {intent.run.actor} was not confirmed {when}"
+def refuse(guard: Place, run: Run, why: str) -> str:
+    """A watch has found the release of *run* bad: what the guard does at its deadline is done now.
+
+    Returns one sentence. Raises CommandFailed when it must be tried again.
+    """
+    with guard.alone():
+        intent = guard.intent()
+        if intent is None or intent.run.id != run.id or intent.status == "inconsistent":
+            return why
+        return _unconfirmed(guard, intent, f"was refused ({why})", "at once", decision.PATIENCE)
+
+
+def _unconfirmed(guard: Place, intent: Intent, why: str, when: str, patience: int) -> str:
+    what, alive = _decided(guard, intent, patience)
+    who = f"the switch of {guard.application} to {intent.target} by {intent.run.actor} {why}"
     if what == decision.WAIT:
         intents.write(guard.folder, intent._replace(attempts=intent.attempts + 1))
         silent = f"{intent.previous} does not answer" if alive else "no slot answers"

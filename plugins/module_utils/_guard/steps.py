@@ -20,6 +20,7 @@ from .._traffic import pointer as pointers
 from .._traffic import switch as traffic
 from .._traffic.haproxy import NotRunning
 from . import revert as reverting
+from . import tally
 from . import view as views
 from .begin import begin
 from .call import Call, Result
@@ -29,7 +30,7 @@ from .probe import Check
 if t.TYPE_CHECKING:
     from .verify import Question
 
-PROTOCOL = 1
+PROTOCOL = 2
 
 Request = t.Mapping[str, t.Any]
 
@@ -87,8 +88,10 @@ def adopt(call: Call) -> Result:
 
 
 def renew(call: Call) -> Result:
-    """The run is alive, although it is at work elsewhere: its lease lasts for as long again."""
+    """The run is alive, although it is at work elsewhere: its lease, and its guard, last for as long again."""
     call.alive()
+    if not call.check:
+        call.guard.renew(call.run)
     return {"changed": False}
 
 
@@ -126,6 +129,23 @@ def switch(call: Call) -> Result:
     if question is not None:
         result["summary"] = question.ask()
     return result
+
+
+def shift(call: Call) -> Result:
+    """A share of the users gets the release. Parameter: weight, 1 to 99 %."""
+    weight, target = int(call.parameters["weight"]), t.cast(str, call.run.slot)
+    if not 0 < weight < 100 or not call.run.previous:
+        raise BadInput(
+            "Traffic can be shared between two slots only.",
+            expected="a share of 1 to 99 %, and a slot that has the rest",
+            found=f"{weight} %, and {call.run.previous or 'no slot'}",
+        )
+    wanted = pointers.Pointer(call.run.previous, target, weight)
+    diff = {"before": _shown(*_pointers(call)), "after": _shown(wanted, wanted)}
+    if call.check:
+        return {"changed": True, "diff": diff}
+    with call.alone("shift"):
+        return {"changed": call.guard.shift(call.run, target, weight), "diff": diff}
 
 
 def _pointers(call: Call) -> tuple[pointers.Pointer | None, pointers.Pointer | None]:
@@ -226,6 +246,9 @@ def confirm(call: Call) -> Result:
             environment=call.environment,
             question=question,
         )
+    tally.remember(
+        guard.api, guard.application, guard.folder, t.cast(str, run.slot), str(call.parameters["release"]["id"])
+    )
     with contextlib.suppress(leases.LeaseLost):  # broken by a person while it was confirmed: it is, all the same
         leases.release(guard.folder, run)
     return {"changed": state != known, "state": state.to_dict()}
@@ -265,7 +288,7 @@ def end(call: Call) -> Result:
         release, reason = call.parameters.get("release"), str(call.parameters.get("reason") or "")
         with journal.step(guard.folder, run, "end", guard.clock, detail=reason[:300] or None):
             if release and run.slot:
-                _refuse(call, dict(release), reason)
+                refuse(call, dict(release), reason)
             epoch = t.cast(leases.Lease, leases.read(guard.folder)).epoch
             leases.release(guard.folder, run._replace(epoch=epoch))
     return {"changed": bool(release)}
@@ -277,7 +300,8 @@ def _holds(call: Call) -> bool:
     return lease is not None and lease.id == call.run.id and not lease.released
 
 
-def _refuse(call: Call, release: dict[str, str], reason: str) -> None:
+def refuse(call: Call, release: dict[str, str], reason: str) -> None:
+    """Records that the release of this run was refused."""
     guard, run = call.guard, call.run
     after, _entry = states.refused(
         guard.state() or states.State(guard.application, call.environment),
@@ -289,6 +313,13 @@ def _refuse(call: Call, release: dict[str, str], reason: str) -> None:
         reason=reason,
     )
     states.save(after, guard.root)
+
+
+def _watching(name: str, call: Call) -> Result:
+    """A step that asks for a watch, or looks at one."""
+    from . import watching  # noqa: PLC0415 - loaded when needed: users wait for a switch
+
+    return watching.STEPS[name](call)
 
 
 def _on_application_host(name: str, call: Call) -> Result:
@@ -304,11 +335,13 @@ STEPS: dict[str, t.Callable[[Call], Result]] = {
     "renew": renew,
     "adopt": adopt,
     "arm": arm,
+    "shift": shift,
     "switch": switch,
     "drain": drain,
     "verify": verify,
     "confirm": confirm,
     "revert": revert,
     "end": end,
+    **{name: functools.partial(_watching, name) for name in ("watch", "watched", "approve", "approved", "unwatch")},
     **{name: functools.partial(_on_application_host, name) for name in ("wake", "workers", "stop", "retire")},
 }

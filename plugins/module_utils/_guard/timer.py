@@ -1,7 +1,7 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The timer that starts the guard at its deadline: a transient one of systemd, exact to a tenth of a second. PRIVATE.
+"""What systemd does for a guard: the timer of its deadline, exact to a tenth of a second, and its watch. PRIVATE.
 
 A hard restart forgets transient timers; the boot unit of the role guard looks after what was armed then.
 """
@@ -29,8 +29,13 @@ def service(application: str) -> str:
     return f"rollout-guard@{application}.service"
 
 
+def watch(application: str) -> str:
+    """Returns the name of the unit that watches *application*."""
+    return f"rollout-watch@{application}.service"
+
+
 class Timer:
-    """Timers of one application on this host."""
+    """Timers, and the watch, of one application on this host."""
 
     def __init__(self, application: str, run: Runner = command.run) -> None:
         self._application = application
@@ -93,3 +98,15 @@ class Timer:
             ["systemctl", "is-active", unit(self._application, token)], deadline=_DEADLINE, accepted=(0, 3, 4)
         )
         return answer.output.strip() == "active"
+
+    def start_watch(self) -> None:
+        """Starts the watch anew; what it watches is in a file. Raises CommandFailed when its process does not run."""
+        self._run(
+            ["systemctl", "restart", watch(self._application)],
+            deadline=_DEADLINE,
+            next_step=f"{playbook('provision')} installs the unit; journalctl -u {watch(self._application)}",
+        )
+
+    def stop_watch(self) -> None:
+        """Stops the watch, if there is one."""
+        self._run(["systemctl", "stop", watch(self._application)], deadline=_DEADLINE, accepted=(0, 5))

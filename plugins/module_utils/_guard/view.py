@@ -47,8 +47,8 @@ def find(guard: Guard) -> Finding:
         entry,
         state=state,
         intent=intent,
-        file=in_file.live if in_file else None,
-        haproxy=in_haproxy.live if in_haproxy else None,
+        file=in_file.target if in_file else None,
+        haproxy=in_haproxy.target if in_haproxy else None,
     )
     action = recovery.decide(seen)
     by_guard = standing is not None and standing.actor == ACTOR
@@ -102,6 +102,7 @@ def view(
         "action": finding.action.value if finding else None,
         "unsettled": finding.unsettled._asdict() if finding and finding.unsettled else None,
         "says": finding.says if finding else "",
+        "watch": _watch(guard),
         "servers": [{**one._asdict(), "up": one.up} for one in servers(rows or [], guard.application)],
         "problem": "\n".join(problems),
     }
@@ -117,6 +118,22 @@ def _read(problems: list[str], read: t.Callable[[], Part]) -> Part | None:
     except RolloutError as error:
         problems.append(str(error))
         return None
+
+
+def _watch(guard: Guard) -> dict[str, t.Any] | None:
+    """Returns what is watched here at this moment: its phase, and what was seen; None when nothing is."""
+    from . import watch_files  # noqa: PLC0415 - loaded when needed: users wait for a switch
+
+    try:
+        asked = watch_files.read_asked(guard.folder)
+    except RolloutError:
+        return None
+    seen = watch_files.read_seen(guard.folder) if asked else None
+    if asked is None or seen is None or seen["id"] != asked["id"]:
+        return None
+    if not watch_files.alive(seen, guard.clock.boottime()):
+        return None
+    return {"phase": seen["phase"], "alone": bool(asked["alone"]), "progress": seen["progress"], "says": seen["says"]}
 
 
 def _text(pointer: pointers.Pointer | None) -> str | None:

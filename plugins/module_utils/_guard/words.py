@@ -34,6 +34,7 @@ def main(arguments: t.Sequence[str]) -> int:
     for word, does in (("status", "say what is live, armed and unfinished"), ("fire", "the deadline has come")):
         sub = words.add_parser(word, help=does)
         sub.add_argument("application", nargs="?" if word == "status" else None)
+    words.add_parser("watch", help="look at the gates of a phase until they are decided").add_argument("application")
     words.add_parser("boot", help="this host has booted: take back what was not confirmed")
     words.add_parser("retire", help="stop the slots that were kept warm for long enough").add_argument(
         "--due", action="store_true", required=True
@@ -44,6 +45,8 @@ def main(arguments: t.Sequence[str]) -> int:
         return _retire()
     if told.word == "fire":
         return _tried(functools.partial(_fire, told.application))
+    if told.word == "watch":
+        return _tried(functools.partial(_watch, told.application))
     return _boot() if told.word == "boot" else _status(told.application)
 
 
@@ -78,6 +81,12 @@ def _boot() -> int:
 
 def _fire(application: str, *, boot: bool = False) -> None:
     _say(fire(Guard(application), boot=boot))
+
+
+def _watch(application: str) -> None:
+    from .watcher import watch  # noqa: PLC0415 - all samplers: loaded when needed
+
+    _say(watch(Guard(application)))
 
 
 def _retire() -> int:
@@ -130,11 +139,20 @@ def lines(told: t.Mapping[str, t.Any]) -> list[str]:
         text.append(f"  guard       armed: back to {intent['previous'] or 'nothing'} {_when(intent)}")
     else:
         text.append("  guard       nothing armed")
+    if told["watch"] and told["watch"]["progress"]:
+        text.append(f"  watch       {_watched(told['watch'])}")
     if told["says"]:
         text.append(f"  unfinished  {told['says']}")
     if told["problem"]:
         text.append(f"  problem     {told['problem']}")
     return text
+
+
+def _watched(told: t.Mapping[str, t.Any]) -> str:
+    progress = told["progress"]
+    gates = "; ".join(f"{one['name']} {one['verdict']} ({', '.join(one['words'])})" for one in progress["gates"])
+    alone = ", then it is confirmed without a run" if told["alone"] else ""
+    return f"{told['phase']}, {progress['elapsed']:g} of {progress['seconds']:g} s{alone}: {gates}"
 
 
 def _when(intent: t.Mapping[str, t.Any]) -> str:

@@ -8,18 +8,21 @@ from __future__ import annotations
 import importlib.util
 import io
 import marshal
+import os
 import sys
 import typing as t
 import zipfile
 
 from .._slots import artefact
-from . import cli, verify, words, work
+from . import cli, verify, watcher, watching, words, work
 
 # What is imported is packed; those after the first are what the program itself loads late.
-PARTS = (cli, verify, words, work, artefact)
+PARTS = (cli, verify, watcher, watching, words, work, artefact)
 SHEBANG = b"#!/usr/bin/python3 -I\n"
 ROOMS = ("_foundation", "_state", "_traffic", "_gates", "_slots", "_guard")
 PACKAGE = "rollout"
+#: Pure Python, under the licence of MIT; for expressions of gates.
+LIBRARY = "jmespath"
 _MAIN = f"import sys\n\nfrom {PACKAGE}._guard.cli import main\n\nsys.exit(main())\n"
 # Fixed, so that the same sources always give the same bytes.
 _MOMENT = (2000, 1, 1, 0, 0, 0)
@@ -37,6 +40,23 @@ def sources(root: str) -> dict[str, str]:
         path = name[len(root) + 1 :].replace(".", "/")
         is_package = module.__spec__.submodule_search_locations is not None
         found[f"{PACKAGE}/{path}/__init__.py" if is_package else f"{PACKAGE}/{path}.py"] = source or ""
+    return {**found, **library(LIBRARY)}
+
+
+def library(name: str) -> dict[str, str]:
+    """Returns the source of every module of the package *name* of this host, by path in the zip; nothing without it.
+
+    A guard that watches alone must not depend on what somebody removes or upgrades meanwhile.
+    """
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        return {}
+    found = {}
+    for folder in spec.submodule_search_locations:
+        for file in sorted(os.listdir(folder)):
+            if file.endswith(".py"):
+                with open(os.path.join(folder, file), encoding="utf-8") as handle:
+                    found[f"{name}/{file}"] = handle.read()
     return found
 
 

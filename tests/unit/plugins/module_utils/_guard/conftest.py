@@ -34,6 +34,7 @@ class FakeTimer:
     def __init__(self) -> None:
         self.running: dict[str, float] = {}
         self.broken = self.stuck = False
+        self.watches = 0
 
     def start(self, token: str, seconds: float) -> None:
         if self.broken:
@@ -47,6 +48,12 @@ class FakeTimer:
 
     def active(self, token: str) -> bool:
         return token in self.running
+
+    def start_watch(self) -> None:
+        self.watches += 1
+
+    def stop_watch(self) -> None:
+        self.watches = 0
 
 
 class Answers:
@@ -182,7 +189,7 @@ class Host:
         """What the program answers to one step. A run goes on with what its begin told, and confirms what users get."""
         if step == "confirm" and "verify" not in parameters:
             parameters["verify"] = self.question(consecutive=1)
-        request = {"protocol": 1, "step": step, "application": "shop", "environment": "staging", "check": dry}
+        request = {"protocol": 2, "step": step, "application": "shop", "environment": "staging", "check": dry}
         request |= {"run": (run or self.run()).to_dict(), "parameters": parameters}
         return steps.perform(request, self.guard)
 

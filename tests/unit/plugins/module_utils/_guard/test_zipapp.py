@@ -37,12 +37,20 @@ def run(program: Path, *words: str, told: str = "") -> subprocess.CompletedProce
 def test_it_packs_the_very_sources_that_are_imported(program: Path) -> None:
     with zipfile.ZipFile(program) as archive:
         packed = {name for name in archive.namelist() if name.endswith(".py")}
-        for name in packed - {"__main__.py", "rollout/__init__.py"}:
+        ours = {name for name in packed if name.startswith("rollout/")} - {"rollout/__init__.py"}
+        for name in ours:
             assert archive.read(name) == (FOLDER / name[len("rollout/") :]).read_bytes(), name
     needed = {path.name for path in (FOLDER / "_guard").glob("*.py")} - {"zipapp.py"}
     assert {f"rollout/_guard/{name}" for name in needed} <= packed
     assert "rollout/_state/recovery.py" in packed
     assert "rollout/_gates/gate.py" in packed
+    assert packed - ours == {"__main__.py", "rollout/__init__.py"} | set(zipapp.library("jmespath"))
+
+
+def test_expressions_of_gates_need_nothing_of_the_host(program: Path) -> None:
+    script = f"import sys; sys.path.insert(0, {str(program)!r}); import jmespath; print(jmespath.__file__)"
+    told = subprocess.check_output([sys.executable, "-I", "-c", script], text=True)
+    assert told.startswith(str(program))
 
 
 def test_whatever_a_packed_file_imports_is_packed_also_what_is_loaded_late() -> None:
@@ -85,11 +93,11 @@ def test_beside_each_source_lies_its_byte_code() -> None:
 
 def test_it_says_its_version(program: Path) -> None:
     ended = run(program, "--version")
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "rollout-guard, protocol 1\n", "")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "rollout-guard, protocol 2\n", "")
 
 
 def test_it_answers_a_step_without_ansible(program: Path) -> None:
-    request = {"protocol": 1, "step": "info", "application": "nobody-has-this", "environment": "staging", "run": RUN}
+    request = {"protocol": 2, "step": "info", "application": "nobody-has-this", "environment": "staging", "run": RUN}
     ended = run(program, "step", told=json.dumps(request))
     assert (ended.returncode, ended.stderr) == (0, "")
     view = json.loads(ended.stdout)["view"]
@@ -105,4 +113,4 @@ def test_a_python_with_other_byte_code_uses_the_sources(tmp_path: Path) -> None:
             new.writestr(name, b"\x00\x00\r\n" + content[4:] if name.endswith(".pyc") else content)
     program = tmp_path / "rollout-guard"
     program.write_bytes(other.getvalue())
-    assert run(program, "--version").stdout == "rollout-guard, protocol 1\n"
+    assert run(program, "--version").stdout == "rollout-guard, protocol 2\n"

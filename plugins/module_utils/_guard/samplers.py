@@ -1,0 +1,147 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gives each gate of a watch what looks for it on this host: HAProxy's counters, instances, stores. PRIVATE."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import typing as t
+from urllib.parse import urljoin, urlsplit
+
+from .._foundation.errors import BadInput, NotFound, playbook
+from .._gates import http_look, postgres, prometheus, redis
+from .._gates.http_check import PROBE_HEADER
+from .._gates.look import Look, Sampler
+from .._gates.specification import GateSpecification
+from .._gates.traffic import Slots, Tally, TrafficSampler
+from .._gates.watch import Times, Watched
+from .._traffic.haproxy import RuntimeApi, servers
+from . import tally
+
+#: What the samplers of these types need on the host, as Python and as Debian call it.
+LIBRARIES = {"postgres": ("psycopg2", "python3-psycopg2"), "redis": ("redis", "python3-redis")}
+
+
+class Place(t.NamedTuple):
+    """What is watched from this host: the slots of *application*, behind *public_url*.
+
+    *connections*: host, port, user, password… of postgres and redis, as their samplers want them. *watches* share the
+    risk of a false alarm. *before*: what the live slot had answered when its release was confirmed, if that is known.
+    """
+
+    application: str
+    slots: Slots
+    public_url: str
+    connections: t.Mapping[str, t.Mapping[str, t.Any]]
+    watches: int = 1
+    before: Tally | None = None
+
+
+class _Here(t.NamedTuple):
+    """The *place*, its HAProxy, and the *probes*: how many requests the watch itself has sent through it."""
+
+    place: Place
+    times: Times
+    api: RuntimeApi
+    probes: list[int]
+
+
+def watched(gates: t.Sequence[GateSpecification], place: Place, times: Times, api: RuntimeApi) -> list[Watched]:
+    """Returns every gate with its sampler. Raises RolloutError for a gate that can never look here."""
+    here = _Here(place, times, api, [])
+    return [Watched(gate, _MAKERS[gate.type](gate, here)) for gate in gates]
+
+
+def tallies(api: RuntimeApi, application: str) -> dict[str, Tally]:
+    """Returns what each slot has answered since HAProxy's start. Raises CommandFailed when HAProxy does not say."""
+    return {slot: Tally(**told) for slot, told in tally.now(api, application).items()}
+
+
+def _traffic(gate: GateSpecification, here: _Here) -> Sampler:
+    place, looks = here.place, max(1, math.ceil(here.times.seconds / gate.interval))
+
+    def read() -> dict[str, Tally]:
+        told = tallies(here.api, place.application)
+        found = told.get(place.slots.candidate, Tally())
+        # A gate that asks through the load balancer is no user.
+        told[place.slots.candidate] = found._replace(responses=max(0, found.responses - sum(here.probes)))
+        return told
+
+    return TrafficSampler(gate, read, place.slots, looks=looks, watches=place.watches, before=place.before)
+
+
+def _http(gate: GateSpecification, here: _Here) -> Sampler:
+    headers = {**(gate.fields["headers"] or {}), PROBE_HEADER: gate.name}
+    look = http_look.sampler(
+        gate._replace(fields={**gate.fields, "headers": headers}), http_targets(gate, here.place, here.api)
+    )
+    if gate.fields["through"] != "load_balancer":
+        return look
+
+    def counted(allowed: float) -> Look:
+        try:
+            return look(allowed)
+        finally:
+            here.probes.append(int(gate.fields["samples"]))
+
+    return counted
+
+
+def http_targets(gate: GateSpecification, place: Place, api: RuntimeApi) -> list[tuple[str, str]]:
+    """Returns name and address of what the gate asks. Raises NotFound when the slot has no instance."""
+    url, path = gate.fields["url"], str(gate.fields["path"] or "/")
+    if url:
+        return [(urlsplit(url).netloc, url)]
+    if gate.fields["through"] == "load_balancer":
+        return [("load balancer", urljoin(place.public_url, path))]
+    found = [
+        (server.name, f"http://{server.address}{path}")
+        for server in servers(api.statistics(), place.application)
+        if server.slot == place.slots.candidate and server.address
+    ]
+    if not found:
+        raise NotFound(
+            f"The gate {gate.name} has no instance to ask.",
+            expected=f"instances of slot {place.slots.candidate} in HAProxy's configuration",
+            found="none",
+            where=api.path,
+        )
+    return found
+
+
+def _store(gate: GateSpecification, here: _Here) -> Sampler:
+    connection = here.place.connections.get(gate.type) or {}
+    if not connection.get("host"):
+        variable = {"postgres": "rollout_database", "redis": "rollout_redis"}[gate.type]
+        raise BadInput(
+            f"The gate {gate.name} does not know where its {gate.type} is.",
+            expected=f"{variable} with host, port, user and password",
+            found="none",
+            where=variable,
+        )
+    library, package = LIBRARIES[gate.type]
+    if importlib.util.find_spec(library) is None:
+        raise NotFound(
+            f"The gate {gate.name} cannot look: the Python library {library} is missing on this host.",
+            expected=package,
+            found="no such module",
+            next_step=f"{playbook('provision')} installs it where gates need it",
+        )
+    if gate.type == "postgres":
+        return postgres.sampler(gate, connection)
+    return redis.sampler(gate, connection)
+
+
+def _prometheus(gate: GateSpecification, _here: _Here) -> Sampler:
+    return prometheus.sampler(gate)
+
+
+_MAKERS: t.Mapping[str, t.Callable[[GateSpecification, _Here], Sampler]] = {
+    "traffic": _traffic,
+    "http": _http,
+    "prometheus": _prometheus,
+    "postgres": _store,
+    "redis": _store,
+}

@@ -1,0 +1,61 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the slots have answered, as HAProxy counts it, and what a slot had answered when its release was confirmed.
+
+PRIVATE to the collection. HAProxy counts on from release to release; a later one is compared with this release alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import typing as t
+
+from .._foundation.errors import RolloutError
+from .._traffic.haproxy import RuntimeApi, counters
+
+FILE = "tally.json"
+
+Told = dict[str, t.Any]
+
+
+def now(api: RuntimeApi, application: str) -> dict[str, Told]:
+    """Returns for each slot responses, responses_4xx, responses_5xx, connection_errors, times ({ms: answers}).
+
+    Raises CommandFailed when HAProxy does not say.
+    """
+    times = api.times(application)
+    kept = ("responses", "responses_4xx", "responses_5xx", "connection_errors")
+    return {
+        slot: {**{key: getattr(found, key) for key in kept}, "times": times.get(slot, {})}
+        for slot, found in counters(api.statistics(), application).items()
+    }
+
+
+def remember(api: RuntimeApi, application: str, folder: str, slot: str, release: str) -> None:
+    """Keeps what *slot* has answered by now. Worth nothing that a confirmation should fail for."""
+    path = os.path.join(folder, FILE)
+    with contextlib.suppress(RolloutError, OSError):
+        told = {"slot": slot, "release": release, "tally": now(api, application).get(slot)}
+        with open(f"{path}.new", "w", encoding="utf-8") as handle:
+            json.dump(told, handle)
+        os.replace(f"{path}.new", path)
+
+
+def remembered(folder: str, slot: str | None, release: str | None) -> Told | None:
+    """Returns what *slot* had answered when *release* was confirmed in it; None when nobody knows."""
+    try:
+        with open(os.path.join(folder, FILE), encoding="utf-8") as handle:
+            told = json.load(handle)
+    except (OSError, ValueError):
+        return None
+    if (
+        not isinstance(told, dict)
+        or not told.get("tally")
+        or (told.get("slot"), told.get("release")) != (slot, release)
+    ):
+        return None
+    tally: Told = told["tally"]
+    return {**tally, "times": {int(took): answers for took, answers in tally["times"].items()}}

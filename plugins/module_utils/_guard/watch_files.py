@@ -1,0 +1,112 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is to be watched on this host (watch.json), and what was seen so far (watched.json). PRIVATE.
+
+The first is durable and goes when nothing is left to watch. The second is for whoever looks: after a crash it is wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import typing as t
+
+from .._foundation import durable
+from .._foundation.clock import Clock
+from .._gates.traffic import Slots, Tally
+from .._gates.watch import Progress, Times
+from .place import WATCH_FILE
+from .samplers import Place
+
+SCHEMA = 1
+ASKED, SEEN = WATCH_FILE, "watched.json"
+
+STALE = 15.0  # s without a word after which a watch is called dead
+
+Told = dict[str, t.Any]
+
+
+def write_asked(folder: str, asked: t.Mapping[str, t.Any]) -> None:
+    """Asks for a watch, durably.
+
+    Keys: id, run, environment, phase, gates, seconds, most, public_url, shared, watches, before, connections, alone;
+    approved once a person did.
+    """
+    durable.write_json(os.path.join(folder, ASKED), {"schema": SCHEMA, **asked})
+
+
+def read_asked(folder: str) -> Told | None:
+    """Returns what is to be watched, or None. Raises StateUnreadable."""
+    return durable.read_json(os.path.join(folder, ASKED), schema=SCHEMA)
+
+
+def looked(folder: str, clock: Clock) -> None:
+    """The run that attends has looked just now. Its moment is a boottime, as the wall clock may jump."""
+    with contextlib.suppress(OSError):
+        os.utime(os.path.join(folder, ASKED), (clock.boottime(), clock.boottime()))
+
+
+def silence(folder: str, clock: Clock) -> float:
+    """Returns for how many s the run that attends has not looked."""
+    try:
+        return clock.boottime() - os.stat(os.path.join(folder, ASKED)).st_mtime
+    except OSError:
+        return 0.0
+
+
+def remove_asked(folder: str) -> None:
+    """Asks for nothing any more."""
+    durable.remove(os.path.join(folder, ASKED))
+
+
+def alive(seen: Told, now: float) -> bool:
+    """Whether the watch that has written *seen* still runs, at the boottime *now*."""
+    return not seen["ended"] and 0 <= now - seen["boottime"] < STALE
+
+
+def place(application: str, asked: t.Mapping[str, t.Any]) -> Place:
+    """Returns what is watched, as samplers want it."""
+    slots = Slots(asked["run"]["slot"], asked["run"]["previous"], bool(asked["shared"]))
+    before = asked.get("before")
+    # JSON has texts for keys.
+    times_before = {int(took): count for took, count in before["times"].items()} if before else {}
+    known = Tally(**{**before, "times": times_before}) if before else None
+    return Place(application, slots, asked["public_url"], asked["connections"], int(asked["watches"]), known)
+
+
+def times(asked: t.Mapping[str, t.Any]) -> Times:
+    """Returns how long it is watched."""
+    seconds = float(asked["seconds"])
+    return Times(seconds, max(seconds, float(asked["most"])))
+
+
+def told(asked: t.Mapping[str, t.Any], clock: Clock, ended: str | None = None, says: str = "") -> Told:
+    """Returns what is told of the watch *asked* beside its progress. *ended*: go, revert, stopped, or None: not yet."""
+    return {
+        "id": asked["id"],
+        "phase": asked["phase"],
+        "boottime": clock.boottime(),
+        "ended": ended,
+        "says": says,
+    }
+
+
+def write_seen(folder: str, words: t.Mapping[str, t.Any], progress: Progress | None) -> None:
+    """Tells whoever looks: *words* (see told) and the progress."""
+    path = os.path.join(folder, SEEN)
+    with contextlib.suppress(OSError):  # a full disk must not end a watch
+        descriptor = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as handle:
+            json.dump({**words, "progress": progress._asdict() if progress else None}, handle)
+        os.replace(f"{path}.new", path)
+
+
+def read_seen(folder: str) -> Told | None:
+    """Returns what was seen last, or None."""
+    try:
+        with open(os.path.join(folder, SEEN), encoding="utf-8") as handle:
+            return t.cast(Told, json.load(handle))
+    except (OSError, ValueError):
+        return None

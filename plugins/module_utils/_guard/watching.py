@@ -1,0 +1,181 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps that ask for a watch over a phase of a rollout, and look at it; the watch itself is watcher.py. PRIVATE."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from .._foundation.errors import BadInput, NotFound, RolloutError, playbook
+from .._gates import specification
+from .._state import intent as intents
+from .._state import lease as leases
+from . import samplers, tally, timer, watch_files
+from .call import Call, Result
+
+_TOLD = ("phase", "gates", "seconds", "most", "public_url")
+_ALONE = ("release", "verify", "lease_seconds")
+
+
+def begin(call: Call) -> Result:
+    """The step watch: something on this host is watched from now on, until it is decided or nobody needs it any more.
+
+    Parameters: phase, gates ([gate, …]), seconds, most, public_url, shared, watches, connections; application_host;
+    alone: what nobody looks at is confirmed, or taken back, by the watch itself (release, verify, lease_seconds).
+    Raises BadInput for gates that cannot be used, before anything is watched.
+    """
+    guard = call.guard
+    _may(call)
+    asked = _asked(call)
+    gates = specification.read({asked["phase"]: asked["gates"]}, "rollout_gates")
+    if call.check:
+        return {"changed": False}
+    # Whoever can never look must be told to the run, and not to a log.
+    samplers.watched(gates, watch_files.place(guard.application, asked), watch_files.times(asked), guard.api)
+    guard.timer.stop_watch()  # an old one must not speak for this one
+    with guard.alone():
+        if asked["alone"]:
+            _must_be_armed(call)
+        watch_files.write_seen(guard.folder, watch_files.told(asked, guard.clock), None)
+        watch_files.write_asked(guard.folder, asked)
+        watch_files.looked(guard.folder, guard.clock)
+    guard.renew(call.run)
+    guard.timer.start_watch()
+    return {"changed": False, "watch": asked["id"]}
+
+
+def _asked(call: Call) -> watch_files.Told:
+    told, run, guard = call.parameters, call.run, call.guard
+    state = guard.state()
+    live = state.slots[run.previous] if state is not None and run.previous else None
+    return {
+        "id": os.urandom(8).hex(),
+        "run": run.to_dict(),
+        "environment": call.environment,
+        **{key: told[key] for key in _TOLD},
+        "shared": bool(told.get("shared")),
+        "watches": max(1, int(told.get("watches") or 1)),
+        "before": tally.remembered(guard.folder, run.previous, live.release["id"] if live else None),
+        # Only what is needed here: it may hold passwords.
+        "connections": {
+            kind: connection
+            for kind, connection in (told.get("connections") or {}).items()
+            if any(gate.get("type") == kind for gate in told["gates"])
+        },
+        "alone": {key: told[key] for key in _ALONE} if told.get("alone") else None,
+    }
+
+
+def _must_be_armed(call: Call) -> None:
+    """Raises BadInput: without a guard nothing would take back what a watch that died has not confirmed."""
+    intent = call.guard.intent()
+    if intent is None or intent.run.id != call.run.id or intents.due(intent, call.guard.clock) <= 0:
+        raise BadInput(
+            "Nobody would take this release back, so it cannot be left alone.",
+            expected="a guard that this run has armed, before its deadline",
+            found="none" if intent is None else f"one of run {intent.run.id}",
+            where=call.guard.intent_path,
+            next_step="leave rollout_guard and rollout_bake_attended as they are",
+        )
+
+
+def look(call: Call) -> Result:
+    """The step watched: what a watch of this run has seen. Parameter: watch (its id).
+
+    The run is alive, so its lease and the guard's deadline last for as long again.
+    """
+    _may(call)
+    call.guard.renew(call.run)
+    seen = _seen(call)
+    watch_files.looked(call.guard.folder, call.guard.clock)
+    return {"changed": False, "watch": seen}
+
+
+def _seen(call: Call) -> watch_files.Told:
+    """Returns what the watch has seen last. Raises RolloutError when it does not live any more."""
+    guard = call.guard
+    seen = watch_files.read_seen(guard.folder)
+    mine = seen if seen is not None and seen["id"] == call.parameters["watch"] else None
+    if mine is not None and (mine["ended"] or watch_files.alive(mine, guard.clock.boottime())):
+        return mine
+    raise RolloutError(
+        "The watch over the release has died; nothing is known about it any more."
+        if mine is not None or seen is None
+        else "Another run watches on this host; the watch of this one has ended.",
+        expected=f"a word of watch {call.parameters['watch']} within {watch_files.STALE:g} s",
+        found=f"watch {seen['id']}" if seen is not None and mine is None else "none",
+        where=timer.watch(guard.application),
+        next_step=f"on this host: journalctl -u {timer.watch(guard.application)} -n 30",
+    )
+
+
+def approve(call: Call) -> Result:
+    """The step approve: a watch that nobody attends ends now, and confirms, as this run's actor wants it to.
+
+    Needs no lease: the watch has it, of the run that began it. Raises NotFound when there is none.
+    """
+    guard = call.guard
+    with guard.alone():
+        asked = watch_files.read_asked(guard.folder)
+        if asked is None or not asked["alone"]:
+            raise NotFound(
+                f"No release of {guard.application} waits for a confirmation on this host.",
+                expected="a bake that nobody attends (rollout_bake_attended: false)",
+                found="none",
+                next_step=f"{playbook('status')} says what is live",
+            )
+        if not call.check:
+            _seen(call._replace(parameters={"watch": asked["id"]}))
+            watch_files.write_asked(guard.folder, {**asked, "approved": f"{call.run.actor} ({call.run.source})"})
+    return {"changed": True, "watch": asked["id"]}
+
+
+def approved(call: Call) -> Result:
+    """The step approved: how an approved watch has ended. Parameter: watch (its id)."""
+    return {"changed": False, "watch": _seen(call)}
+
+
+def end(call: Call) -> Result:
+    """The step unwatch: nobody needs this watch any more. Parameter: watch (its id); another one goes on."""
+    guard = call.guard
+    if call.check:
+        return {"changed": False}
+    with guard.alone():
+        asked = watch_files.read_asked(guard.folder)
+        if asked is None or asked["id"] != call.parameters["watch"]:
+            return {"changed": False}
+        watch_files.remove_asked(guard.folder)  # the watch sees that, journals its end, and ends
+    return {"changed": False}
+
+
+def _may(call: Call) -> None:
+    """Raises LeaseLost for a run that may not ask here any more. An application host keeps no lease.
+
+    After a roll back that is confirmed there is no lease any more, and nothing that could be moved. But whoever has one
+    then needs the host for more.
+    """
+    if call.check:
+        return
+    told, guard = call.parameters, call.guard
+    if told.get("application_host"):
+        leases.fence(guard.folder, call.run, guard.clock)
+    elif told.get("phase") == "after_roll_back":
+        lease = leases.read(guard.folder)
+        if lease is not None and lease.id != call.run.id and leases.remaining(lease, guard.clock) > 0:
+            raise RolloutError(
+                "Another run is at work; what users went back to is not watched any more.",
+                found=f"{lease.operation} by {lease.actor} ({lease.source}) since {lease.acquired}",
+            )
+    else:
+        call.alive()
+
+
+STEPS: dict[str, t.Callable[[Call], Result]] = {
+    "watch": begin,
+    "watched": look,
+    "approve": approve,
+    "approved": approved,
+    "unwatch": end,
+}

@@ -1,0 +1,379 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A watch on a load balancer: it sees what users get, takes a bad release back by itself, and dies without confirming.
+
+Molecule runs it under systemd, with HAProxy and with users.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import (
+    BadInput,
+    NotFound,
+    RolloutError,
+)
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.watch import Progress
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import tally, watch_files, watcher
+from ansible_collections.vitalops.rollout.plugins.module_utils._state import intent as intents
+from ansible_collections.vitalops.rollout.plugins.module_utils._state import lease as leases
+from ansible_collections.vitalops.rollout.plugins.module_utils._state.lease import LeaseHeld, LeaseLost
+
+from .conftest import R2
+
+ERRORS = {
+    "name": "errors",
+    "type": "traffic",
+    "min_samples": 50,
+    "interval": "20 ms",
+    "at_most": {"error_share": "1 %"},
+}
+
+
+def asks(host: t.Any, run: t.Any, **change: t.Any) -> dict[str, t.Any]:
+    told = {"phase": "bake", "gates": [ERRORS], "seconds": 0.1, "most": 5, "public_url": "http://127.0.0.1/"}
+    return host.ask("watch", run, **{**told, **change})
+
+
+def looks(host: t.Any, run: t.Any, watch: str) -> dict[str, t.Any]:
+    return host.ask("watched", run, watch=watch)["watch"]
+
+
+def users_get(host: t.Any, good: int, bad: int = 0) -> None:
+    host.peer.rows[3] = host.peer.backend("green", 0, good, bad)
+
+
+def switched(host: t.Any) -> t.Any:
+    run, _view = host.begins()
+    host.arms(run)
+    host.ask("switch", run)
+    return run
+
+
+def started(host: t.Any) -> t.Callable[[], str]:
+    """The unit runs. Returns what waits for its end."""
+    said: list[str] = []
+    thread = threading.Thread(target=lambda: said.append(watcher.watch(host.guard())), daemon=True)
+    thread.start()
+
+    def ended() -> str:
+        thread.join(10)
+        return said[0]
+
+    return ended
+
+
+def until(wanted: t.Callable[[], bool]) -> None:
+    ends = time.monotonic() + 5
+    while not wanted():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+def test_a_release_that_users_are_content_with_passes(host: t.Any) -> None:
+    run = switched(host)
+    watch = asks(host, run)["watch"]
+    assert host.timer.watches == 1
+    ended = started(host)
+    time.sleep(0.1)
+    users_get(host, 600, 2)
+    until(lambda: looks(host, run, watch)["progress"]["action"] == "go")
+    # It looks on until the run says that all others are content, too.
+    assert looks(host, run, watch)["ended"] is None
+    host.ask("unwatch", run, watch=watch)
+    assert "shop: phase bake: every gate has passed after " in ended()
+    seen = looks(host, run, watch)
+    assert seen["ended"] == "go"
+    assert seen["progress"]["gates"][0]["words"][0] == "303 answers"
+    assert [one for one in host.journal(run.id) if one[0] == "watch"] == [
+        ("watch", "begin", None),
+        ("watch", "end", "done"),
+    ]
+    assert host.traffic() == ("green", "green")
+    assert host.intent() is not None
+
+
+def test_a_release_that_fails_users_goes_back_by_itself(host: t.Any) -> None:
+    run = switched(host)
+    watch = asks(host, run, seconds=60, most=60)["watch"]
+    ended = started(host)
+    time.sleep(0.1)
+    users_get(host, 400, 50)
+    said = ended()
+    assert host.traffic() == ("blue", "blue")
+    assert host.intent() is None
+    assert "was refused (phase bake: errors: " in said
+    assert "traffic is back on blue" in said
+    seen = looks(host, run, watch)
+    assert (seen["ended"], seen["says"]) == ("revert", said.partition(": ")[2])
+    assert host.journal(run.id)[-3:] == [
+        ("revert", "begin", None),
+        ("revert", "end", "done"),
+        ("watch", "end", "failed"),
+    ]
+
+
+def test_before_the_switch_there_is_nothing_to_take_back(host: t.Any) -> None:
+    run, _view = host.begins()
+    watch = asks(host, run, phase="before_switch", seconds=0, most=0.2)["watch"]
+    assert "no_data when its time was over" in started(host)()
+    assert looks(host, run, watch)["ended"] == "revert"
+    assert host.traffic() == ("blue", "blue")
+
+
+def test_while_the_run_looks_the_guard_waits(host: t.Any) -> None:
+    run = switched(host)
+    watch = asks(host, run, seconds=60)["watch"]
+    host.now += 14
+    looks(host, run, watch)
+    intent = t.cast(intents.Intent, host.intent())
+    assert intents.due(intent, host.clock) == 30.0
+    host.now += 16
+    assert "armed for another 14.0 s" in host.fire()
+    assert host.timer.running[intent.token] == 14.0
+
+
+def test_a_guard_whose_time_is_over_is_not_renewed(host: t.Any) -> None:
+    run = switched(host)
+    asks(host, run)
+    host.now += 31
+    host.guard().renew(run)
+    assert intents.due(t.cast(intents.Intent, host.intent()), host.clock) <= 0
+
+
+def alone(host: t.Any, run: t.Any, **change: t.Any) -> dict[str, t.Any]:
+    """A watch that nobody attends."""
+    told = {"release": R2, "verify": host.question(consecutive=1), "lease_seconds": 20, "alone": True}
+    return asks(host, run, **{**told, **change})
+
+
+def test_a_watch_that_nobody_attends_confirms(host: t.Any) -> None:
+    run = switched(host)
+    alone(host, run)
+    ended = started(host)
+    time.sleep(0.1)
+    users_get(host, 600)
+    assert "1.1.0-bbb is confirmed" in ended()
+    assert (host.intent(), host.state().live) == (None, "green")
+    assert leases.read(host.folder).released
+
+
+def test_a_watch_that_nobody_attends_takes_back_and_has_the_refusal_on_record(host: t.Any) -> None:
+    run = switched(host)
+    alone(host, run, seconds=60, most=60)
+    ended = started(host)
+    time.sleep(0.1)
+    users_get(host, 400, 50)
+    assert "traffic is back on blue" in ended()
+    assert host.traffic() == ("blue", "blue")
+    assert leases.read(host.folder).released
+    state = host.state()
+    assert (state.live, state.history[-1]["outcome"]) == ("blue", "refused")
+    # What stands in the journal is that the guard took it back: the next run knows that users are where they were.
+    assert [one for one in host.journal(run.id) if one[0] == "end"] == []
+
+
+def test_a_watch_that_nobody_attends_keeps_guard_and_lease(host: t.Any) -> None:
+    run = switched(host)
+    alone(host, run, seconds=60)
+    host.now += 14
+    started(host)
+    time.sleep(0.3)
+    assert intents.due(t.cast(intents.Intent, host.intent()), host.clock) == 30.0
+    assert leases.remaining(leases.read(host.folder), host.clock) == 20.0
+
+
+def test_a_person_confirms_before_its_time(host: t.Any) -> None:
+    run = switched(host)
+    alone(host, run, seconds=60)
+    ended = started(host)
+    time.sleep(0.1)
+    watch = host.ask("approve", host.run("run-lee", actor="lee"))["watch"]
+    assert "approved by lee (AWX job 42) after" in ended()
+    assert host.ask("approved", host.run("run-lee"), watch=watch)["watch"]["ended"] == "go"
+    assert host.state().live == "green"
+
+
+def test_only_what_waits_for_a_confirmation_is_confirmed(host: t.Any) -> None:
+    run = switched(host)
+    asks(host, run)
+    with pytest.raises(NotFound, match="waits for a confirmation"):
+        host.ask("approve", host.run("run-lee"))
+
+
+@pytest.mark.parametrize("ends_it", ["revert", "confirm", "fire", "unwatch"])
+def test_whatever_settles_the_switch_ends_the_watch(host: t.Any, ends_it: str) -> None:
+    run = switched(host)
+    watch = asks(host, run, seconds=60)["watch"]
+    ended = started(host)
+    time.sleep(0.1)
+    if ends_it == "fire":
+        host.now += 31
+        host.fire()
+    elif ends_it == "confirm":
+        host.confirm(t.cast(intents.Intent, host.intent()).token, run)
+    else:
+        host.ask(ends_it, run, watch=watch)
+    assert "was ended before its time" in ended()
+
+
+def test_another_run_does_not_end_a_watch(host: t.Any) -> None:
+    run = switched(host)
+    asks(host, run, seconds=60)
+    host.ask("unwatch", host.run("run-late"), watch="of the late one")
+    assert (Path(host.folder) / "watch.json").exists()
+
+
+def test_a_run_that_died_is_not_waited_for(host: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watcher, "_LEFT", 0.0)
+    run = switched(host)
+    asks(host, run, seconds=60)
+    ended = started(host)
+    host.now += 1
+    assert "nobody needs this any more" in ended()
+    assert host.traffic() == ("green", "green")
+    assert host.intent() is not None  # whose time goes on
+
+
+def test_who_rolls_back_does_not_wait_for_a_watch(host: t.Any) -> None:
+    run = switched(host)
+    alone(host, run, seconds=60)
+    ended = started(host)
+    time.sleep(0.1)
+    back, view = host.begins(host.run("run-lee", operation="roll_back", actor="lee", slot=None, previous=None))
+    assert back.epoch == run.epoch + 1
+    assert host.traffic() == ("blue", "blue")
+    assert "lee (AWX job 42) rolled back" in view["unsettled"]["detail"]
+    assert (view["unsettled"]["step"], view["unsettled"]["actor"]) == ("revert", "guard")
+    assert "was ended before its time" in ended()
+
+
+def test_who_deploys_is_told_how_to_end_a_bake(host: t.Any) -> None:
+    run = switched(host)
+    alone(host, run, seconds=60)
+    with pytest.raises(LeaseHeld, match="end its bake first"):
+        host.begins(host.run("run-lee"))
+
+
+def test_a_watch_that_cannot_confirm_takes_back(host: t.Any) -> None:
+    run = switched(host)
+    alone(host, run, verify=host.question("slot == 'nobody'", consecutive=1))
+    ended = started(host)
+    time.sleep(0.1)
+    users_get(host, 600)
+    assert "traffic is back on blue" in ended()
+    assert host.traffic() == ("blue", "blue")
+
+
+def test_nothing_is_left_alone_without_a_guard(host: t.Any) -> None:
+    run, _view = host.begins()
+    with pytest.raises(BadInput, match="cannot be left alone"):
+        alone(host, run)
+
+
+def test_passwords_go_only_where_a_gate_needs_them(host: t.Any) -> None:
+    run = switched(host)
+    asks(host, run, connections={"postgres": {"host": "data1", "password": "hidden-value"}})
+    assert "hidden-value" not in (Path(host.folder) / "watch.json").read_text()
+
+
+def test_what_the_live_release_answered_before_it_was_confirmed_is_another_one(host: t.Any) -> None:
+    run = switched(host)
+    host.peer.rows[2] = host.peer.backend("blue", 0, 5000, 4000)
+    host.peer.times = {"blue:50": 9000}
+    tally.remember(host.peer.api, "shop", host.folder, "blue", "1.0.0-aaa")
+    host.peer.rows[2] = host.peer.backend("blue", 0, 5100, 4000)
+    host.peer.times = {"blue:50": 9100, "green:50": 0}
+    watch = asks(host, run, gates=[{**ERRORS, "at_most": {}, "worse_than_live_by": {"error_share": "1 %"}}])["watch"]
+    ended = started(host)
+    time.sleep(0.1)
+    users_get(host, 400, 2)
+    until(lambda: looks(host, run, watch)["progress"]["action"] == "go")
+    assert "live 0 %" in " ".join(looks(host, run, watch)["progress"]["gates"][0]["words"])
+    host.ask("unwatch", run, watch=watch)
+    ended()
+
+
+def test_a_watch_that_died_is_no_pass(host: t.Any) -> None:
+    run = switched(host)
+    watch = asks(host, run)["watch"]
+    assert looks(host, run, watch)["ended"] is None
+    host.now += 16
+    with pytest.raises(RolloutError, match="The watch over the release has died"):
+        looks(host, run, watch)
+
+
+def test_of_another_watch_nothing_is_told(host: t.Any) -> None:
+    run = switched(host)
+    asks(host, run)
+    with pytest.raises(RolloutError, match="Another run watches on this host"):
+        looks(host, run, "another")
+
+
+def test_gates_that_cannot_be_used_are_refused_before_anything_is_watched(host: t.Any) -> None:
+    run = switched(host)
+    with pytest.raises(BadInput, match="did you mean error_share"):
+        asks(host, run, gates=[{**ERRORS, "at_most": {"errorshare": "1 %"}}])
+    assert host.timer.watches == 0
+
+
+def test_a_run_that_lost_its_lease_asks_in_vain(host: t.Any) -> None:
+    run = switched(host)
+    with pytest.raises(LeaseLost):
+        asks(host, run._replace(id="run-other"))
+
+
+def test_an_application_host_that_keeps_no_lease_watches_too(host: t.Any) -> None:
+    told = asks(host, host.run(epoch=7), phase="before_switch", application_host=True)
+    assert told["watch"]
+    with pytest.raises(LeaseLost):
+        asks(host, host.run("run-older", epoch=6), phase="before_switch", application_host=True)
+
+
+def test_check_mode_watches_nothing(host: t.Any) -> None:
+    assert host.ask("watch", dry=True, phase="bake", gates=[ERRORS], seconds=1, most=1, public_url="http://x/") == {
+        "changed": False
+    }
+    assert host.timer.watches == 0
+
+
+def test_what_is_watched_is_nobody_elses_to_read(host: t.Any) -> None:
+    run = switched(host)
+    asks(host, run)
+    for name in ("watch.json", "watched.json"):
+        assert (Path(host.folder) / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_full_disk_does_not_end_a_watch(host: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: t.Any, **_more: t.Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    run = switched(host)
+    watch = asks(host, run)["watch"]
+    monkeypatch.setattr(watch_files.os, "replace", full)
+    monkeypatch.setattr(watcher.journal, "append", full)
+    ended = started(host)
+    time.sleep(0.1)
+    users_get(host, 600)
+    time.sleep(0.3)
+    host.ask("unwatch", run, watch=watch)
+    assert "every gate has passed" in ended()
+
+
+def test_what_was_found_is_said_in_one_sentence() -> None:
+    gates = [
+        {"name": "errors", "verdict": "fail", "words": ["512 answers", "error_share 3.1 %, at most 1 %"]},
+        {"name": "p95", "verdict": "pass", "words": ["512 answers"]},
+    ]
+    progress = Progress("revert", ["errors: failures 1, at most 0"], 12.0, 60.0, gates)
+    assert watcher.says("bake", progress) == (
+        "phase bake: errors: failures 1, at most 0 (errors 512 answers, error_share 3.1 %, at most 1 %)"
+    )
+    assert json.dumps(progress._asdict())
