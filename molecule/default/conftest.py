@@ -32,6 +32,8 @@ ENVIRONMENT = {
     "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
     "ANSIBLE_NOCOLOR": "1",
     "ANSIBLE_FORCE_COLOR": "0",
+    # What tests read is what Ansible itself prints.
+    "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
 }
 
 
@@ -169,6 +171,11 @@ class Lab:
         state: dict[str, t.Any] = json.loads(host.check_output(f"cat {STATE}/state.json"))
         return state
 
+    def pointed(self) -> str:
+        """Returns the slot that gets the traffic of the first load balancer."""
+        host = self.connect(self.group("load_balancer")[0])
+        return str(host.check_output(f"cut -d' ' -f2 {STATE}/traffic.map | cut -d: -f1"))
+
     def running(self, process: str) -> list[str]:
         """Returns the running instances of a process in the whole fleet, as host/instance."""
         command = (
@@ -199,7 +206,15 @@ class Lab:
         for name in {*self.group("application"), *self.group("load_balancer")}:
             files = "find /etc/rollout /etc/haproxy/rollout.d /var/lib/rollout -type f"
             # These say who was here, not what is rolled out.
-            tracks = ("state.json", "journal.ndjson", "lease.json", "fence.json", "retire.json", ".*lock")
+            tracks = (
+                "state.json",
+                "journal.ndjson",
+                "lease.json",
+                "fence.json",
+                "retire.json",
+                "watch*.json",
+                ".*lock",
+            )
             others = " ".join(f"! -name '{track}'" for track in tracks)
             found.append(self.connect(name).run(f"{files} {others} -exec sha256sum {{}} + | sort").stdout)
         return found

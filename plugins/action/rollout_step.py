@@ -17,7 +17,8 @@ from ansible_collections.vitalops.rollout.plugins.plugin_utils._plain import pla
 from ansible_collections.vitalops.rollout.plugins.plugin_utils._program import PROGRAM, PROTOCOL, answer, missing
 
 LOAD_BALANCER_STEPS = (
-    *("info", "begin", "renew", "adopt", "arm", "switch", "drain", "verify", "confirm", "revert", "end"),
+    *("info", "begin", "renew", "adopt", "arm", "shift", "switch", "drain", "verify", "confirm", "revert", "end"),
+    *("approve", "approved"),
 )
 APPLICATION_STEPS = ("wake", "workers", "stop", "retire")
 ARGUMENTS: dict[str, t.Any] = {
@@ -47,17 +48,8 @@ class ActionModule(ActionBase):  # type: ignore[misc] # ansible-core has no type
         """Returns what the program on the host answers."""
         super().run(tmp, task_vars)
         _validated, wanted = self.validate_argument_spec(ARGUMENTS)
-        request = {
-            "protocol": PROTOCOL,
-            "step": wanted["step"],
-            "application": wanted["application"],
-            "environment": wanted["environment_name"],
-            "check": bool(self._task.check_mode),
-            "run": {"id": run_id(), "epoch": 0, **wanted["run"]},
-            "parameters": wanted["parameters"],
-        }
         try:
-            result = self._ask(request, wanted["masked"])
+            result = self._ask(self._request(wanted["step"], wanted, wanted["parameters"]), wanted["masked"])
         except AnsibleConnectionFailure as error:
             if wanted["required"]:
                 raise
@@ -65,6 +57,17 @@ class ActionModule(ActionBase):  # type: ignore[misc] # ansible-core has no type
         if wanted["required"] or not result.get("failed"):
             return result
         return {"changed": False, "problem": result["msg"], "warnings": [str(result["msg"])]}
+
+    def _request(self, step: str, wanted: t.Mapping[str, t.Any], parameters: dict[str, t.Any]) -> dict[str, t.Any]:
+        return {
+            "protocol": PROTOCOL,
+            "step": step,
+            "application": wanted["application"],
+            "environment": wanted["environment_name"],
+            "check": bool(self._task.check_mode),
+            "run": {"id": run_id(), "epoch": 0, **wanted["run"]},
+            "parameters": parameters,
+        }
 
     def _ask(self, request: dict[str, t.Any], masked: t.Sequence[str]) -> dict[str, t.Any]:
         told = self._low_level_execute_command(

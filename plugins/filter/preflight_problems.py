@@ -66,6 +66,9 @@ options:
     type: list
     elements: str
     default: []
+  gates:
+    description: The variables that gates depend on, by name; C(rollout_gates) is one of them.
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -99,6 +102,7 @@ def preflight_problems(
     login: str = "__rollout_login",
     version: str = "",
     left_out: t.Sequence[str] = (),
+    gates: t.Mapping[str, t.Any] | None = None,
 ) -> list[str]:
     """Returns the problems as messages. Raises AnsibleFilterError for input of another shape."""
     _expect(isinstance(known_hosts, t.Mapping), "a dict of hosts", known_hosts)
@@ -115,7 +119,14 @@ def preflight_problems(
             looked_at.append(Host(name, variables, groups, variables.get(host_info), variables.get(login)))
     try:
         return problems(
-            looked_at, verb=verb, known=known, also_known=also_known, version=str(version), left_out=left_out
+            looked_at,
+            verb=verb,
+            known=known,
+            also_known=also_known,
+            version=str(version),
+            left_out=left_out,
+            inventory=list(known_hosts),
+            gates=gates,
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise AnsibleFilterError(

@@ -26,8 +26,11 @@ options:
     type: dict
     required: true
   last_words:
-    description: Result of M(vitalops.rollout.slot_info) with log lines, when there is one.
-    type: dict
+    description:
+      - Results of M(vitalops.rollout.slot_info) with log lines, each with its host as C(item). Of instances that the
+        cause names, or else of the first one, the lines are told.
+    type: list
+    elements: dict
   reverts:
     description:
       - What the load balancers answered to the step V(revert) of M(vitalops.rollout.rollout_step), when users had the
@@ -52,18 +55,24 @@ _value:
 NAME = "vitalops.rollout.refusal"
 
 
-def _logs(plan: dict[str, t.Any], last_words: dict[str, t.Any]) -> list[str]:
+def _logs(plan: dict[str, t.Any], last_words: t.Sequence[t.Mapping[str, t.Any]], cause: str) -> list[str]:
+    found = {
+        # As HAProxy and gates call it.
+        f"{told['item']}-{instance['process']}-{instance['number']}": (told["item"], instance)
+        for told in last_words
+        for instance in (told.get("slots") or {}).get(plan["slot"], {}).get("instances", [])
+        if instance.get("kind") == "web" and instance.get("log")
+    }
     lines = []
-    instances = last_words.get("slots", {}).get(plan["slot"], {}).get("instances", [])
-    for instance in instances:
-        if instance.get("kind") == "web" and instance.get("log"):
-            lines.append(f"Last lines of {instance['name']}:")
-            lines.extend(f"  | {line}" for line in instance["log"])
+    for name in [name for name in found if name in cause] or list(found)[:1]:
+        host, instance = found[name]
+        lines.append(f"Last lines of {instance['name']} on {host}:")
+        lines.extend(f"  | {line}" for line in instance["log"])
     return lines
 
 
-def _outcome(plan: dict[str, t.Any], reverts: t.Sequence[dict[str, t.Any]] | None) -> tuple[str, str]:
-    """Returns what users have now, and what to do next."""
+def _outcome(plan: dict[str, t.Any], reverts: t.Sequence[dict[str, t.Any]] | None, *, watched: bool) -> tuple[str, str]:
+    """Returns what users have now, and what to do next. *watched*: a watch has taken it back already."""
     previous, slot = plan.get("previous_release"), plan["previous_slot"]
     mend = "mend the release and deploy it under a new version; status shows what runs."
     if plan["operation"] == "roll_back":
@@ -83,7 +92,7 @@ def _outcome(plan: dict[str, t.Any], reverts: t.Sequence[dict[str, t.Any]] | Non
     if not slot:
         return "No release is live yet: this was the first rollout.", "mend the release and deploy again."
     name = f"{previous['id']} in slot {slot}" if previous else f"slot {slot}"
-    if any(one.get("changed") for one in reverts or []):
+    if watched or any(one.get("changed") for one in reverts or []):
         return f"Users had it for a moment; {name} has all the traffic again.", mend
     if reverts is not None:  # it never moved, or its guard was faster
         return f"{name} has all the traffic.", mend
@@ -93,21 +102,21 @@ def _outcome(plan: dict[str, t.Any], reverts: t.Sequence[dict[str, t.Any]] | Non
 def refusal(
     result: dict[str, t.Any],
     plan: dict[str, t.Any],
-    last_words: dict[str, t.Any] | None = None,
+    last_words: t.Sequence[t.Mapping[str, t.Any]] = (),
     reverts: t.Sequence[dict[str, t.Any]] | None = None,
 ) -> str:
     """Returns the message. Raises AnsibleFilterError when *result* is not a failed result."""
     if not isinstance(result, dict):
         raise AnsibleFilterError(f"{NAME}: expected a failed result, found {type(result).__name__}")
     cause = str(result.get("msg") or "the failed task left no message").strip()
-    outcome, following = _outcome(plan, reverts)
+    outcome, following = _outcome(plan, reverts, watched=bool(result.get("changed")))
     verb = {"deploy": "was refused", "roll_back": "could not be brought back"}[plan["operation"]]
     return "\n".join(
         [
             f"Release {plan['release']['id']} {verb}. {outcome}",
             "",
             cause,
-            *_logs(plan, last_words or {}),
+            *_logs(plan, last_words, cause),
             "",
             f"Next: {following}",
         ]

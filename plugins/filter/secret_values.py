@@ -16,7 +16,7 @@ short_description: List the texts that must be masked
 version_added: "0.1.0"
 description:
   - Lists what must not show in logs and messages; the secret values of an application, the passwords inside those that
-    are URLs (as written and percent-decoded), and the password of its database.
+    are URLs (as written and percent-decoded), the passwords of its stores, and the secrets of its gates.
   - Values of fewer than 6 characters are left out, because masking them would make messages unreadable. Passwords are
     never left out.
 author: The vitalops.rollout maintainers (@vitalops)
@@ -29,6 +29,15 @@ options:
     description: The database (C(rollout_database)), of which only C(password) is read.
     type: dict
     default: {}
+  redis:
+    description: The Redis (C(rollout_redis)), of which only C(password) is read.
+    type: dict
+    default: {}
+  gates:
+    description: Gates, of which only C(secret_password) and C(secret_headers) are read.
+    type: list
+    elements: dict
+    default: []
 """
 
 EXAMPLES = r"""
@@ -50,12 +59,20 @@ NAME = "vitalops.rollout.secret_values"
 SHORTEST = 6  # characters
 
 
-def secret_values(secrets: t.Mapping[str, t.Any], database: t.Mapping[str, t.Any] | None = None) -> list[str]:
+def secret_values(
+    secrets: t.Mapping[str, t.Any],
+    database: t.Mapping[str, t.Any] | None = None,
+    redis: t.Mapping[str, t.Any] | None = None,
+    gates: t.Sequence[t.Mapping[str, t.Any]] = (),
+) -> list[str]:
     """Returns the texts to mask. Raises AnsibleFilterError, which shows no value, for input of another shape."""
-    for given in (secrets, {} if database is None else database):
+    for given in (secrets, {} if database is None else database, {} if redis is None else redis):
         if not isinstance(given, t.Mapping):
             raise AnsibleFilterError(f"{NAME}: expected a dict, found {type(given).__name__}")
-    found = {_text((database or {}).get("password"))}
+    found = {_text((store or {}).get("password")) for store in (database, redis)}
+    for gate in gates:
+        found.add(_text(gate.get("secret_password")))
+        found.update(map(_text, (gate.get("secret_headers") or {}).values()))
     for value in map(_text, secrets.values()):
         if len(value) >= SHORTEST:
             found.add(value)

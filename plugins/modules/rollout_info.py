@@ -70,6 +70,12 @@ intent:
   description: What the guard is armed for, with the seconds C(left) and whether its C(timer) runs, or V(null).
   returned: always
   type: dict
+watch:
+  description:
+    - What is watched at this moment, or V(null); its C(phase), whether nobody attends it (C(alone)), and its
+      C(progress), see M(vitalops.rollout.rollout_watch).
+  returned: always
+  type: dict
 unfinished:
   description:
     - The last line of the journal about the traffic of the run that did not end, or V(null) when all did.
@@ -169,7 +175,7 @@ def run(guard: Guard) -> dict[str, t.Any]:
     """
     told = view.look(guard)
     in_file = told["pointer"]["file"]
-    kept = ("state", "lease", "intent", "unfinished", "unsettled", "action", "says", "problem")
+    kept = ("state", "lease", "intent", "watch", "unfinished", "unsettled", "action", "says", "problem")
     return {
         **{key: told[key] for key in kept},
         "pointer": pointer.parse(in_file, guard.map_path)._asdict() if in_file else None,

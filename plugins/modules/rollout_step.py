@@ -31,16 +31,35 @@ options:
     description:
       - On load balancers. V(info) looks. V(begin) takes the lease and clears up what an earlier run left.
         V(renew) keeps the lease while the run is at work elsewhere.
-        V(adopt) lets a host that was left behind follow the others. V(arm) promises a revert. V(switch) moves the
-        traffic and asks what users get. V(drain) watches the slot that lost it. V(verify) only asks what users get.
-        V(confirm) records the release as good and disarms. V(revert) takes this run's switch back. V(end) gives the
-        lease back without a confirmation.
+        V(adopt) lets a host that was left behind follow the others. V(arm) promises a revert. V(shift) gives the
+        release a share of the traffic. V(switch) moves the traffic and asks what users get. V(drain) watches the slot
+        that lost it. V(verify) only asks what users get. V(confirm) records the release as good and disarms. V(revert)
+        takes this run's switch back. V(end) gives the lease back without a confirmation. V(approve) ends a bake that
+        nobody attends before its time, V(approved) says how it ended.
       - On application hosts. V(wake) starts what is kept in a slot, or empties a slot that does not hold the release.
         V(workers) lets workers and scheduler follow the traffic. V(stop) stops processes. V(retire) stops a slot that
         has no traffic, now or later.
     type: str
     required: true
-    choices: [info, begin, renew, adopt, arm, switch, drain, verify, confirm, revert, end, wake, workers, stop, retire]
+    choices:
+      - info
+      - begin
+      - renew
+      - adopt
+      - arm
+      - shift
+      - switch
+      - drain
+      - verify
+      - confirm
+      - revert
+      - end
+      - approve
+      - approved
+      - wake
+      - workers
+      - stop
+      - retire
   run:
     description: The run, as V(begin) gave it; for V(begin) its operation, actor, source and release.
     type: dict

@@ -10,6 +10,7 @@ import typing as t
 
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import state as states
 
+from . import _watch as watch_words
 from ._fleet_plan import undone
 from ._status import Status
 
@@ -43,6 +44,7 @@ def combine(
         now,
         _run(answered),
         _undone(answered.values(), told.get("state")),
+        _watched(answered),
     )
 
 
@@ -80,12 +82,26 @@ def _run(answered: t.Mapping[str, Fields]) -> str:
     result = max(held, key=lambda one: (_is_at_work(one), bool(one.get("intent"))))
     lease = result["lease"]
     who = f"{lease['operation']} by {lease['actor']} ({lease['source']}) since {lease['acquired'][11:16]} UTC"
+    if (result.get("watch") or {}).get("alone"):
+        # The guard waits as long as the watch lives.
+        return (
+            f"{who}; the load balancers confirm it by themselves, or take it back; confirm and roll_back end that now"
+        )
     wait = f"if it is dead, wait {lease['remaining']:.0f} s or break lease {lease['id']}"
     if not _is_at_work(result):
         return f"{who}; {wait}"
     if result.get("intent"):
         return f"{who}, {_step(result)}; {_guard(result)}; {wait}"
     return _joined(f"{who}, {_step(result)}", wait, _next_run(result))
+
+
+def _watched(answered: t.Mapping[str, Fields]) -> str:
+    """What a watch sees at this moment, on the load balancer where it sees the least good."""
+    seen = {host: result["watch"] for host, result in answered.items() if (result.get("watch") or {}).get("progress")}
+    if not seen:
+        return ""
+    host = max(seen, key=lambda one: sum(gate["verdict"] != "pass" for gate in seen[one]["progress"]["gates"]))
+    return watch_words.line(host, seen[host]["phase"], seen[host]["progress"]).strip()
 
 
 def _unfinished(answered: t.Mapping[str, Fields]) -> list[str]:

@@ -12,11 +12,13 @@ import typing as t
 
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError
 
+from ._gate_problems import gate_problems
 from ._ports import expected_ports, first_ports, web_instances
 
 NEEDED_GROUPS = {
     "deploy": ("load_balancer", "application"),
     "roll_back": ("load_balancer", "application"),
+    "confirm": ("load_balancer", "application"),
     "retire": ("load_balancer", "application"),
     "site": ("load_balancer", "application"),
     "status": ("load_balancer", "application"),
@@ -55,13 +57,16 @@ def problems(
     also_known: t.Collection[str] = (),
     version: str = "",
     left_out: t.Sequence[str] = (),
+    inventory: t.Collection[str] = (),
+    gates: t.Mapping[str, t.Any] | None = None,
 ) -> list[str]:
     """Returns one message for each problem, the ones that explain others first. An empty list means: go on.
 
-    *version* is the one to deploy; *left_out* are the load balancers and application hosts that do not take part.
+    *version* is the one to deploy; *left_out* are the load balancers and application hosts that do not take part;
+    *inventory* are all hosts, also those outside of the play; *gates* are the variables that gates depend on.
     A roll back is in a hurry: its hosts were not asked, and only variables count.
     """
-    if verb == "roll_back":
+    if verb in ("roll_back", "confirm"):
         hasty = (
             *missing_hosts(hosts, left_out, verb),
             *mixed_environments(hosts),
@@ -91,6 +96,7 @@ def problems(
             *lost_safety(hosts),
             *short_guards(hosts),
             *short_leases(hosts),
+            *(gate_problems(gates, inventory) if gates else ()),
         ]
     return [str(problem) for problem in found]
 

@@ -11,7 +11,7 @@ import typing as t
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError, playbook
 
 PROGRAM = "/usr/local/sbin/rollout-guard"
-PROTOCOL = 1
+PROTOCOL = 2
 HIDDEN = "********"
 
 

@@ -12,9 +12,10 @@ import typing as t
 SLOTS = ("blue", "green")
 WIDTH = 100
 RELEASE_WIDTH = 26
-# The parts that grow, in lines: the table of hosts, the run, and what needs attention, all of it and each thing.
+# The parts that grow, in lines: the table of hosts, the run, its watch, what needs attention, all and each of it.
 MOST_HOST_LINES = 6
 MOST_RUN_LINES = 3
+MOST_WATCH_LINES = 2
 MOST_ATTENTION_LINES = 8
 MOST_LINES_EACH = 3
 
@@ -27,7 +28,7 @@ class Status(t.NamedTuple):
     state: content of state.json. pointer: live, candidate, weight. servers: slot, name, status of each server of the
     load balancer. instances: result of slot_info by host. problems: sentences. now: seconds since 1970-01-01 UTC.
     run: the run that is under way, its step, and what happens next, in words. undone: whether the last deploy died, and
-    users are where they were.
+    users are where they were. watch: what the gates see at this moment.
     """
 
     application: str
@@ -40,6 +41,7 @@ class Status(t.NamedTuple):
     now: float
     run: str = ""
     undone: bool = False
+    watch: str = ""
 
     @property
     def live(self) -> str | None:
@@ -68,7 +70,7 @@ class Status(t.NamedTuple):
 
 
 def render(status: Status) -> list[str]:
-    """Returns at most 30 lines of at most 100 characters."""
+    """Returns at most 32 lines of at most 100 characters."""
     lines = [_headline(status), "", *_slot_table(status), "", *_host_table(status)]
     if status.instances:
         lines.append("")
@@ -77,13 +79,13 @@ def render(status: Status) -> list[str]:
     lines.append(f"  roll back   {_way_back(status)}")
     lines.append(f"  traffic     {_traffic(status)}")
     lines.append(f"  last run    {_last_run(status)}")
-    if status.run:
+    for name, text, most in (("run now", status.run, MOST_RUN_LINES), ("watch", status.watch, MOST_WATCH_LINES)):
         lines += textwrap.wrap(
-            status.run,
+            text,
             WIDTH,
-            initial_indent="  run now     ",
+            initial_indent=f"  {name:<12}",
             subsequent_indent=" " * 14,
-            max_lines=MOST_RUN_LINES,
+            max_lines=most,
             placeholder=" ...",
         )
     odd = [*status.problems, *oddities(status)]

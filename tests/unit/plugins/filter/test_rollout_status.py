@@ -230,8 +230,8 @@ def test_the_largest_fleet_with_everything_wrong_still_fits_a_screen() -> None:
         host["slots"]["blue"]["processes_started"].append("p" * 40)
         host["slots"]["blue"]["instances"] += [instance("blue", "p" * 40, one, "missing") for one in range(number)]
         model["instances"][f"app{number}"] = host
-    lines = render(Status(**model, now=NOW, run="deploy by kim " * 30))
-    assert len(lines) == 30
+    lines = render(Status(**model, now=NOW, run="deploy by kim " * 30, watch="lb1  bake, 0:35 of 10:00 " * 30))
+    assert len(lines) == 32
     assert max(map(len, lines)) <= 100
     assert any("more groups of hosts" in line for line in lines)
     assert lines[-2] == "  - problem 2"

@@ -27,6 +27,28 @@ def test_summary_says_how_to_go_back() -> None:
     assert "roll_back goes back to it" in lines[-1]
 
 
+WORDS = [
+    {
+        "item": "app1",
+        "slots": {
+            "green": {
+                "instances": [
+                    {
+                        "name": f"shop-green-web-{number}",
+                        "kind": "web",
+                        "process": "web",
+                        "number": number,
+                        "log": [f"boom {number}"],
+                    }
+                    for number in (1, 2)
+                ]
+            }
+        },
+    },
+    {"item": "app2", "msg": "it cannot be reached"},
+]
+
+
 def test_summary_counts_requests_that_did_not_drain() -> None:
     assert any("3 long requests" in line for line in summary(PLAN, "shop", {"drained": False, "in_flight": 3}))
 
@@ -37,10 +59,20 @@ def test_summary_of_a_first_rollout_and_of_a_second_run() -> None:
 
 
 def test_refusal_tells_users_cause_and_next_step() -> None:
-    words = {"slots": {"green": {"instances": [{"name": "g-1", "kind": "web", "log": ["boom"]}]}}}
-    text = refusal({"msg": "3 of 4 failed"}, PLAN, words)
-    for part in ("1.1.0-bbb was refused", "Users noticed nothing: 1.0.0-aaa", "3 of 4 failed", "  | boom", "Next: "):
+    text = refusal({"msg": "3 of 4 failed"}, PLAN, WORDS)
+    for part in ("1.1.0-bbb was refused", "Users noticed nothing: 1.0.0-aaa", "3 of 4 failed", "  | boom 1", "Next: "):
         assert part in text
+    assert "boom 2" not in text
+
+
+def test_refusal_shows_the_log_of_the_instance_that_failed() -> None:
+    text = refusal({"msg": "app1-web-2: status 503 instead of 200"}, PLAN, WORDS)
+    assert "Last lines of shop-green-web-2 on app1:\n  | boom 2" in text
+    assert "boom 1" not in text
+
+
+def test_refusal_by_a_watch_says_that_users_had_the_release() -> None:
+    assert "Users had it for a moment" in refusal({"msg": "x", "changed": True}, PLAN, reverts=[{"changed": False}])
 
 
 def test_refusal_after_the_switch_does_not_say_that_users_noticed_nothing() -> None:

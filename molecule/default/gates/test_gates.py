@@ -1,0 +1,257 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Releases that are bad in different ways meet gates that watch real users: each ends as it must.
+
+The tests build on each other, in the order of this file. A request fails only where the application itself failed it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import threading
+import time
+import typing as t
+
+import pytest
+
+RATE = 60
+INTERVAL = 2.0  # s
+BAKE = 20  # s
+TRAFFIC = {
+    "name": "users",
+    "type": "traffic",
+    "min_samples": 200,
+    "interval": f"{INTERVAL:g} s",
+    "at_most": {"error_share": "1 %"},
+    "worse_than_live_by": {"error_share": "0.5 %", "p95": "100 %"},
+}
+READY = {"name": "ready", "type": "http", "path": "/ready", "through": "load_balancer", "interval": "2 s"}
+ANSWERS = {"name": "answers", "type": "http", "path": "/ready", "json": "status == 'ready'"}
+FAULTY = "status 500"
+
+
+@pytest.fixture
+def load(lab: t.Any) -> t.Iterator[t.Callable[[], dict[str, t.Any]]]:
+    """Users come. Returns what tells how it went for them since they did."""
+    urls = [option for url in lab.urls() for option in ("--url", url)]
+    lab.verb("load", "start", *urls, "--rate", str(RATE), "--max-seconds", "300")
+
+    def report() -> dict[str, t.Any]:
+        told: dict[str, t.Any] = json.loads(lab.verb("load", "report", "--until", str(time.time())))
+        print(json.dumps({key: told[key] for key in ("requests", "failures", "failures_by_reason", "p95_ms")}))
+        return told
+
+    yield report
+    with contextlib.suppress(subprocess.CalledProcessError):
+        lab.verb("load", "stop")
+
+
+def deploy(lab: t.Any, version: str, *gates: dict[str, t.Any], **more: t.Any) -> t.Any:
+    """Deploys a version; faults are a part of its configuration."""
+    told: dict[str, t.Any] = {"rollout_version": version, "rollout_bake_seconds": BAKE, "rollout_guard_deadline": 60}
+    told["rollout_gates"] = {"bake": list(gates or (TRAFFIC, READY))}
+    told["rollout_configuration"] = {"LOG_LEVEL": "info", **more.pop("faults", {})}
+    return lab.play("deploy", "-e", json.dumps({**told, **more}))
+
+
+def live(lab: t.Any) -> str:
+    return str(lab.ask("/version")["version"])
+
+
+def switch_faults(lab: t.Any, slot: str, **faults: t.Any) -> None:
+    """Gives every web instance of a slot these faults from now on."""
+    code = (
+        "import sys, urllib.request as u; url, token, values = sys.argv[1:]; "
+        "u.urlopen(u.Request(url, values.encode(), {'X-Admin-Token': token, 'Content-Type': 'application/json'}), "
+        "timeout=5)"
+    )
+    first = {"blue": 18000, "green": 18100}[slot]
+    token = lab.hosts["vars"]["lab_admin_token"]
+    for name in lab.group("application"):
+        for port in (first, first + 1):
+            url = f"http://{lab.address(name)}:{port}/admin/faults"
+            lab.connect(name).check_output("python3 -c %s %s %s %s", code, url, token, json.dumps(faults))
+
+
+def test_a_release_that_is_as_good_is_confirmed_when_its_bake_is_over(lab: t.Any, load: t.Any) -> None:
+    time.sleep(5)  # the live slot must have shown what users are used to
+    played = deploy(lab, "1.1.0")
+    assert played.code == 0
+    assert live(lab) == "1.1.0"
+    assert "users: pass (" in played.output
+    assert load()["failures"] == 0
+
+
+def test_a_slow_release_is_taken_back(lab: t.Any, load: t.Any) -> None:
+    time.sleep(5)
+    played = deploy(lab, "1.0.0", faults={"FAULT_LATENCY_MS": "300"})
+    assert played.code != 0
+    assert "users: fail (" in played.output
+    assert "at most 100 % more" in played.output
+    assert "Users had it for a moment; 1.1.0-" in played.output
+    assert "Last lines of reference-" in played.output
+    assert live(lab) == "1.1.0"
+    assert load()["failures"] == 0
+
+
+def test_errors_on_one_endpoint_are_found(lab: t.Any, load: t.Any) -> None:
+    time.sleep(5)
+    faults = {"FAULT_ERROR_SHARE": "0.03", "FAULT_ERROR_PATH": "/api/v1/patients"}
+    played = deploy(lab, "1.0.0", faults=faults, rollout_bake_seconds=60)
+    assert played.code != 0
+    assert "error_share" in played.output
+    assert live(lab) == "1.1.0"
+    assert set(load()["failures_by_reason"]) == {FAULTY}
+
+
+def test_errors_that_begin_late_are_taken_back_within_an_interval(lab: t.Any, load: t.Any) -> None:
+    time.sleep(5)
+    struck: list[float] = []
+    slots: list[str] = []
+    name = lab.group("load_balancer")[0]
+
+    def strike() -> None:
+        lab.wait_for(name, "cat /var/lib/rollout/reference/watch.json", '"phase": "bake"', seconds=120)
+        time.sleep(20)
+        slots.append(lab.pointed())
+        switch_faults(lab, slots[0], error_share=0.3)
+        struck.append(time.time())
+
+    striker = threading.Thread(target=strike)
+    striker.start()
+    played = deploy(lab, "1.0.0", rollout_bake_seconds=60)
+    striker.join(30)
+    assert played.code != 0
+    assert live(lab) == "1.1.0"
+    told = load()
+    assert set(told["failures_by_reason"]) == {FAULTY}
+    last = max(target["last_failure"] for target in told["targets"].values())
+    print(f"users were back {last - struck[0]:.1f} s after the first bad answer could come")
+    assert last - struck[0] <= INTERVAL + 2.0
+    # The release that was there before is the same one, and so are its instances.
+    switch_faults(lab, slots[0], error_share=0)
+
+
+def test_a_healthy_release_that_nobody_uses_proves_nothing(lab: t.Any) -> None:
+    played = deploy(lab, "1.0.0", rollout_bake_seconds=4, rollout_bake_most_seconds=8)
+    assert played.code != 0
+    assert "no_data when its time was over" in played.output or "inconclusive when its time was over" in played.output
+    assert live(lab) == "1.1.0"
+
+
+def test_a_live_release_that_is_worse_keeps_no_better_one_out(lab: t.Any, load: t.Any) -> None:
+    switch_faults(lab, lab.pointed(), error_share=0.05)
+    time.sleep(8)
+    played = deploy(lab, "1.0.0")
+    assert played.code == 0
+    assert live(lab) == "1.0.0"
+    assert set(load()["failures_by_reason"]) == {FAULTY}
+
+
+def test_a_growing_share_of_users_gets_a_release_and_a_bad_one_goes_back(lab: t.Any, load: t.Any) -> None:
+    gates = {"during_shift": [{**TRAFFIC, "min_samples": 50}]}
+    shift = {"rollout_shift": [25, 100], "rollout_shift_seconds": 10, "rollout_bake_seconds": 0, "rollout_gates": gates}
+    assert live(lab) == "1.0.0"
+    played = deploy(lab, "1.1.0", faults={"FAULT_LATENCY_MS": "400"}, **shift)
+    assert played.code != 0
+    assert "while traffic shifts, 0:" in played.output
+    assert live(lab) == "1.0.0"
+    played = deploy(lab, "1.1.0", **shift)
+    assert played.code == 0
+    assert live(lab) == "1.1.0"
+    assert load()["failures"] == 0
+    assert deploy(lab, "1.0.0", **shift).code == 0
+
+
+@pytest.mark.parametrize("enforce", [True, False])
+def test_a_prometheus_that_is_down_is_no_pass(lab: t.Any, load: t.Any, enforce: bool) -> None:
+    time.sleep(5)
+    query = {"name": "alerts", "type": "prometheus", "url": "http://127.0.0.1:9", "query": "up", "interval": "1 s"}
+    gate = {**query, "at_least": {"value": 1}, "enforce": enforce}
+    before = live(lab)
+    played = deploy(lab, "1.1.0", READY, gate, rollout_bake_seconds=8)
+    assert (played.code == 0) is not enforce
+    assert live(lab) == (before if enforce else "1.1.0")
+    assert "alerts" in played.output
+    assert load()["failures"] == 0
+
+
+def test_a_test_program_decides_before_users_see_anything(lab: t.Any) -> None:
+    program = ["python3", "-c", "print('{\"p95\": 350}')"]
+    gate = {"name": "smoke", "type": "command", "command": program, "values": {"p95": "p95"}, "at_most": {"p95": 200}}
+    refused = lab.play(
+        "deploy", "-e", json.dumps({"rollout_version": "1.0.0", "rollout_gates": {"before_switch": [gate, ANSWERS]}})
+    )
+    assert refused.code != 0
+    assert "p95 350, at most 200" in refused.output
+    assert "Users noticed nothing: 1.1.0-" in refused.output
+    assert live(lab) == "1.1.0"
+
+
+def test_a_bake_that_nobody_attends_confirms_by_itself(lab: t.Any, load: t.Any) -> None:
+    time.sleep(5)
+    began = time.monotonic()
+    played = deploy(lab, "1.0.0", rollout_bake_attended=False, rollout_bake_seconds=30)
+    assert played.code == 0
+    assert "on probation" in played.output
+    assert lab.state()["slots"][lab.state()["live"]]["release"]["version"] == "1.1.0"
+    shown = " ".join(lab.play("status").output.split())
+    assert "bake, 0:" in shown
+    assert "users: " in shown
+    for name in lab.group("load_balancer"):
+        lab.wait_for(name, "rollout-guard status", "nothing armed", "live 1.0.0-", seconds=60)
+    assert time.monotonic() - began > 30
+    assert live(lab) == "1.0.0"
+    assert load()["failures"] == 0
+
+
+@pytest.mark.parametrize(("verb", "version"), [("roll_back", "1.0.0"), ("confirm", "1.1.0")])
+def test_a_person_ends_a_bake_that_nobody_attends(lab: t.Any, load: t.Any, verb: str, version: str) -> None:
+    time.sleep(3)
+    assert deploy(lab, "1.1.0", rollout_bake_attended=False, rollout_bake_seconds=300).code == 0
+    assert lab.play(verb).code == 0
+    for name in lab.group("load_balancer"):
+        lab.wait_for(name, "rollout-guard status", "nothing armed", f"live {version}-", "lease free", seconds=5)
+    assert live(lab) == version
+    assert load()["failures"] == 0
+
+
+def test_a_bake_that_nobody_attends_takes_back_by_itself(lab: t.Any, load: t.Any) -> None:
+    time.sleep(5)
+    faults = {"FAULT_ERROR_SHARE": "0.2"}
+    played = deploy(lab, "1.0.0", faults=faults, rollout_bake_attended=False, rollout_bake_seconds=60)
+    assert played.code == 0
+    for name in lab.group("load_balancer"):
+        lab.wait_for(name, "rollout-guard status", "nothing armed", "live 1.1.0-", "lease free", seconds=30)
+        lab.wait_for(name, "journalctl -u 'rollout-watch@*' -o cat", "was refused (phase bake: ", seconds=5)
+    assert live(lab) == "1.1.0"
+    assert set(load()["failures_by_reason"]) <= {FAULTY}
+    assert lab.play("deploy", "-e", "rollout_version=1.1.0").code == 0
+
+
+def test_a_watch_that_dies_confirms_nothing(lab: t.Any, load: t.Any) -> None:
+    time.sleep(3)
+    short = {"rollout_guard_deadline": 15, "rollout_allow": ["short_guard"]}
+    assert deploy(lab, "1.0.0", rollout_bake_attended=False, rollout_bake_seconds=60, **short).code == 0
+    for name in lab.group("load_balancer"):
+        lab.connect(name).check_output("systemctl kill --signal KILL rollout-watch@reference")
+        says = "to blue by" if lab.pointed() == "blue" else "to green by"
+        lab.wait_for(name, "journalctl -u 'rollout-guard@*' -o cat", says, "was not confirmed after 15 s", seconds=40)
+        lab.wait_for(name, "rollout-guard status", "nothing armed", "live 1.1.0-", seconds=5)
+    assert live(lab) == "1.1.0"
+    assert load()["failures"] == 0
+    assert lab.play("deploy", "-e", "rollout_version=1.1.0").code == 0
+
+
+def test_gates_that_cannot_be_used_are_refused_before_anything_changes(lab: t.Any) -> None:
+    before = lab.fingerprint()
+    played = deploy(lab, "1.0.0", {**TRAFFIC, "at_most": {"error_share": 1}}, {**READY, "json": "status =="})
+    assert played.code != 0
+    assert "error_share: expected a number with one of the units %, such as 0.5 %, found 1 (without a unit)" in (
+        " ".join(played.output.split())
+    )
+    assert "gate ready" in played.output
+    assert lab.fingerprint() == before

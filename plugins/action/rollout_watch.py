@@ -1,0 +1,193 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Action plugin of the module rollout_watch: has a host watch, and says every few seconds what it sees."""
+
+from __future__ import annotations
+
+import threading
+import time
+import typing as t
+
+from ansible import constants
+from ansible_collections.vitalops.rollout.plugins.action.rollout_step import ActionModule as Step
+from ansible_collections.vitalops.rollout.plugins.action.rollout_step import run_id
+from ansible_collections.vitalops.rollout.plugins.plugin_utils import _watch
+
+ARGUMENTS: dict[str, t.Any] = {
+    "application": {"type": "str", "required": True},
+    "environment_name": {"type": "str", "required": True},
+    "run": {"type": "dict", "required": True},
+    "phase": {"type": "str", "required": True, "choices": list(_watch.PHASES)},
+    "part": {"type": "str", "default": ""},
+    "hosts": {"type": "list", "elements": "str", "required": True},
+    "gates": {"type": "list", "elements": "dict", "required": True},
+    "seconds": {"type": "float", "required": True},
+    "most": {"type": "float", "required": True},
+    "public_url": {"type": "str", "required": True},
+    "shared": {"type": "bool", "default": False},
+    "watches": {"type": "int", "default": 1},
+    "application_host": {"type": "bool", "default": False},
+    "lease_seconds": {"type": "float", "required": True},
+    "connections": {"type": "dict", "default": {}, "no_log": True},
+    "alone": {"type": "bool", "default": False},
+    "release": {"type": "dict", "default": {}},
+    "verify": {"type": "dict", "default": {}},
+    "masked": {"type": "list", "elements": "str", "default": [], "no_log": True},
+}
+_ASKED = ("seconds", "most", "public_url", "shared", "watches", "connections", "alone", "release", "verify")
+_POLL = 1.0  # s
+_SPEAK = 5.0  # s between two lines while nothing changes
+_OVERDUE = 60.0  # s after the longest time of a watch
+
+Result = dict[str, t.Any]
+
+
+class ActionModule(Step):
+    """What Ansible asks for."""
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> Result:
+        """Returns what was seen. Fails when the gates of this or of another host refuse the release."""
+        super(Step, self).run(tmp, task_vars)
+        _validated, self._wanted = self.validate_argument_spec(ARGUMENTS)
+        self._variables = task_vars or {}
+        self._host = str(self._variables.get("inventory_hostname"))
+        self._known: list[str] = []
+        self._said = 0.0
+        gates = self._wanted["gates"]
+        commands = _Commands([gate for gate in gates if gate.get("type") == "command"], self._command)
+        looking = [gate for gate in gates if gate.get("type") != "command"]
+        begun = self._step("watch", {**{key: self._wanted[key] for key in _ASKED}, "gates": looking}) if looking else {}
+        if self._task.check_mode or (self._wanted["alone"] and not begun.get("failed")):
+            return {"changed": False, **begun}
+        told = self._wanted
+        watch = f"{told['phase']}-{told['part']}-{told['run'].get('epoch', 0)}-{run_id()}"
+        together = _watch.Together(constants.DEFAULT_LOCAL_TMP, watch, self._host, told["hosts"])
+        result: Result = {"failed": True}
+        try:
+            result = begun if begun.get("failed") else self._look_on(begun.get("watch"), commands, together)
+            return result
+        finally:
+            together.mark("refused" if result.get("failed") else "ended")
+
+    def _look_on(self, watch: str | None, commands: _Commands, together: _watch.Together) -> Result:
+        """Looks until every host is content, or one is not. A load balancer that watches nothing keeps its guard."""
+        ends = time.monotonic() + max(self._wanted["seconds"], self._wanted["most"]) + _OVERDUE + commands.most
+        commands.start()
+        while True:
+            seen = self._seen(watch)
+            if seen.get("failed"):
+                return seen
+            progress = _watch.both(seen.get("progress"), commands.told())
+            self._say(progress)
+            says = str(seen["says"]) if seen.get("ended") not in (None, "go") else commands.refused()
+            if says:
+                return self._refused(says, progress)
+            others = together.refused()
+            if others:
+                self._unwatch(watch)
+                return {"failed": True, "msg": f"Refused by {', '.join(others)}; its message says why."}
+            if commands.ended() and (watch is None or seen.get("ended") == "go" or _goes_on(seen)):
+                together.mark("content")
+                if not together.waiting():
+                    self._unwatch(watch)
+                    return {"changed": False, "progress": progress}
+            else:
+                together.doubt()
+            if time.monotonic() >= ends:
+                self._unwatch(watch)
+                msg = f"Not every host was content in time; does ansible.cfg allow {len(self._wanted['hosts'])} forks?"
+                return {"failed": True, "msg": msg}
+            time.sleep(_POLL)
+
+    def _seen(self, watch: str | None) -> Result:
+        """Returns what the watch of this host tells; a load balancer without one only keeps its lease and its guard."""
+        if watch is not None:
+            told = self._step("watched", {"watch": watch})
+            return told if told.get("failed") else t.cast(Result, told["watch"])
+        if self._wanted["application_host"] or self._wanted["phase"] == "after_roll_back":
+            return {}
+        return self._step("renew", {})
+
+    def _unwatch(self, watch: str | None) -> None:
+        if watch is not None:
+            self._step("unwatch", {"watch": watch})
+
+    def _command(self, gate: Result) -> Result:
+        asked = {"gate": gate, "phase": self._wanted["phase"], "masked": self._wanted["masked"]}
+        return t.cast(
+            Result,
+            self._execute_module("vitalops.rollout.command_gate", module_args=asked, task_vars=self._variables),
+        )
+
+    def _say(self, progress: t.Mapping[str, t.Any] | None) -> None:
+        """Says what is seen: every few seconds, and at once when a verdict changes."""
+        if not progress:
+            return
+        verdicts, now = _watch.verdicts(progress), time.monotonic()
+        if now - self._said >= _SPEAK or verdicts != self._known:
+            self._said, self._known = now, verdicts
+            self._display.display(_watch.line(self._host, self._wanted["phase"], progress))
+
+    def _refused(self, says: str, progress: t.Mapping[str, t.Any] | None) -> Result:
+        moved = self._wanted["phase"] in ("during_shift", "bake")
+        msg = _watch.refusal(self._host, self._wanted["phase"], says, progress or {"gates": []})
+        return {"failed": True, "changed": moved, "msg": msg, "progress": dict(progress or {})}
+
+    def _step(self, step: str, parameters: Result) -> Result:
+        wanted = self._wanted
+        told = {
+            "phase": wanted["phase"],
+            **parameters,
+            "lease_seconds": wanted["lease_seconds"],
+            "application_host": wanted["application_host"],
+        }
+        return self._ask(self._request(step, wanted, told), wanted["masked"])
+
+
+def _goes_on(seen: t.Mapping[str, t.Any]) -> bool:
+    return bool(seen.get("progress")) and seen["progress"]["action"] == "go"
+
+
+class _Commands:
+    """Programs that run one after another, each to its end or its time limit; nobody waits for one when all is lost."""
+
+    def __init__(self, gates: t.Sequence[Result], run: t.Callable[[Result], Result]) -> None:
+        self._gates = gates
+        self._run = run
+        self._told: list[Result] = []
+        self._problem = ""
+        self._began = 0.0
+        self._thread = threading.Thread(target=self._run_all, daemon=True)
+        self.most = 3600.0 * len(gates)
+
+    def start(self) -> None:
+        """The first one begins."""
+        self._began = time.monotonic()
+        if self._gates:
+            self._thread.start()
+
+    def _run_all(self) -> None:
+        for gate in self._gates:
+            self._began = time.monotonic()
+            answer = self._run(gate)
+            if answer.get("failed"):
+                self._problem = str(answer.get("msg") or f"{gate['name']} ended without an answer")
+                return
+            self._told.append(_watch.ended(gate, answer))
+
+    def told(self) -> list[Result]:
+        """Returns those that have ended, and the one that runs."""
+        ended = list(self._told)
+        if self._thread.is_alive() and len(ended) < len(self._gates):
+            return [*ended, _watch.running(self._gates[len(ended)], time.monotonic() - self._began)]
+        return ended
+
+    def refused(self) -> str:
+        """Returns why a command refuses the release, or an empty text."""
+        failed = [one["name"] for one in self._told if one["enforce"] and one["verdict"] != "pass"]
+        return self._problem or (f"{', '.join(failed)} did not pass" if failed else "")
+
+    def ended(self) -> bool:
+        """Whether all of them have ended."""
+        return len(self._told) == len(self._gates)

@@ -1,0 +1,125 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with the gates of an environment, before a run relies on them. Pure. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates import specification
+
+#: Where gates of these types find what they look at.
+STORES = {"postgres": "rollout_database", "redis": "rollout_redis"}
+#: What a load balancer looks at by itself.
+ALONE = ("http", "traffic", "prometheus")
+
+
+def gate_problems(variables: t.Mapping[str, t.Any], inventory: t.Collection[str]) -> t.Iterator[RolloutError]:
+    """Yields gates that cannot look, or that would prove nothing. *inventory* has the names of all hosts."""
+    try:
+        gates = specification.read(variables.get("rollout_gates") or {})
+    except RolloutError as error:
+        yield error
+        return
+    shares = variables.get("rollout_shift") or [100]
+    if shares != sorted({*shares, 100}) or shares[0] <= 0:
+        yield RolloutError(
+            "The shares of rollout_shift do not lead to all users.",
+            expected="shares that grow and end with 100, such as [5, 25, 100]",
+            found=str(shares),
+            where="rollout_shift",
+        )
+        return
+    alone = float(variables.get("rollout_bake_seconds") or 0) > 0 and not _true(variables, "rollout_bake_attended")
+    told = {
+        "bake": float(variables.get("rollout_bake_seconds") or 0),
+        "after_roll_back": float(variables.get("rollout_after_roll_back_seconds") or 0),
+        "during_shift": float(len(shares) - 1),
+    }
+    for phase, seconds in told.items():
+        if any(gate.phase == phase for gate in gates) != (seconds > 0):
+            variable = "rollout_shift" if phase == "during_shift" else f"rollout_{phase}_seconds"
+            yield RolloutError(
+                f"The phase {phase} would prove nothing.",
+                expected=f"gates for it, and {variable} that lets them look",
+                found=f"no {'gate' if seconds > 0 else variable}",
+                where=f"rollout_gates.{phase} and {variable}",
+                next_step="set both or none of them",
+            )
+    unguarded = [name for name, used in (("rollout_shift", len(shares) > 1), ("rollout_bake_attended", alone)) if used]
+    if unguarded and not _true(variables, "rollout_guard"):
+        yield RolloutError(
+            "Without a guard nobody would take the traffic back.",
+            expected="rollout_guard: true",
+            found="rollout_guard: false",
+            where=", ".join(unguarded),
+            next_step="leave rollout_guard as it is, or do without these",
+        )
+    for gate in gates:
+        yield from _problems(gate, variables, inventory)
+
+
+def _true(variables: t.Mapping[str, t.Any], name: str) -> bool:
+    return str(variables.get(name, True)).strip().lower() not in ("false", "no", "off", "0")
+
+
+def _misplaced(gate: specification.GateSpecification, where: str) -> t.Iterator[RolloutError]:
+    """Gates that would look at another release than the one they are to judge."""
+    through = gate.type == "http" and gate.fields["through"] == "load_balancer"
+    reasons = {
+        "before_switch": "users do not have the release yet" if through or gate.type == "traffic" else "",
+        "during_shift": "what answers there is one slot or the other" if through else "",
+        "after_roll_back": "the release that was left is no measure" if gate.relative else "",
+    }
+    reason = reasons.get(gate.phase)
+    if reason:
+        yield RolloutError(
+            f"A gate of phase {gate.phase} would judge another release: {reason}.",
+            expected="instances of the slot, or limits that stand for themselves",
+            found=f"{gate.type}{' through the load balancer' if through else ''}",
+            where=where,
+            next_step="move it to the phase bake, or ask instances (through: instance)",
+        )
+
+
+def _problems(
+    gate: specification.GateSpecification, variables: t.Mapping[str, t.Any], inventory: t.Collection[str]
+) -> t.Iterator[RolloutError]:
+    where = f"rollout_gates.{gate.phase}, gate {gate.name}"
+    yield from _misplaced(gate, where)
+    if gate.type == "command" and gate.fields["host"] not in {*inventory, "localhost"}:
+        yield RolloutError(
+            "A gate would run its command on a host that nobody knows.",
+            expected="localhost, or a host of the inventory",
+            found=str(gate.fields["host"]),
+            where=where,
+            next_step="ansible-inventory -i INVENTORY --graph",
+        )
+    if gate.phase == "during_shift" and gate.type not in ALONE:
+        yield RolloutError(
+            "While traffic shifts, only load balancers look.",
+            expected=f"gates of the types {', '.join(ALONE)}",
+            found=gate.type,
+            where=where,
+            next_step="move it to phase before_switch or bake",
+        )
+    attended = _true(variables, "rollout_bake_attended")
+    if gate.phase == "bake" and gate.type not in ALONE and not attended:
+        yield RolloutError(
+            "A load balancer cannot look through this gate in a bake that nobody attends.",
+            expected=f"gates of the types {', '.join(ALONE)}",
+            found=gate.type,
+            where=where,
+            next_step="move it to phase before_switch, or leave rollout_bake_attended as it is",
+        )
+    variable = STORES.get(gate.type)
+    if variable and not (variables.get(variable) or {}).get("host"):
+        yield RolloutError(
+            f"A gate does not know where its {gate.type} is.",
+            expected=f"{variable} with host, port, user and password",
+            found="none",
+            where=where,
+            next_step=f"set {variable} in group_vars",
+        )

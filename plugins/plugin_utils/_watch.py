@@ -1,0 +1,125 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run says about a watch, and how the hosts of one task know of each other. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import typing as t
+
+PHASES = {
+    "before_switch": "before the switch",
+    "during_shift": "while traffic shifts",
+    "bake": "bake",
+    "after_roll_back": "after the roll back",
+}
+Fields = dict[str, t.Any]
+_LONG = 1000
+_SHOWN = 120  # characters of what a gate has seen, in a line that is about many gates
+
+
+def clock(seconds: float) -> str:
+    """Returns *seconds* as 1:05, or 1:02:05."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def line(host: str, phase: str, progress: t.Mapping[str, t.Any]) -> str:
+    """Returns one line about all gates at this moment."""
+    planned = progress["seconds"]
+    of = f" of {clock(planned)}{', longer than planned' if progress['elapsed'] > planned else ''}" if planned else ""
+    gates = "; ".join(gate(one) for one in progress["gates"])
+    return f"  {host}  {PHASES[phase]}, {clock(progress['elapsed'])}{of}  {gates}"
+
+
+def gate(told: t.Mapping[str, t.Any], most: int = _SHOWN) -> str:
+    """Returns what one gate says, with numbers next to limits, in about *most* characters."""
+    words = ", ".join(told["words"])
+    words = words if len(words) <= most else f"{words[: most - 1]}…"
+    name = told["name"] if told["enforce"] else f"{told['name']} (not enforced)"
+    return f"{name}: {told['verdict']} ({words})"
+
+
+def running(told: t.Mapping[str, t.Any], elapsed: float) -> Fields:
+    """Returns the gate *told* while its command runs, as a watch tells a gate."""
+    now = {"name": told["name"], "enforce": told.get("enforce", True), "verdict": "running", "answers": []}
+    return {**now, "words": [f"{clock(elapsed)} of {told.get('timeout', '10 min')}"]}
+
+
+def ended(told: t.Mapping[str, t.Any], answer: t.Mapping[str, t.Any]) -> Fields:
+    """Returns what the command of a gate gave, as a watch tells a gate."""
+    seen = {key: answer[key] for key in ("verdict", "words", "answers")}
+    return {"name": told["name"], "enforce": told.get("enforce", True), **seen}
+
+
+def progress(gates: t.Sequence[Fields], elapsed: float) -> Fields:
+    """Returns the progress of commands, as a watch tells its own."""
+    return {"elapsed": elapsed, "seconds": elapsed, "gates": list(gates)}
+
+
+def verdicts(progress: t.Mapping[str, t.Any]) -> list[str]:
+    """Returns what must not change without a word."""
+    return [str(one["verdict"]) for one in progress["gates"]]
+
+
+def both(first: t.Mapping[str, t.Any] | None, gates: t.Sequence[Fields]) -> Fields | None:
+    """Returns the progress *first* of a watch together with what commands gave."""
+    if first is None:
+        return progress(gates, 0.0) if gates else None
+    return {**first, "gates": [*first["gates"], *gates]}
+
+
+def refusal(host: str, phase: str, says: str, progress: t.Mapping[str, t.Any]) -> str:
+    """Returns why a release is refused: by which gates, what they saw next to their limits, and their last answers."""
+    reasons = [reason for reason in progress.get("reasons") or [says] if "(not enforced)" not in reason]
+    lines = [f"The gates of {host} refuse it ({PHASES[phase]}): {'; '.join(reasons)}."]
+    if "could not be taken back" in says:
+        lines.append(f"  {says}")
+    for told in progress["gates"]:
+        if told["verdict"] != "pass" or told["answers"]:
+            lines += [f"  {gate(told, _LONG)}", *(f"    {answer}" for answer in told["answers"])]
+    return "\n".join(lines)
+
+
+class Together:
+    """The hosts that watch in one task. Each has a process of its own on the controller; they share a folder.
+
+    A host whose gates have passed goes on looking until the others are content, too. One that refuses ends them all.
+    """
+
+    def __init__(self, folder: str, watch: str, host: str, hosts: t.Iterable[str]) -> None:
+        self._folder = os.path.join(folder, f"watch-{watch}")
+        self._host = _plain(host)
+        self._hosts = set(map(_plain, hosts))
+        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+
+    def mark(self, what: str) -> None:
+        """Notes that this host is *content* or has *refused*, or that its task has *ended*."""
+        with open(os.path.join(self._folder, f"{self._host}.{what}"), "w", encoding="utf-8"):
+            pass
+
+    def doubt(self) -> None:
+        """This host is not content any more."""
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(self._folder, f"{self._host}.content"))
+
+    def refused(self) -> list[str]:
+        """Returns the hosts that refuse the release."""
+        return self._marked("refused")
+
+    def waiting(self) -> bool:
+        """Whether one of the hosts is not content, or has not even begun."""
+        return not self._hosts <= {*self._marked("content"), *self._marked("ended")}
+
+    def _marked(self, what: str) -> list[str]:
+        ending = f".{what}"
+        return sorted(name[: -len(ending)] for name in os.listdir(self._folder) if name.endswith(ending))
+
+
+def _plain(host: str) -> str:
+    """Returns a name that a file may have."""
+    return re.sub(r"[^A-Za-z0-9.-]", "_", host)

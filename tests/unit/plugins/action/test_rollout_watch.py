@@ -1,0 +1,244 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The run looks on: it speaks calmly, waits for every host that looks, and ends at once when one refuses."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import types
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.vitalops.rollout.plugins.action import rollout_watch as action
+from ansible_collections.vitalops.rollout.plugins.modules import rollout_watch as documented
+from ansible_collections.vitalops.rollout.plugins.plugin_utils import _watch
+
+ARGUMENTS = {
+    "application": "shop",
+    "environment_name": "staging",
+    "run": {"operation": "deploy"},
+    "phase": "bake",
+    "gates": [{"name": "errors", "type": "traffic"}],
+    "seconds": 10,
+    "most": 20,
+    "public_url": "http://127.0.0.1/",
+    "lease_seconds": 60,
+}
+COMMAND = {"name": "smoke", "type": "command", "command": ["pytest"]}
+
+
+def progress(verdict: str, elapsed: float = 1.0) -> dict[str, t.Any]:
+    gate = {"name": "errors", "enforce": True, "verdict": verdict, "words": ["5 answers"], "answers": ["web-1: 503"]}
+    return {"action": "hold", "elapsed": elapsed, "seconds": 10.0, "gates": [gate]}
+
+
+def seen(verdict: str, ended: str | None = None, action: str = "hold") -> dict[str, t.Any]:
+    says = "phase bake: errors: failures 1, at most 0" if ended == "revert" else ""
+    told = {**progress(verdict), "action": action}
+    return {"changed": False, "watch": {"ended": ended, "says": says, "progress": told}}
+
+
+CONTENT = seen("pass", action="go")
+
+
+class Task:
+    """A task on *host*: the host answers `watched` with *looks*, one after the other, and the last one for ever."""
+
+    def __init__(self, folder: Path, host: str = "lb1", *looks: dict[str, t.Any], **arguments: t.Any) -> None:
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.command: t.Callable[[], dict[str, t.Any]] = lambda: {"verdict": "pass", "words": [], "answers": []}
+        self._looks = list(looks)
+        self._host = host
+        plugin = self._plugin = action.ActionModule.__new__(action.ActionModule)
+        plugin._task = types.SimpleNamespace(
+            args={**ARGUMENTS, "hosts": [host], **arguments}, check_mode=arguments.pop("check", False), async_val=0
+        )
+        plugin._task.args.pop("check", None)
+        plugin._connection = types.SimpleNamespace(_shell=types.SimpleNamespace(tmpdir=None))
+        plugin._play_context = plugin._loader = plugin._templar = None
+        plugin._supports_check_mode = plugin._supports_async = True
+        plugin._display = types.SimpleNamespace(display=self.said.append)
+        plugin._low_level_execute_command = self._execute
+        plugin._execute_module = lambda *_names, **_options: self.command()
+
+    def _execute(self, _command: str, *, sudoable: bool, in_data: bytes) -> dict[str, t.Any]:
+        request = json.loads(in_data)
+        self.asked.append(request["step"])
+        assert request["parameters"]["lease_seconds"] == 60
+        answer: dict[str, t.Any] = {"changed": False}
+        if request["step"] == "watch":
+            answer = {"changed": False, "watch": "abc"}
+        if request["step"] == "watched":
+            answer = self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]
+        return {"rc": 0, "stdout": json.dumps(answer), "stderr": ""}
+
+    def watches_with(self, tasks: t.Sequence[Task]) -> None:
+        self._plugin._task.args["hosts"] = [task._host for task in tasks]
+
+    def run(self) -> dict[str, t.Any]:
+        return t.cast("dict[str, t.Any]", self._plugin.run(task_vars={"inventory_hostname": self._host}))
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(action, "_POLL", 0.01)
+    monkeypatch.setattr(action.constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+
+
+def test_a_release_passes_when_its_watch_says_so(tmp_path: Path) -> None:
+    task = Task(tmp_path, "lb1", seen("no_data"), seen("no_data"), seen("pass"), CONTENT)
+    assert not task.run().get("failed")
+    assert task.asked == ["watch", "watched", "watched", "watched", "watched", "unwatch"]
+    assert task.said == [
+        "  lb1  bake, 0:01 of 0:10  errors: no_data (5 answers)",
+        "  lb1  bake, 0:01 of 0:10  errors: pass (5 answers)",
+    ]
+
+
+def test_a_refusal_tells_numbers_and_answers(tmp_path: Path) -> None:
+    told = Task(tmp_path, "lb1", seen("fail", "revert")).run()
+    assert told["failed"]
+    assert told["changed"]
+    assert told["msg"] == (
+        "The gates of lb1 refuse it (bake): phase bake: errors: failures 1, at most 0.\n"
+        "  errors: fail (5 answers)\n    web-1: 503"
+    )
+
+
+def together(*tasks: Task) -> list[dict[str, t.Any]]:
+    """Runs the tasks side by side, as forks of one Ansible do."""
+    for task in tasks:
+        task.watches_with(tasks)
+    told: list[dict[str, t.Any]] = [{} for _task in tasks]
+
+    def run(place: int, task: Task) -> None:
+        told[place] = task.run()
+
+    threads = [threading.Thread(target=run, args=one) for one in enumerate(tasks)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.05)
+    for thread in threads:
+        thread.join(10)
+    return told
+
+
+def test_a_host_that_is_content_looks_on_until_the_others_are(tmp_path: Path) -> None:
+    done = Task(tmp_path, "lb1", *[seen("pass")] * 10, CONTENT)
+    late = Task(tmp_path, "lb2", *[seen("pass")] * 60, CONTENT)
+    assert [told.get("failed") for told in together(done, late)] == [None, None]
+    assert len(done.asked) > 40
+
+
+def test_a_host_that_was_content_may_still_refuse(tmp_path: Path) -> None:
+    turns = Task(tmp_path, "lb1", CONTENT, *[CONTENT] * 20, seen("fail", "revert"))
+    told = together(turns, Task(tmp_path, "lb2", seen("pass")))
+    assert "failures 1" in told[0]["msg"]
+    assert told[1]["msg"] == "Refused by lb1; its message says why."
+
+
+def test_a_load_balancer_without_gates_keeps_its_guard_until_the_others_are_content(tmp_path: Path) -> None:
+    keeps = Task(tmp_path, "lb2", gates=[])
+    assert [told.get("failed") for told in together(keeps, Task(tmp_path, "lb1", *[seen("pass")] * 20, CONTENT))] == [
+        None,
+        None,
+    ]
+    assert set(keeps.asked) == {"renew"}
+    assert len(keeps.asked) > 10
+
+
+def test_one_host_that_refuses_ends_the_watch_of_the_others(tmp_path: Path) -> None:
+    waits = Task(tmp_path, "lb1", seen("pass"))
+    told = together(waits, Task(tmp_path, "lb2", seen("pass"), seen("fail", "revert")))
+    assert told[0]["msg"] == "Refused by lb2; its message says why."
+    assert waits.asked[-1] == "unwatch"
+
+
+def test_a_host_that_cannot_watch_ends_it_for_all(tmp_path: Path) -> None:
+    failed = {"failed": True, "changed": False, "msg": "The watch over the release has died"}
+    told = together(Task(tmp_path, "lb1", seen("pass")), Task(tmp_path, "lb2", failed))
+    assert told[1]["msg"] == "The watch over the release has died"
+    assert told[0]["failed"]
+
+
+def test_two_rollouts_of_one_process_do_not_hear_each_other(tmp_path: Path) -> None:
+    assert Task(tmp_path, "lb1", seen("fail", "revert"), run={"operation": "deploy", "epoch": 1}).run()["failed"]
+    again = Task(tmp_path, "lb2", CONTENT, run={"operation": "deploy", "epoch": 2}).run()
+    assert not again.get("failed")
+
+
+def test_a_watch_that_nobody_attends_is_only_begun(tmp_path: Path) -> None:
+    task = Task(tmp_path, "lb1", seen("pass"), alone=True, release={"id": "r"}, verify={"url": "u"})
+    assert task.run()["watch"] == "abc"
+    assert task.asked == ["watch"]
+
+
+def test_check_mode_only_asks_whether_it_could(tmp_path: Path) -> None:
+    task = Task(tmp_path, "lb1", seen("pass"), check=True)
+    task.run()
+    assert task.asked == ["watch"]
+
+
+def test_a_command_that_fails_refuses_the_release_for_all(tmp_path: Path) -> None:
+    tests = Task(tmp_path, "tester1", gates=[COMMAND], application_host=True)
+    tests.command = lambda: {"verdict": "fail", "words": ["exit code 1, expected 0"], "answers": ["E  boom"]}
+    told = together(Task(tmp_path, "lb1", seen("pass")), tests)
+    assert told[1]["msg"] == (
+        "The gates of tester1 refuse it (bake): smoke did not pass.\n"
+        "  smoke: fail (exit code 1, expected 0)\n    E  boom"
+    )
+    assert told[0]["msg"] == "Refused by tester1; its message says why."
+
+
+def test_while_a_command_runs_the_load_balancers_look_on(tmp_path: Path) -> None:
+    tests, looks = Task(tmp_path, "tester1", gates=[COMMAND], application_host=True), Task(tmp_path, "lb1", CONTENT)
+
+    def slow() -> dict[str, t.Any]:
+        time.sleep(0.5)
+        return {"verdict": "pass", "words": ["exit code 0"], "answers": []}
+
+    tests.command = slow
+    assert [told.get("failed") for told in together(tests, looks)] == [None, None]
+    assert len(looks.asked) > 10
+    assert any("smoke: running" in line for line in tests.said)
+
+
+def test_nobody_waits_for_a_command_when_another_host_refuses(tmp_path: Path) -> None:
+    tests = Task(tmp_path, "tester1", gates=[COMMAND], application_host=True)
+    tests.command = lambda: time.sleep(30) or {}
+    began = time.monotonic()
+    told = together(tests, Task(tmp_path, "lb1", seen("fail", "revert")))
+    assert told[0]["msg"] == "Refused by lb1; its message says why."
+    assert time.monotonic() - began < 5
+
+
+def test_a_command_that_is_not_enforced_only_tells(tmp_path: Path) -> None:
+    tests = Task(tmp_path, "tester1", gates=[{**COMMAND, "enforce": False}], application_host=True)
+    tests.command = lambda: {"verdict": "fail", "words": ["exit code 1, expected 0"], "answers": []}
+    assert not tests.run().get("failed")
+    assert "smoke (not enforced): fail" in tests.said[-1]
+
+
+def test_what_is_documented_is_what_is_taken() -> None:
+    options = yaml.safe_load(documented.DOCUMENTATION)["options"]
+    kept = ("type", "required", "choices", "default", "elements")
+    assert {name: {key: one[key] for key in kept if key in one} for name, one in options.items()} == {
+        name: {key: one[key] for key in kept if key in one} for name, one in action.ARGUMENTS.items()
+    }
+
+
+def test_a_line_is_short_and_says_when_it_takes_longer() -> None:
+    told = progress("inconclusive", 3725.0)
+    told["gates"][0]["words"] = ["word"] * 100
+    line = _watch.line("lb1", "bake", told)
+    assert line.startswith("  lb1  bake, 1:02:05 of 0:10, longer than planned  errors: inconclusive (word, word")
+    assert _watch.line("lb1", "before_switch", {**told, "seconds": 0.0}).startswith(
+        "  lb1  before the switch, 1:02:05  "
+    )
+    assert len(line) < 200

@@ -1,0 +1,133 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gates look from where they can see; a gate that cannot, or that would prove nothing, is refused before a run."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.vitalops.rollout.plugins.filter.command_hosts import command_hosts
+from ansible_collections.vitalops.rollout.plugins.filter.host_gates import host_gates
+from ansible_collections.vitalops.rollout.plugins.filter.watch_hosts import watch_hosts
+from ansible_collections.vitalops.rollout.plugins.filter.watchers import watchers
+from ansible_collections.vitalops.rollout.plugins.plugin_utils._gate_problems import gate_problems
+
+TRAFFIC = {"name": "errors", "type": "traffic", "at_most": {"error_share": "1 %"}}
+READY = {"name": "ready", "type": "http", "path": "/ready"}
+SITE = {"name": "site", "type": "http", "path": "/", "through": "load_balancer"}
+DATABASE = {"name": "database", "type": "postgres"}
+CACHE = {"name": "cache", "type": "redis"}
+QUERY = {"name": "alerts", "type": "prometheus", "url": "http://p:9090", "query": "up", "at_least": {"value": 1}}
+LOAD = {"name": "load", "type": "command", "command": ["locust"], "host": "tester1"}
+SMOKE = {"name": "smoke", "type": "command", "command": ["pytest"]}
+ALL = [TRAFFIC, READY, SITE, DATABASE, CACHE, QUERY, LOAD, SMOKE]
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("lb1", ["errors", "ready", "site", "alerts"]),
+        ("lb2", ["errors", "site"]),
+        ("app1", ["database", "cache"]),
+        ("app2", []),
+        ("tester1", ["load"]),
+        ("localhost", ["smoke"]),
+    ],
+)
+def test_each_gate_looks_from_where_it_can_see(host: str, expected: list[str]) -> None:
+    told = host_gates({"bake": ALL}, "bake", host, ["lb1", "lb2"], ["app1", "app2"])
+    assert [gate["name"] for gate in told] == expected
+    assert host_gates({"bake": ALL}, "before_switch", host, ["lb1", "lb2"], ["app1", "app2"]) == []
+
+
+def test_a_load_balancer_that_is_left_alone_looks_through_every_gate_that_it_can() -> None:
+    told = host_gates({"bake": ALL[:3]}, "bake", "lb2", ["lb1", "lb2"], ["app1"], alone=True)
+    assert [gate["name"] for gate in told] == ["errors", "ready", "site"]
+
+
+def test_every_load_balancer_watches_and_who_has_a_gate() -> None:
+    fleet = (["lb1", "lb2"], ["app1", "app2"])
+    assert watchers({"bake": ALL}, "bake", *fleet) == ["lb1", "lb2", "app1", "localhost", "tester1"]
+    assert watchers({"bake": [READY]}, "bake", *fleet) == ["lb1", "lb2"]
+    assert watchers({"bake": [DATABASE]}, "bake", ["one"], ["one"]) == ["one"]
+
+
+def test_one_host_looks_at_everything() -> None:
+    assert len(host_gates({"bake": ALL[:6]}, "bake", "one", ["one"], ["one"])) == 6
+
+
+def test_hosts_that_run_commands_are_named_once() -> None:
+    assert command_hosts({"bake": [LOAD, TRAFFIC], "before_switch": [LOAD, SMOKE]}) == ["localhost", "tester1"]
+    assert command_hosts({}) == []
+
+
+def test_a_phase_without_gates_has_no_hosts() -> None:
+    fleet = {"load_balancer": ["lb1"], "application": ["app1"]}
+    hostvars: dict[str, t.Any] = {"lb1": {"rollout_gates": {"bake": [TRAFFIC]}}, "app1": {}}
+    assert watch_hosts(fleet, hostvars, "bake") == "load_balancer:application"
+    assert watch_hosts({**fleet, "rollout_gate_hosts": ["tester1"]}, hostvars, "bake").endswith(":rollout_gate_hosts")
+    assert watch_hosts(fleet, hostvars, "before_switch") == "all:!all"
+    assert watch_hosts(fleet, {"lb1": {}}, "bake") == watch_hosts({}, {}, "bake") == "all:!all"
+
+
+def test_what_is_no_list_by_phase_is_refused() -> None:
+    with pytest.raises(AnsibleFilterError, match="found list"):
+        host_gates(t.cast(t.Any, [TRAFFIC]), "bake", "lb1", [], [])
+    with pytest.raises(AnsibleFilterError, match="found str"):
+        command_hosts(t.cast(t.Any, "errors"))
+
+
+def found(gates: dict[str, t.Any], **variables: t.Any) -> list[str]:
+    return [str(one) for one in gate_problems({"rollout_gates": gates, **variables}, ["lb1", "tester1"])]
+
+
+STORES = {"rollout_database": {"host": "data1"}, "rollout_redis": {"host": "data1"}}
+
+
+def test_gates_that_can_look_are_no_problem() -> None:
+    before = [READY, DATABASE, CACHE, QUERY, LOAD, SMOKE]
+    assert found({"bake": ALL, "before_switch": before}, rollout_bake_seconds=60, **STORES) == []
+    assert found({"bake": [TRAFFIC, READY]}, rollout_bake_seconds="60", rollout_bake_attended=False) == []
+    assert found({}) == []
+
+
+@pytest.mark.parametrize(
+    ("gates", "variables", "says"),
+    [
+        ({"bake": [TRAFFIC]}, {}, "found: no rollout_bake_seconds"),
+        ({"before_switch": [READY]}, {"rollout_bake_seconds": 60}, "found: no gate"),
+        ({}, {"rollout_shift": [50, 100]}, "found: no gate"),
+        ({"during_shift": [DATABASE]}, {"rollout_shift": [50, 100], **STORES}, "only load balancers look"),
+        ({}, {"rollout_shift": [50, 25, 100]}, "found: [50, 25, 100]"),
+        ({}, {"rollout_shift": [5]}, "shares that grow and end with 100"),
+        ({"after_roll_back": [TRAFFIC]}, {}, "found: no rollout_after_roll_back_seconds"),
+        ({"before_switch": [DATABASE]}, {}, "expected: rollout_database with host"),
+        ({"before_switch": [CACHE]}, {"rollout_redis": {"port": 1}}, "expected: rollout_redis with host"),
+        ({"before_switch": [{**LOAD, "host": "tester9"}]}, {}, "found: tester9"),
+        (
+            {"bake": [SMOKE]},
+            {"rollout_bake_seconds": 60, "rollout_bake_attended": False},
+            "expected: gates of the types http, traffic, prometheus",
+        ),
+        ({"before_switch": [TRAFFIC]}, {}, "users do not have the release yet"),
+        ({"before_switch": [SITE]}, {}, "found: http through the load balancer"),
+        ({"during_shift": [SITE]}, {"rollout_shift": [5, 100]}, "what answers there is one slot or the other"),
+        (
+            {"after_roll_back": [{**TRAFFIC, "worse_than_live_by": {"p95": "9 %"}}]},
+            {"rollout_after_roll_back_seconds": 9},
+            "the release that was left is no measure",
+        ),
+        (
+            {"bake": [TRAFFIC]},
+            {"rollout_bake_seconds": 9, "rollout_bake_attended": False, "rollout_guard": False},
+            "guard",
+        ),
+        ({"before_switch": [{**READY, "paht": "/"}]}, {}, "has no paht, did you mean path?"),
+    ],
+)
+def test_a_gate_that_proves_nothing_is_told(gates: dict[str, t.Any], variables: dict[str, t.Any], says: str) -> None:
+    (one,) = found(gates, **variables)
+    assert says in one
