@@ -13,12 +13,12 @@ import time
 import typing as t
 
 from ..lab.paths import ROOT
-from . import demos, guard, labs, report, traffic, verbs, watch_page, watches
+from . import demos, gates, guard, labs, report, traffic, verbs, watch_page, watches
 from .labs import say
 
 OUTPUT = ROOT / "tests" / "output"
 RESULT = OUTPUT / "bench.json"
-PARTS = ("demo", "verbs", "guard", "switches", "watches")
+PARTS = ("demo", "verbs", "guard", "switches", "watches", "gates")
 #: These share one lab of topology pair.
 ON_PAIR = ("verbs", "guard", "switches")
 
@@ -45,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--samples", type=int, default=30, help="timed switches inside the host (default: 30)")
     top.add_argument("--reverts", type=int, default=10, help="timed reverts of the guard (default: 10)")
     top.add_argument("--switches", type=int, default=1000, help="switches under load (default: 1000)")
+    top.add_argument("--pairs", type=int, default=5, help="looks of an HTTP gate beside its requests (default: 5)")
     top.add_argument("--watches", type=int, default=10_000, help="simulated watches a point (default: 10000)")
     top.add_argument("--load-seconds", type=float, default=240.0, help="how long that load lasts (default: 240)")
     top.add_argument("--load-rate", type=float, default=6000.0, help="its requests a second (default: 6000)")
@@ -60,6 +61,8 @@ def measure(chosen: argparse.Namespace, parts: t.Collection[str]) -> Figures:
     if "demo" in parts:
         result["demos"] = [demos.measure(kind) for kind in chosen.demo]
         labs.verb("lab", "down")
+    if "gates" in parts:
+        result["gates"] = gates.measure(chosen.pairs)
     if "watches" in parts:
         result["watches"] = draw(watches.measure(chosen.watches))
     if "verbs" in parts:

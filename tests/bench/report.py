@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 import typing as t
 
-from . import watch_page
+from . import gates, watch_page
 from .on_host.request_log import percentile
 
 Figures = t.Mapping[str, t.Any]
@@ -118,6 +118,8 @@ def everything(result: Figures) -> list[str]:
     for key, part in (("switch", switch), ("revert", revert), ("switches", switches)):
         if key in result:
             lines += ["", *part(result[key])]
+    if "gates" in result:
+        lines += ["", *gates.lines(result["gates"])]
     if "watches" in result:
         lines += ["", *watch_page.table(result["watches"]), "", watch_page.summary(result["watches"])]
     for found in result.get("demos", []):

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The main job, shown on real hosts: provision, deploy, upgrade, a broken release refused, roll back, all under load.
+"""The main job, shown on real hosts, under load: deploy, upgrade, a broken and a slow release refused, roll back.
 
 Ends with a table of what users saw in each phase. Exit code 0 only when no request failed and every phase ended well.
 """
@@ -97,12 +97,13 @@ class Demo:
     # The phases, in order.
 
     def hosts_up(self) -> str:
-        """Starts the fleet and puts three releases into its registry."""
+        """Starts the fleet and puts four releases into its registry."""
         self.lab("up", "--topology", "fleet")
         self.lab("push", "1.0.0", "--kind", "image")
         self.lab("push", "1.1.0", "--kind", "image")
         self.lab("push", "1.2.0", "--kind", "image", "--fault", "not_ready=true")
-        return "6 hosts, 3 releases in the registry"
+        self.lab("push", "1.3.0", "--kind", "image", "--fault", "latency_ms=300")
+        return "6 hosts, 4 releases in the registry"
 
     def provision(self) -> str:
         """PostgreSQL, Redis, container engines, HAProxy."""
@@ -133,6 +134,12 @@ class Demo:
         self.expect_version("1.1.0")
         return "refused by its gate, 1.1.0 stays live"
 
+    def slow(self) -> str:
+        """Every instance is ready, and only users can show that the release is slow: a gate takes it back."""
+        self.play("deploy", "-e", "rollout_version=1.3.0", "-e", "@examples/gates/bake.yml", expected=2)
+        self.expect_version("1.1.0")
+        return "taken back by its gate, 1.1.0 is live again"
+
     def roll_back(self) -> str:
         """No version to look up."""
         self.play("roll_back")
@@ -159,6 +166,7 @@ class Demo:
         try:
             self.phase("Deploy 1.1.0", self.upgrade)
             self.phase("Deploy 1.2.0 (broken)", self.broken)
+            self.phase("Deploy 1.3.0 (slow)", self.slow)
             self.phase("Roll back", self.roll_back)
         finally:
             self.phase("Load off", self.load_off)

@@ -1,0 +1,118 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What gates cost: an HTTP gate beside the same requests alone, and one look of a traffic gate; without a lab."""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+import typing as t
+
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates import http_look, specification
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.http_check import HttpCheck
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.traffic import Slots, Tally, TrafficSampler
+
+SAMPLES, CONCURRENCY = 1000, 20
+LOOKS = 1000
+#: Times of answers that a busy slot shows: every step of two digits from 1 ms to 10 s.
+STEPS = [digits * 10**power for power in range(3) for digits in range(10, 100)]
+
+#: A process of its own, so that its time is not counted; http.server would make 20 connections at once wait.
+SERVER = """
+import socket
+listening = socket.create_server(("127.0.0.1", 0), backlog=512)
+print(listening.getsockname()[1], flush=True)
+body = b'{"status": "ready"}'
+head = b"HTTP/1.1 200 OK\\r\\nContent-Type: application/json\\r\\nContent-Length: %d\\r\\nConnection: close\\r\\n\\r\\n"
+while True:
+    connection, _address = listening.accept()
+    connection.recv(65536)
+    connection.sendall(head % len(body) + body)
+    connection.close()
+"""
+
+Figures = dict[str, t.Any]
+
+
+def measure(pairs: int) -> Figures:
+    """Returns the figures, from a process of its own: its memory is that of the gate."""
+    told = subprocess.run(
+        [sys.executable, "-m", __name__, str(pairs)], capture_output=True, text=True, check=True, cwd=sys.path[0]
+    )
+    return t.cast(Figures, json.loads(told.stdout.splitlines()[-1]))
+
+
+def http(pairs: int) -> Figures:
+    """A look of SAMPLES requests, and as many requests one after the other: processor time in ms, by turns."""
+    server = subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True)
+    try:
+        port = int(t.cast(t.IO[str], server.stdout).readline())
+        url = f"http://127.0.0.1:{port}/ready"
+        gate = {"name": "ready", "type": "http", "url": url, "samples": SAMPLES, "concurrency": CONCURRENCY}
+        limits = {"json": "status == 'ready'", "at_most": {"error_share": "1 %", "p95": "1 s"}}
+        look = http_look.sampler(specification.read({"bake": [{**gate, **limits}]})[0], [("web-1", url)])
+        check = HttpCheck(url)
+        check(5.0)
+        alone, whole, verdicts = [], [], set()
+        for _pair in range(pairs):
+            alone.append(_spent(lambda: [check(5.0) for _sample in range(SAMPLES)]))
+            whole.append(_spent(lambda: verdicts.add(look(60.0).verdict)))
+    finally:
+        server.kill()
+    beyond = [one - two for one, two in zip(whole, alone)]
+    return {
+        "samples": SAMPLES,
+        "concurrency": CONCURRENCY,
+        "verdicts": sorted(verdicts),
+        "requests_alone_ms": round(statistics.median(alone), 1),
+        "look_ms": round(statistics.median(whole), 1),
+        "beyond_ms": round(statistics.median(beyond), 1),
+        "memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    }
+
+
+def traffic() -> Figures:
+    """Looks of a gate with all of its limits at a slot that shows every time there is: processor time in ms."""
+    gate = {
+        "name": "users",
+        "type": "traffic",
+        "at_most": {"error_share": "1 %", "response_4xx_share": "20 %", "p50": "1 s", "p95": "2 s", "p99": "5 s"},
+        "worse_than_live_by": {"error_share": "0.5 %", "p95": "20 %"},
+    }
+    looked = [0]
+
+    def tallies() -> dict[str, Tally]:
+        looked[0] += 1
+        each = 100 * looked[0]
+        tally = Tally(each * len(STEPS), each, each // 10, 0, dict.fromkeys(STEPS, each))
+        return {"blue": tally, "green": tally}
+
+    sampler = TrafficSampler(specification.read({"bake": [gate]})[0], tallies, Slots("green", "blue"), looks=LOOKS)
+    return {"looks": LOOKS, "look_ms": round(_spent(lambda: [sampler(1.0) for _look in range(LOOKS)]) / LOOKS, 3)}
+
+
+def _spent(work: t.Callable[[], object]) -> float:
+    """Returns the processor time of *work*, in ms."""
+    began = time.process_time()
+    work()
+    return 1000 * (time.process_time() - began)
+
+
+def lines(found: Figures) -> list[str]:
+    """Returns the figures as lines. Pure."""
+    asked, seen = found["http"], found["traffic"]
+    return [
+        f"HTTP gate, {asked['samples']} samples at concurrency {asked['concurrency']}: {asked['look_ms']:.0f} ms of "
+        f"processor, the requests alone {asked['requests_alone_ms']:.0f} ms, beyond them {asked['beyond_ms']:.0f} ms "
+        f"(goal < 150); memory {asked['memory_mb']:.0f} MB (goal < 40).",
+        f"Traffic gate, a look at 7 limits and {len(STEPS)} times: {seen['look_ms']:.2f} ms of processor (goal < 20).",
+    ]
+
+
+if __name__ == "__main__":
+    print(json.dumps({"http": http(int(sys.argv[1])), "traffic": traffic()}))
