@@ -5,23 +5,6 @@
 
 from __future__ import annotations
 
-import atexit
-import collections
-import dataclasses
-import functools
-import os
-import sys
-import textwrap
-import threading
-import time
-import typing as t
-
-from ansible import constants, context
-from ansible.playbook.task_include import TaskInclude
-from ansible.plugins.callback.default import CallbackModule as DefaultCallback
-from ansible_collections.vitalops.rollout.plugins.plugin_utils import _progress as words
-from ansible_collections.vitalops.rollout.plugins.plugin_utils._live_line import LiveLine
-
 DOCUMENTATION = r"""
 name: progress
 type: stdout
@@ -42,6 +25,23 @@ extends_documentation_fragment:
 requirements:
   - set as stdout in configuration
 """
+
+import atexit
+import collections
+import dataclasses
+import functools
+import os
+import sys
+import textwrap
+import threading
+import time
+import typing as t
+
+from ansible import constants, context
+from ansible.playbook.task_include import TaskInclude
+from ansible.plugins.callback.default import CallbackModule as DefaultCallback
+from ansible_collections.vitalops.rollout.plugins.plugin_utils import _progress as words
+from ansible_collections.vitalops.rollout.plugins.plugin_utils._live_line import LiveLine
 
 DEBUG_ACTIONS = ("debug", "ansible.builtin.debug", "ansible.legacy.debug")
 COLORS = {

@@ -21,6 +21,7 @@ attributes:
   check_mode:
     support: partial
     description: Says what is wrong with the gate, and runs nothing.
+    details: Returns RV(verdict=no_data), which is never a pass.
   diff_mode:
     support: none
     description: There is no change to show.

@@ -87,7 +87,8 @@ class Measures:
         texts = (_WRITTEN, _REPLAYED, *(_EXPRESSIONS[name] for name in self._limits))
         asked = ", ".join(f"({text})::float8" for text in texts)
         found = row(f"SELECT current_user, {_SEES_ALL}, pg_is_in_recovery(), {asked}")
-        assert found is not None, "a query without a table gives a row"
+        if found is None:
+            raise RolloutError("a query without a table gave no row")
         user, sees_all, on_standby, written, replayed, *seen = found
         if not sees_all and list(self._limits) != ["invalid_indexes"]:
             raise RolloutError(f"{user} may not see the sessions of other users: GRANT pg_read_all_stats TO {user}")

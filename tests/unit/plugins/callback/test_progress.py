@@ -283,7 +283,7 @@ def test_check_mode_without_colour_says_that_nothing_is_changed(
 def test_a_run_that_is_interrupted_says_where_it_stopped(run: t.Callable[..., tuple[int, str]]) -> None:
     code, seen = run(terminal=True, interrupt_at=b"a line of the worker")
     assert code == 99
-    *_, error, last, empty = without_seconds(screen(seen, COLUMNS))
+    *_before, error, last, empty = without_seconds(screen(seen, COLUMNS))
     assert (error, last, empty) == ("[ERROR]: User interrupted execution", "STOPPED after N s: Stage", "")
 
 

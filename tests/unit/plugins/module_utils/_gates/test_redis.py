@@ -79,9 +79,9 @@ class Server:
         self.disconnects += 1
 
 
-def sampler(server: Server, connection: t.Mapping[str, t.Any] = CONNECTION, **told: t.Any) -> Sampler:
+def sampler(server: Server, connection: t.Mapping[str, t.Any] | None = None, **told: t.Any) -> Sampler:
     (gate,) = specification.read({"bake": [{"name": "x", "type": "redis", **told}]})
-    return redis.sampler(gate, connection, lambda: server)
+    return redis.sampler(gate, CONNECTION if connection is None else connection, lambda: server)
 
 
 @pytest.fixture(autouse=True)
