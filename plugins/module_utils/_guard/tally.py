@@ -13,6 +13,7 @@ import json
 import os
 import typing as t
 
+from .._foundation import durable
 from .._foundation.errors import RolloutError
 from .._traffic.haproxy import RuntimeApi, counters
 
@@ -36,12 +37,9 @@ def now(api: RuntimeApi, application: str) -> dict[str, Told]:
 
 def remember(api: RuntimeApi, application: str, folder: str, slot: str, release: str) -> None:
     """Keeps what *slot* has answered by now. Worth nothing that a confirmation should fail for."""
-    path = os.path.join(folder, FILE)
     with contextlib.suppress(RolloutError, OSError):
         told = {"slot": slot, "release": release, "tally": now(api, application).get(slot)}
-        with open(f"{path}.new", "w", encoding="utf-8") as handle:
-            json.dump(told, handle)
-        os.replace(f"{path}.new", path)
+        durable.write_volatile(os.path.join(folder, FILE), json.dumps(told))
 
 
 def remembered(folder: str, slot: str | None, release: str | None) -> Told | None:

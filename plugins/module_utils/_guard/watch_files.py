@@ -95,12 +95,9 @@ def told(asked: t.Mapping[str, t.Any], clock: Clock, ended: str | None = None, s
 
 def write_seen(folder: str, words: t.Mapping[str, t.Any], progress: Progress | None) -> None:
     """Tells whoever looks: *words* (see told) and the progress."""
-    path = os.path.join(folder, SEEN)
+    told_now = {**words, "progress": progress._asdict() if progress else None}
     with contextlib.suppress(OSError):  # a full disk must not end a watch
-        descriptor = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as handle:
-            json.dump({**words, "progress": progress._asdict() if progress else None}, handle)
-        os.replace(f"{path}.new", path)
+        durable.write_volatile(os.path.join(folder, SEEN), json.dumps(told_now))
 
 
 def read_seen(folder: str) -> Told | None:

@@ -347,7 +347,8 @@ def test_check_mode_watches_nothing(host: t.Any) -> None:
 def test_what_is_watched_is_nobody_elses_to_read(host: t.Any) -> None:
     run = switched(host)
     asks(host, run)
-    for name in ("watch.json", "watched.json"):
+    tally.remember(host.peer.api, "shop", host.folder, "blue", "1.0.0-aaa")
+    for name in ("watch.json", "watched.json", "tally.json"):
         assert (Path(host.folder) / name).stat().st_mode & 0o777 == 0o600
 
 
@@ -357,7 +358,7 @@ def test_a_full_disk_does_not_end_a_watch(host: t.Any, monkeypatch: pytest.Monke
 
     run = switched(host)
     watch = asks(host, run)["watch"]
-    monkeypatch.setattr(watch_files.os, "replace", full)
+    monkeypatch.setattr(watch_files.durable, "write_volatile", full)
     monkeypatch.setattr(watcher.journal, "append", full)
     ended = started(host)
     time.sleep(0.1)
