@@ -67,7 +67,7 @@ def write_bytes(path: str, content: bytes, *, mode: int = 0o600) -> bool:
 
 
 def write_volatile(path: str, content: str, *, mode: int = 0o600) -> None:
-    """Makes *content* the content of *path* in one step, for what nobody needs after a crash: nothing waits for a disk."""
+    """Makes *content* the content of *path* in one step; nothing waits for a disk, as nobody needs it after a crash."""
     descriptor = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with open(descriptor, "w", encoding="utf-8") as handle:
         handle.write(content)

@@ -182,12 +182,14 @@ def test_a_watch_that_nobody_attends_takes_back_and_has_the_refusal_on_record(ho
 
 def test_a_watch_that_nobody_attends_keeps_guard_and_lease(host: t.Any) -> None:
     run = switched(host)
-    alone(host, run, seconds=60)
+    watch = alone(host, run, seconds=60)["watch"]
     host.now += 14
-    started(host)
+    ended = started(host)
     time.sleep(0.3)
     assert intents.due(t.cast(intents.Intent, host.intent()), host.clock) == 30.0
     assert leases.remaining(leases.read(host.folder), host.clock) == 20.0
+    host.ask("unwatch", run, watch=watch)
+    assert ended()
 
 
 def test_a_person_confirms_before_its_time(host: t.Any) -> None:
