@@ -68,12 +68,12 @@ PLAYBOOK = f"""
     - name: A hidden failure
       ansible.builtin.fail: {{msg: {SECRET}}}
       no_log: true
-      ignore_errors: true
+      ignore_errors: true  # what is tested is how a failure is told that a play ignores
     - name: Some items fail
       ansible.builtin.fail: {{msg: "{{{{ item }}}} is bad"}}
       when: item != 'good'
       loop: [good, worse]
-      ignore_errors: true
+      ignore_errors: true  # the same, of a loop
     - name: The gates look at the release, which is a name that is much wider than this terminal
       say_from_worker:
       run_once: true
