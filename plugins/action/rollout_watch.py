@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import typing as t
+import uuid
 
 from ansible import constants
+from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.vitalops.rollout.plugins.action.rollout_step import ActionModule as Step
 from ansible_collections.vitalops.rollout.plugins.action.rollout_step import run_id
 from ansible_collections.vitalops.rollout.plugins.plugin_utils import _watch
@@ -39,6 +42,7 @@ _ASKED = ("seconds", "most", "public_url", "shared", "watches", "connections", "
 _POLL = 1.0  # s
 _SPEAK = 5.0  # s between two lines while nothing changes
 _OVERDUE = 60.0  # s after the longest time of a watch
+_STOPPING = 5.0  # s that a program may take to end when nobody needs it any more
 
 Result = dict[str, t.Any]
 
@@ -55,7 +59,8 @@ class ActionModule(Step):
         self._known: list[str] = []
         self._said = 0.0
         gates = self._wanted["gates"]
-        commands = _Commands([gate for gate in gates if gate.get("type") == "command"], self._command)
+        self._runs_while = f"/tmp/rollout-gate-{uuid.uuid4().hex}"  # noqa: S108 # made with O_EXCL, on the host
+        commands = _Commands([gate for gate in gates if gate.get("type") == "command"], self._command, self._stop_command)
         looking = [gate for gate in gates if gate.get("type") != "command"]
         begun = self._step("watch", {**{key: self._wanted[key] for key in _ASKED}, "gates": looking}) if looking else {}
         if self._task.check_mode or (self._wanted["alone"] and not begun.get("failed")):
@@ -69,6 +74,7 @@ class ActionModule(Step):
             return result
         finally:
             together.mark("refused" if result.get("failed") else "ended")
+            commands.stop()
 
     def _look_on(self, watch: str | None, commands: _Commands, together: _watch.Together) -> Result:
         """Looks until every host is content, or one is not. A load balancer that watches nothing keeps its guard."""
@@ -114,11 +120,16 @@ class ActionModule(Step):
             self._step("unwatch", {"watch": watch})
 
     def _command(self, gate: Result) -> Result:
-        asked = {"gate": gate, "phase": self._wanted["phase"], "masked": self._wanted["masked"]}
+        asked = {key: self._wanted[key] for key in ("phase", "masked")}
+        asked.update(gate=gate, runs_while=self._runs_while)
         return t.cast(
             Result,
             self._execute_module("vitalops.rollout.command_gate", module_args=asked, task_vars=self._variables),
         )
+
+    def _stop_command(self) -> None:
+        with contextlib.suppress(AnsibleConnectionFailure):  # then it runs to its time limit
+            self._low_level_execute_command(f"rm -f {self._runs_while}", sudoable=True)
 
     def _say(self, progress: t.Mapping[str, t.Any] | None) -> None:
         """Says what is seen: every few seconds, and at once when a verdict changes."""
@@ -150,11 +161,15 @@ def _goes_on(seen: t.Mapping[str, t.Any]) -> bool:
 
 
 class _Commands:
-    """Programs that run one after another, each to its end or its time limit; nobody waits for one when all is lost."""
+    """Programs that run one after another, each to its end or its time limit; all end at once when all is lost."""
 
-    def __init__(self, gates: t.Sequence[Result], run: t.Callable[[Result], Result]) -> None:
+    def __init__(
+        self, gates: t.Sequence[Result], run: t.Callable[[Result], Result], stop: t.Callable[[], None]
+    ) -> None:
         self._gates = gates
         self._run = run
+        self._stop = stop
+        self._stopped = False
         self._told: list[Result] = []
         self._problem = ""
         self._began = 0.0
@@ -167,8 +182,19 @@ class _Commands:
         if self._gates:
             self._thread.start()
 
+    def stop(self) -> None:
+        """Ends the program that runs; a load test must not outlive its rollout."""
+        self._stopped = True
+        ends = time.monotonic() + _STOPPING
+        # Said again and again: it may be about to begin.
+        while self._thread.is_alive() and time.monotonic() < ends:
+            self._stop()
+            self._thread.join(_POLL)
+
     def _run_all(self) -> None:
         for gate in self._gates:
+            if self._stopped:
+                return
             self._began = time.monotonic()
             answer = self._run(gate)
             if answer.get("failed"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
+from ansible_collections.vitalops.rollout.plugins.plugin_utils._gate_phases import checked
 
 DOCUMENTATION = r"""
 name: command_hosts
@@ -45,10 +45,9 @@ NAME = "vitalops.rollout.command_hosts"
 
 def command_hosts(gates: t.Mapping[str, t.Any], phase: str | None = None) -> list[str]:
     """Returns the names. Raises AnsibleFilterError for input of another shape."""
-    if not isinstance(gates, t.Mapping):
-        raise AnsibleFilterError(f"{NAME}: expected lists of gates by phase, found {type(gates).__name__}")
-    phases = gates.values() if phase is None else [gates.get(phase) or []]
-    told = [gate for listed in phases for gate in listed if gate.get("type") == "command"]
+    listed = checked(gates, NAME)
+    phases = listed.values() if phase is None else [listed.get(phase) or []]
+    told = [gate for gates_of_phase in phases for gate in gates_of_phase if gate.get("type") == "command"]
     return sorted({str(gate.get("host") or "localhost") for gate in told})
 
 

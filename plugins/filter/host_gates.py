@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
+from ansible_collections.vitalops.rollout.plugins.plugin_utils._gate_phases import checked
 
 DOCUMENTATION = r"""
 name: host_gates
@@ -72,11 +72,10 @@ def host_gates(
     load_balancers: t.Sequence[str],
     application_hosts: t.Sequence[str],
     alone: bool = False,
-) -> list[dict[str, t.Any]]:
+) -> list[t.Mapping[str, t.Any]]:
     """Returns the gates. Raises AnsibleFilterError for input of another shape."""
-    if not isinstance(gates, t.Mapping):
-        raise AnsibleFilterError(f"{NAME}: expected lists of gates by phase, found {type(gates).__name__}")
-    return [gate for gate in gates.get(phase) or [] if host in _hosts(gate, load_balancers, application_hosts, alone)]
+    told = checked(gates, NAME).get(phase) or []
+    return [gate for gate in told if host in _hosts(gate, load_balancers, application_hosts, alone)]
 
 
 def _hosts(

@@ -34,6 +34,10 @@ options:
     description: The phase that it belongs to.
     type: str
     default: before_switch
+  runs_while:
+    description:
+      - Path of a file that this module makes and removes. The program is stopped as soon as somebody else removes it.
+    type: path
   masked:
     description: Values that must never show, such as the secrets of the application, should the program repeat one.
     type: list
@@ -72,6 +76,9 @@ answers:
   elements: str
 """
 
+import contextlib
+import os
+import threading
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -80,13 +87,42 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._gates.verdict im
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
 
 
+_LOOK = 0.2  # s between two looks for the file
+
+
 def run_gate(module: AnsibleModule) -> dict[str, t.Any]:
     """Returns what the program gave."""
     gate = specification.read({module.params["phase"]: [module.params["gate"]]}, "gate")[0]
     if module.check_mode:
         return {"changed": False, "verdict": NO_DATA, "words": ["check mode runs nothing"], "answers": []}
-    look = command.sampler(gate)(gate.fields["timeout"])
+    sampler = command.sampler(gate)
+    with _runs_while(module.params["runs_while"], sampler.stop):
+        look = sampler(gate.fields["timeout"])
     return {"changed": False, "verdict": look.verdict, "words": list(look.words), "answers": list(look.answers)}
+
+
+@contextlib.contextmanager
+def _runs_while(path: str | None, stop: t.Callable[[], None]) -> t.Iterator[None]:
+    """Calls *stop* when the file *path* is removed before the block ends. Raises OSError for one that exists."""
+    if path is None:
+        yield
+        return
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(_LOOK):
+            if not os.path.lexists(path):
+                stop()
+                return
+
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    threading.Thread(target=look, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
 
 
 def main() -> None:
@@ -94,6 +130,7 @@ def main() -> None:
         {
             "gate": {"type": "dict", "required": True},
             "phase": {"type": "str", "default": "before_switch"},
+            "runs_while": {"type": "path"},
             "masked": {"type": "list", "elements": "str", "default": [], "no_log": True},
         },
         run_gate,

@@ -51,10 +51,10 @@ init:
   type: dict
   sample: {"name": "systemd", "systemd": true}
 python:
-  description: Version and path of the Python that runs modules.
+  description: Version and path of the Python that runs modules, and whether it has the libraries that gates may need.
   returned: success
   type: dict
-  sample: {"version": "3.13.5", "executable": "/usr/bin/python3"}
+  sample: {"version": "3.13.5", "executable": "/usr/bin/python3", "libraries": {"psycopg2": true, "redis": false}}
 distribution:
   description: ID, VERSION_ID, VERSION_CODENAME and PRETTY_NAME of F(/etc/os-release); empty when it does not tell.
   returned: success

@@ -12,6 +12,8 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._gates import spe
 
 #: Where gates of these types find what they look at.
 STORES = {"postgres": "rollout_database", "redis": "rollout_redis"}
+#: The Python library that such a gate needs on the host from which it looks.
+LIBRARIES = {"postgres": "psycopg2", "redis": "redis"}
 #: What a load balancer looks at by itself.
 ALONE = ("http", "traffic", "prometheus")
 
@@ -59,6 +61,23 @@ def gate_problems(variables: t.Mapping[str, t.Any], inventory: t.Collection[str]
         )
     for gate in gates:
         yield from _problems(gate, variables, inventory)
+
+
+def missing_libraries(
+    variables: t.Mapping[str, t.Any], host: str, python: t.Mapping[str, t.Any]
+) -> t.Iterator[RolloutError]:
+    """Yields what gates on stores miss on *host*, whose *python* is as host_info tells it."""
+    gates = [gate for phase in (variables.get("rollout_gates") or {}).values() for gate in phase]
+    needed = {LIBRARIES[gate["type"]] for gate in gates if gate.get("type") in LIBRARIES}
+    missing = sorted(library for library in needed if not (python.get("libraries") or {}).get(library))
+    if missing:
+        yield RolloutError(
+            "Gates cannot ask PostgreSQL or Redis yet.",
+            expected=f"the Python {'library' if len(missing) == 1 else 'libraries'} {' and '.join(missing)}",
+            found="none",
+            where=host,
+            next_step="run provision, which installs what gates need",
+        )
 
 
 def _true(variables: t.Mapping[str, t.Any], name: str) -> bool:

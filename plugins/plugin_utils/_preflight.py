@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError
 
-from ._gate_problems import gate_problems
+from ._gate_problems import gate_problems, missing_libraries
 from ._ports import expected_ports, first_ports, web_instances
 
 NEEDED_GROUPS = {
@@ -96,7 +96,7 @@ def problems(
             *lost_safety(hosts),
             *short_guards(hosts),
             *short_leases(hosts),
-            *(gate_problems(gates, inventory) if gates else ()),
+            *(problems_of_gates(hosts, verb, gates, inventory) if gates else ()),
         ]
     return [str(problem) for problem in found]
 
@@ -314,6 +314,17 @@ def short_leases(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
 def _number(host: Host, name: str, default: float) -> float:
     told = host.variables.get(name)
     return default if told is None else float(told)
+
+
+def problems_of_gates(
+    hosts: t.Sequence[Host], verb: str, gates: t.Mapping[str, t.Any], inventory: t.Collection[str]
+) -> t.Iterator[RolloutError]:
+    """Gates that cannot be used; on a host that is provisioned first, nothing is missing yet."""
+    found = list(gate_problems(gates, inventory))
+    yield from found
+    stores_from = next((host for host in hosts if "application" in host.groups), None)
+    if not found and verb == "deploy" and stores_from is not None and stores_from.told is not None:
+        yield from missing_libraries(gates, stores_from.name, stores_from.told.get("python") or {})
 
 
 def names_to_bind(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:

@@ -13,20 +13,22 @@ import typing as t
 
 from .._foundation.errors import BadInput
 
-DURATION, SHARE, SIZE, COUNT, RATE = "duration", "share", "size", "count", "rate"
+DURATION, SHARE, GROWTH, SIZE, COUNT, RATE = "duration", "share", "growth", "size", "count", "rate"
 #: By kind: what each unit is worth in the unit that the collection counts in (s, share 0 to 1, bytes, 1, 1/s).
 UNITS: t.Mapping[str, t.Mapping[str, float]] = {
     DURATION: {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0},
     SHARE: {"%": 0.01},
+    GROWTH: {"%": 0.01},  # a share of what was before: it may be more than all of it
     SIZE: {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30},
     COUNT: {"": 1.0},
     RATE: {"/s": 1.0, "/min": 1 / 60},
 }
-_EXAMPLES = {DURATION: "200 ms", SHARE: "0.5 %", SIZE: "512 MiB", COUNT: "3", RATE: "50 /s"}
+_EXAMPLES = {DURATION: "200 ms", SHARE: "0.5 %", GROWTH: "20 %", SIZE: "512 MiB", COUNT: "3", RATE: "50 /s"}
 #: In which units values are shown, from small to large; the first one also shows what is smaller.
 _SHOWN: t.Mapping[str, t.Sequence[str]] = {
     DURATION: ("ms", "s", "min", "h"),
     SHARE: ("%",),
+    GROWTH: ("%",),
     SIZE: ("B", "kB", "MB", "GB"),
     COUNT: ("",),
     RATE: ("/s",),

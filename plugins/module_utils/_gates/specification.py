@@ -15,7 +15,7 @@ from .._foundation.errors import BadInput
 from . import quantity
 from .assertion import HAS_JMESPATH, BodyAssertion
 from .decision import EXTEND, POLICIES, AtMost
-from .quantity import COUNT, DURATION, RATE, SHARE
+from .quantity import COUNT, DURATION, GROWTH, RATE, SHARE
 
 PHASES = ("before_switch", "during_shift", "bake", "after_roll_back")
 TEXT, FLAG, WORDS, TEXTS, STATUSES, NUMBER = (
@@ -115,7 +115,7 @@ TYPES: t.Mapping[str, Type] = {
             "connection_error_share": SHARE,
             **_LATENCIES,
         },
-        relative={"error_share": SHARE, "p95": SHARE},
+        relative={"error_share": SHARE, "p95": GROWTH},
         min_samples="100",
     ),
     "prometheus": Type(

@@ -16,7 +16,7 @@ from .._foundation.errors import RolloutError
 from . import quantity
 from .comparison import NOTHING, Comparison, Counts, Finding, judge
 from .look import Look, broken
-from .quantity import DURATION, SHARE
+from .quantity import DURATION, GROWTH, SHARE
 from .specification import GateSpecification
 from .verdict import INCONCLUSIVE, NO_DATA, PASS, combine
 
@@ -224,7 +224,7 @@ def _relative(
     known = quantile(history.times, _QUANTILES[name]) or 0.0
     # Nothing is faster than the step of the counter: 20 % more than 1 ms would be a limit of chance.
     longest = max(known * (1 + limit), known + 0.002)
-    allowed = f"live {quantity.words(known, DURATION)}, at most {quantity.words(limit, SHARE)} more"
+    allowed = f"live {quantity.words(known, DURATION)}, at most {quantity.words(limit, GROWTH)} more"
     # Both at once: what makes both slots slow is nobody's fault.
     before = slower(history.times, longest) if shared else NOTHING
     comparison = (

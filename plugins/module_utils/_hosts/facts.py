@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import shlex
@@ -13,6 +14,8 @@ import time
 import typing as t
 
 SPACE_OF = ("/", "/var/lib")
+#: Python libraries without which gates cannot ask a store.
+LIBRARIES = ("psycopg2", "redis")
 
 
 def parse_os_release(text: str) -> dict[str, str]:
@@ -45,7 +48,11 @@ def collect() -> dict[str, t.Any]:
     name = _text("/proc/1/comm").strip()
     return {
         "init": {"name": name, "systemd": name == "systemd" and os.path.isdir("/run/systemd/system")},
-        "python": {"version": platform.python_version(), "executable": sys.executable},
+        "python": {
+            "version": platform.python_version(),
+            "executable": sys.executable,
+            "libraries": {name: importlib.util.find_spec(name) is not None for name in LIBRARIES},
+        },
         "distribution": {
             "id": release.get("ID", ""),
             "version": release.get("VERSION_ID", ""),

@@ -52,6 +52,7 @@ class Task:
     def __init__(self, folder: Path, host: str = "lb1", *looks: dict[str, t.Any], **arguments: t.Any) -> None:
         self.said: list[str] = []
         self.asked: list[str] = []
+        self.stopped = threading.Event()
         self.command: t.Callable[[], dict[str, t.Any]] = lambda: {"verdict": "pass", "words": [], "answers": []}
         self._looks = list(looks)
         self._host = host
@@ -67,7 +68,10 @@ class Task:
         plugin._low_level_execute_command = self._execute
         plugin._execute_module = lambda *_names, **_options: self.command()
 
-    def _execute(self, _command: str, *, sudoable: bool, in_data: bytes) -> dict[str, t.Any]:
+    def _execute(self, command: str, *, sudoable: bool, in_data: bytes = b"") -> dict[str, t.Any]:
+        if command.startswith("rm -f "):
+            self.stopped.set()
+            return {"rc": 0, "stdout": "", "stderr": ""}
         request = json.loads(in_data)
         self.asked.append(request["step"])
         assert request["parameters"]["lease_seconds"] == 60
@@ -209,12 +213,26 @@ def test_while_a_command_runs_the_load_balancers_look_on(tmp_path: Path) -> None
     assert any("smoke: running" in line for line in tests.said)
 
 
-def test_nobody_waits_for_a_command_when_another_host_refuses(tmp_path: Path) -> None:
+def test_a_command_is_stopped_when_another_host_refuses(tmp_path: Path) -> None:
+    tests = Task(tmp_path, "tester1", gates=[COMMAND, {**COMMAND, "name": "load"}], application_host=True)
+    begun: list[bool] = []
+
+    def waits() -> dict[str, t.Any]:
+        begun.append(tests.stopped.wait(30))
+        return {"verdict": "error", "words": ["pytest was stopped"], "answers": []}
+
+    tests.command = waits
+    told = together(tests, Task(tmp_path, "lb1", seen("fail", "revert")))
+    assert told[0]["msg"] == "Refused by lb1; its message says why."
+    assert begun == [True]  # and the one after it has never begun
+
+
+def test_a_command_that_cannot_be_stopped_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(action, "_STOPPING", 0.1)
     tests = Task(tmp_path, "tester1", gates=[COMMAND], application_host=True)
     tests.command = lambda: time.sleep(30) or {}
     began = time.monotonic()
-    told = together(tests, Task(tmp_path, "lb1", seen("fail", "revert")))
-    assert told[0]["msg"] == "Refused by lb1; its message says why."
+    together(tests, Task(tmp_path, "lb1", seen("fail", "revert")))
     assert time.monotonic() - began < 5
 
 

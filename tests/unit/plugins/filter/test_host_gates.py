@@ -11,6 +11,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.vitalops.rollout.plugins.filter.command_hosts import command_hosts
 from ansible_collections.vitalops.rollout.plugins.filter.host_gates import host_gates
+from ansible_collections.vitalops.rollout.plugins.filter.planned_gates import planned_gates
 from ansible_collections.vitalops.rollout.plugins.filter.watch_hosts import watch_hosts
 from ansible_collections.vitalops.rollout.plugins.filter.watchers import watchers
 from ansible_collections.vitalops.rollout.plugins.plugin_utils._gate_problems import gate_problems
@@ -131,3 +132,22 @@ def test_gates_that_can_look_are_no_problem() -> None:
 def test_a_gate_that_proves_nothing_is_told(gates: dict[str, t.Any], variables: dict[str, t.Any], says: str) -> None:
     (one,) = found(gates, **variables)
     assert says in one
+
+
+def test_a_plan_names_its_gates_in_the_order_in_which_they_look() -> None:
+    gates = {"bake": [TRAFFIC, {**READY, "enforce": False}], "before_switch": [SMOKE], "after_roll_back": [READY]}
+    seconds = {"bake": 600, "during_shift": "60", "after_roll_back": 1800}
+    names = f"{TRAFFIC['name']} (traffic), {READY['name']} (http, not enforced)"
+    assert planned_gates(gates, "deploy", seconds=seconds) == [
+        f"Before the switch pass: {SMOKE['name']} (command).",
+        f"Bake for 600 s while the run looks on: {names}.",
+    ]
+    alone = planned_gates({"bake": [TRAFFIC]}, "deploy", seconds=seconds, attended=False)
+    assert "without this run" in alone[0]
+    assert planned_gates({"during_shift": [TRAFFIC]}, "deploy", [5, 25, 100], seconds) == [
+        f"Give it to 5 %, 25 % and 100 % of the users, each share for 60 s: {TRAFFIC['name']} (traffic)."
+    ]
+    assert planned_gates(gates, "roll_back", seconds=seconds) == [f"Watch it for 1800 s: {READY['name']} (http)."]
+    assert planned_gates(gates, "retire") == []
+    with pytest.raises(AnsibleFilterError, match="expected lists of gates by phase"):
+        planned_gates(t.cast(t.Any, [TRAFFIC]), "deploy")

@@ -494,3 +494,24 @@ def test_a_roll_back_does_not_wait_for_hosts_and_still_refuses_a_loss_of_safety(
     everywhere(rollout_guard=False, rollout_guard_deadline=1, rollout_processes=[WEB, WORKER])(fleet)
     found = preflight_problems(fleet, "roll_back", KNOWN)
     assert [one.splitlines()[0].split(" ")[0] for one in found] == ["rollout_guard", "The"]
+
+
+def test_gates_that_ask_stores_need_their_libraries_before_anything_starts() -> None:
+    fleet = sound_fleet()
+    gates = {
+        "rollout_gates": {
+            "before_switch": [
+                {"name": "database", "type": "postgres", "at_most": {"connection_share": "80 %"}},
+                {"name": "cache", "type": "redis", "at_least": {"hit_share": "60 %"}},
+            ]
+        },
+        "rollout_database": {"host": "data1"},
+        "rollout_redis": {"host": "data1"},
+    }
+    fleet["app1"]["host_info"]["python"] = {"libraries": {"psycopg2": True, "redis": False}}
+    (found,) = preflight_problems(fleet, "deploy", KNOWN, version="1.1.0", gates=gates)
+    assert "the Python library redis" in found
+    assert "app1" in found
+    assert preflight_problems(fleet, "site", KNOWN, version="1.1.0", gates=gates) == []  # it installs it first
+    fleet["app1"]["host_info"]["python"]["libraries"]["redis"] = True
+    assert preflight_problems(fleet, "deploy", KNOWN, version="1.1.0", gates=gates) == []
