@@ -82,7 +82,7 @@ def _outcome(plan: dict[str, t.Any], reverts: t.Sequence[dict[str, t.Any]] | Non
             f"It is live in slot {plan['slot']} and stays there; look at it now.",
             "status shows every instance; roll_back goes to the release before it.",
         )
-    stuck = [str(one.get("item", "a load balancer")) for one in reverts or [] if one.get("problem")]
+    stuck = _stuck(reverts)
     if stuck:
         return (
             f"Users may still have it: it could not be taken back on {', '.join(stuck)}; the warnings say why. "
@@ -97,6 +97,18 @@ def _outcome(plan: dict[str, t.Any], reverts: t.Sequence[dict[str, t.Any]] | Non
     if reverts is not None:  # it never moved, or its guard was faster
         return f"{name} has all the traffic.", mend
     return f"Users noticed nothing: {name} keeps all the traffic.", mend
+
+
+def _for_a_look(plan: dict[str, t.Any], reverts: t.Sequence[dict[str, t.Any]] | None) -> list[str]:
+    """Returns where the refused release can be looked at: where a slot_release has withheld it."""
+    withheld = plan["operation"] == "deploy" and not plan["converge"]
+    if not withheld or plan["release"]["id"] == plan.get("kept_release_id") or _stuck(reverts):
+        return []
+    return [f"It is stopped, and stays in slot {plan['slot']} for a look at it until the next deploy or roll back.", ""]
+
+
+def _stuck(reverts: t.Sequence[dict[str, t.Any]] | None) -> list[str]:
+    return [str(one.get("item", "a load balancer")) for one in reverts or [] if one.get("problem")]
 
 
 def refusal(
@@ -118,6 +130,7 @@ def refusal(
             cause,
             *_logs(plan, last_words, cause),
             "",
+            *_for_a_look(plan, reverts),
             f"Next: {following}",
         ]
     )

@@ -33,13 +33,13 @@ options:
   state:
     description:
       - V(present) puts O(release) into the slot. What was in it before stays on record as the previous release.
-      - V(restored) withdraws O(release) from the slot. The previous release is back and its web processes run if they
-        ran; without a previous release the slot becomes empty. Nothing happens when the slot does not hold O(release).
-        See O(kept_release_id).
+      - V(withheld) stops O(release), which was refused. It stays in the slot, so that a person can look at it, until
+        another one comes; what it replaced stays on record as the previous release. Nothing happens when the slot does
+        not hold O(release). See O(kept_release_id).
       - V(absent) removes everything of the slot.
     type: str
     default: present
-    choices: [present, restored, absent]
+    choices: [present, withheld, absent]
   release:
     description: The release, as M(vitalops.rollout.release_info) returns it. Needed unless O(state=absent).
     type: dict
@@ -88,10 +88,10 @@ options:
     default: {}
   kept_release_id:
     description:
-      - Id of the confirmed release that the load balancer's state names for this slot - what a refusal must bring back.
-      - With O(state=present), this release stays on record as the previous one, if the slot holds it.
-      - With O(state=restored), this release is in the slot afterwards, if the slot holds it. It is never withdrawn.
-      - Without it, or when the slot does not hold it, the release that O(release) replaced is the one to bring back.
+      - Id of the confirmed release that the load balancer's state names for this slot - what a roll back goes to.
+      - With O(state=present), this release stays on record as the previous one, if the slot holds it. Without it, or
+        when the slot does not hold it, the release that O(release) replaces does.
+      - With O(state=withheld), this release runs on, even if O(release) is the same.
     type: str
   masked:
     description:
@@ -132,11 +132,11 @@ EXAMPLES = r"""
     secrets:
       DATABASE_URL: "{{ shop_database_url }}"
 
-- name: Refused release is withdrawn
+- name: Refused release is stopped, and kept for a look at it
   vitalops.rollout.slot_release:
     application: shop
     slot: green
-    state: restored
+    state: withheld
     release: "{{ shop_release.release }}"
     kept_release_id: 1.0.0-0c1b2a3d4e5f
 """
@@ -184,7 +184,7 @@ def change(module: AnsibleModule) -> dict[str, t.Any]:
     """Brings the slot into the state that was asked for."""
     wanted = module.params
     paths = Paths(names.check_application(wanted["application"]))
-    with journaled(module, {"present": "stage", "restored": "restore", "absent": "empty"}[wanted["state"]]):
+    with journaled(module, {"present": "stage", "withheld": "withhold", "absent": "empty"}[wanted["state"]]):
         return _changed(module, paths)
 
 
@@ -194,8 +194,8 @@ def _changed(module: AnsibleModule, paths: Paths) -> dict[str, t.Any]:
     if wanted["state"] == "absent":
         return slot.empty(runtime=wanted["runtime"]).result()
     release = definition.release_from(wanted["release"])
-    if wanted["state"] == "restored":
-        outcome = slot.restore(release.id, kept=wanted["kept_release_id"]).result()
+    if wanted["state"] == "withheld":
+        outcome = slot.withhold(release.id, kept=wanted["kept_release_id"]).result()
         if wanted["run"] and not module.check_mode:
             retire.carry_over(states.folder_of(wanted["application"]), Run.from_dict(wanted["run"]), wanted["slot"])
         return outcome
@@ -228,7 +228,7 @@ def main() -> None:
         {
             "application": {"type": "str", "required": True},
             "slot": {"type": "str", "required": True, "choices": list(definition.SLOTS)},
-            "state": {"type": "str", "default": "present", "choices": ["present", "restored", "absent"]},
+            "state": {"type": "str", "default": "present", "choices": ["present", "withheld", "absent"]},
             "run": {"type": "dict"},
             "release": {"type": "dict", "options": definition.RELEASE_OPTIONS},
             "runtime": {"type": "str", "choices": list(definition.RUNTIMES)},
@@ -244,7 +244,7 @@ def main() -> None:
         change,
         required_if=[
             ("state", "present", ("release", "runtime", "processes", "port_base")),
-            ("state", "restored", ("release",)),
+            ("state", "withheld", ("release",)),
         ],
     )
 

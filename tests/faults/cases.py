@@ -18,9 +18,9 @@ STEPS = {
     "deploy": ("begin", "stage", "arm", "switch", "workers", "confirm"),
     "roll_back": ("begin", "wake", "arm", "switch", "workers", "confirm"),
 }
-#: The steps by which a run takes itself back that is refused after its switch; a roll back restores no slot.
-REFUSED_STEPS = ("revert", "stop", "restore", "end")
-DEPLOY_ALONE = ("stage", "restore")
+#: The steps by which a run takes itself back that is refused after its switch; a roll back withholds no release.
+REFUSED_STEPS = ("revert", "stop", "withhold", "end")
+DEPLOY_ALONE = ("stage", "withhold")
 #: Everything, in order of a run.
 ORDER = ("begin", "adopt", "stage", "wake", "arm", "switch", "workers", "confirm", *REFUSED_STEPS)
 SCENARIOS = ("plain", "refused", "behind", "resumed", "guard")

@@ -105,7 +105,7 @@ class OneCase:
             return None
         known = fleet.known_versions(leader)
         # What is in the slot already need not be staged: quicker, and traffic moves all the same.
-        return _new_version(known) if case.step in ("stage", "restore") else known[1]
+        return _new_version(known) if case.step in ("stage", "withhold") else known[1]
 
     def _strike(self, version: str | None) -> runs.Run:
         """Starts the run, stops it at its line, lets the fault strike and the line go on. Returns the run, ended."""

@@ -102,7 +102,7 @@ def untold(host: str, entries: t.Sequence[Entry], said: t.Iterable[str]) -> list
 
     A begin is told by an end of the same step and run; by a revert of that run that ended; by one sentence of *said*,
     what the next run found; or, on an application host, by a newer run that has ended the same step well, or brought
-    the slot that a restore was to empty into another state. An end that a reboot cut off is told by the newer run that
+    the slot that a withhold was to stop into another state. An end that a reboot cut off is told by the newer run that
     could begin: it settles nothing but the lease.
     """
     sentences = list(said)
@@ -125,7 +125,7 @@ def untold(host: str, entries: t.Sequence[Entry], said: t.Iterable[str]) -> list
 
 def _does_again(later: Entry, begun: Entry) -> bool:
     """Whether *later* leaves nothing of what *begun* may have left half done."""
-    restaged = (begun["step"], later["step"], later.get("slot")) == ("restore", "stage", begun.get("slot"))
+    restaged = (begun["step"], later["step"], later.get("slot")) == ("withhold", "stage", begun.get("slot"))
     return later["step"] == begun["step"] or restaged
 
 

@@ -68,17 +68,6 @@ def test_a_check_of_the_next_upgrade_touches_nothing(lab: t.Any) -> None:
     assert lab.fingerprint() == before
 
 
-def test_a_release_that_is_never_ready_is_refused_and_leaves_no_trace(lab: t.Any) -> None:
-    before = lab.running("web")
-    played = lab.play("deploy", "-e", "rollout_version=1.2.0", "-e", "rollout_gate_deadline=12")
-    assert played.code != 0
-    assert "Users noticed nothing: 1.1.0-" in played.output
-    assert "503" in played.output
-    assert lab.ask("/version")["version"] == "1.1.0"
-    assert lab.running("web") == before
-    assert lab.state()["history"][-1]["outcome"] == "refused"
-
-
 def test_a_release_that_answers_wrongly_through_the_load_balancer_is_taken_back(lab: t.Any) -> None:
     before = lab.running("web")
     wrong = json.dumps({"rollout_version": "1.0.0", "rollout_verify_body": "version == 'nobody'"})
@@ -90,6 +79,22 @@ def test_a_release_that_answers_wrongly_through_the_load_balancer_is_taken_back(
     assert all("-green-" in worker for worker in lab.running("worker"))
     assert len(lab.running("scheduler")) == 1
     assert lab.state()["history"][-1]["outcome"] == "refused"
+
+
+def test_a_release_that_is_never_ready_is_refused_and_kept_for_a_look_at_it(lab: t.Any) -> None:
+    before = lab.running("web")
+    played = lab.play("deploy", "-e", "rollout_version=1.2.0", "-e", "rollout_gate_deadline=12")
+    assert played.code != 0
+    assert "Users noticed nothing: 1.1.0-" in played.output
+    assert "It is stopped, and stays in slot blue for a look at it" in played.output
+    assert "503" in played.output
+    assert lab.ask("/version")["version"] == "1.1.0"
+    assert lab.running("web") == [one for one in before if "-green-" in one]
+    for name in lab.group("application"):
+        record = json.loads(lab.connect(name).file(f"{STATE}/slots/blue.json").content_string)
+        assert record["current"]["release"]["version"] == "1.2.0"
+    assert lab.state()["history"][-1]["outcome"] == "refused"
+    assert "possible, must start first" in " ".join(lab.play("status").output.split())
 
 
 def test_roll_back_needs_no_version(lab: t.Any) -> None:

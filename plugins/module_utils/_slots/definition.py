@@ -136,11 +136,6 @@ class Definition:
         wanted = set(names)
         return dataclasses.replace(self, started=tuple(n for n in self.process_names() if n in wanted))
 
-    def only_web(self) -> Definition:
-        """The same definition without workers and schedulers among what is started: the release takes no jobs."""
-        web = self.process_names(kind="web")
-        return self.starting(name for name in self.started if name in web)
-
 
 @dataclasses.dataclass(frozen=True)
 class Instance:

@@ -109,28 +109,22 @@ class Slot:
         self._discard(outcome, target)
         return outcome
 
-    def restore(self, withdrawn: str, *, kept: str | None = None) -> Outcome:
-        """Takes the release with the id *withdrawn* out again: the slot is as it was before that release came.
+    def withhold(self, refused: str, *, kept: str | None = None) -> Outcome:
+        """Stops the release with the id *refused*, which stays in the slot so that a person can look at it.
 
-        The web processes that ran then run again; workers and schedulers stay off. When the slot holds the release
-        with the id *kept*, that one is in the slot afterwards, even if it is *withdrawn* itself. Else a slot without a
-        previous release becomes empty. When there is nothing to take out (any more), it gets what its record says.
+        What it replaced stays on record as *previous*, for a roll back to take back. When the refused release is the
+        one with the id *kept*, or the slot does not hold it, the slot gets what its record says.
         """
         recorded = record.read(self._paths, self._slot)
         if recorded.current is None:
             return Outcome(before=_meaning(None, {}), after=_meaning(None, {}))
         target = recorded
-        held = [one.release.id for one in recorded.definitions]
-        leaving = recorded.current.release.id != kept if kept in held else recorded.current.release.id == withdrawn
-        if leaving:
-            if recorded.previous is None:
-                return self.empty()
-            target = Record(recorded.previous.only_web(), None)
+        if recorded.current.release.id == refused != kept:
+            target = Record(recorded.current.starting([]), recorded.previous)
         # Also when the record says so already: a call that was killed may have left instances behind.
         outcome, observed, steps = self._prepare(recorded, target, only=None)
-        self._provide_artefact(outcome, target.current)
+        self._provide_artefact(outcome, target.current if target.current and target.current.started else None)
         self._apply(outcome, recorded, target, observed, steps)
-        self._discard(outcome, target)
         return outcome
 
     def empty(self, *, runtime: str | None = None) -> Outcome:

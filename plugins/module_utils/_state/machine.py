@@ -17,7 +17,7 @@ from .run import Run
 # The steps on a load balancer that move traffic or prepare it, in order (adopt only where a host was left behind); then
 # what may stand between or after them.
 STEPS = ("begin", "adopt", "arm", "shift", "switch", "confirm", "revert", "end", "drain")
-APPLICATION_STEPS = ("stage", "wake", "workers", "retire", "stop", "restore", "empty")
+APPLICATION_STEPS = ("stage", "wake", "workers", "retire", "stop", "withhold", "empty")
 
 # These neither move traffic nor promise anything about it: what stood before them stands after them.
 ASIDE = ("drain", "watch", *APPLICATION_STEPS)

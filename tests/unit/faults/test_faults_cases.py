@@ -67,8 +67,8 @@ def test_a_fault_meets_a_deploy_at_one_point_and_roll_backs_at_the_two_others(st
     assert sorted(verbs) == ["deploy", "roll_back", "roll_back"]
 
 
-def test_only_a_deploy_stages_restores_and_lets_follow_and_only_a_roll_back_wakes() -> None:
-    assert {case.verb for case in cases.every() if case.step in ("stage", "restore", "adopt")} == {"deploy"}
+def test_only_a_deploy_stages_withholds_and_lets_follow_and_only_a_roll_back_wakes() -> None:
+    assert {case.verb for case in cases.every() if case.step in ("stage", "withhold", "adopt")} == {"deploy"}
     assert {case.verb for case in cases.every() if case.step == "wake"} == {"roll_back"}
 
 

@@ -273,8 +273,8 @@ def test_on_an_application_host_the_next_run_does_the_step_again() -> None:
     assert verdicts.untold("lb1", [*cut, *done("stage", run="r2")], []) != []
 
 
-def test_a_restore_that_was_cut_off_is_over_once_the_same_slot_is_staged_anew() -> None:
-    cut = [entry("restore", "begin", slot="blue")]
+def test_a_withhold_that_was_cut_off_is_over_once_the_same_slot_is_staged_anew() -> None:
+    cut = [entry("withhold", "begin", slot="blue")]
     assert verdicts.untold("app2", [*cut, *done("stage", run="r2", slot="blue")], []) == []
     assert verdicts.untold("app2", [*cut, *done("stage", run="r2", slot="green")], []) != []
     assert verdicts.untold("app2", [*cut, entry("stage", "begin", run="r2", slot="blue")], []) != []

@@ -154,10 +154,10 @@ def test_a_plan_that_came_while_the_timer_was_about_to_act_stands(app: Host, mon
 
 
 @pytest.mark.parametrize(("slot", "retired"), [("blue", True), ("green", False)])
-def test_a_newer_run_that_only_restored_the_slot_lets_the_plan_stand(app: Host, slot: str, retired: bool) -> None:
+def test_a_newer_run_that_only_withheld_a_release_lets_the_plan_stand(app: Host, slot: str, retired: bool) -> None:
     app.ask("retire", slot="blue", seconds=60)
     newer = app.run("run-lee", epoch=2)
-    with change.change(app.folder, newer, "restore", app.clock):
+    with change.change(app.folder, newer, "withhold", app.clock):
         retire.carry_over(app.folder, newer, slot)
     app.now += 61
     assert ("is retired" in retire.retire_due("shop", app.clock)) is retired

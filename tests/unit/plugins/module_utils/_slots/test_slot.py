@@ -197,58 +197,62 @@ def test_check_mode_foresees_workers_of_a_release_that_is_not_there_yet(paths, h
     assert verbs(outcome) == ["start worker"]
 
 
-def test_a_newer_release_pushes_the_older_one_out_and_a_refusal_brings_it_back(paths, host):
+def test_a_refused_release_stops_and_stays_for_a_look_at_it(paths, host):
     slot_of(paths, host).place(release(paths, "1", "web", "worker"), VALUES)
     slot_of(paths, host).place(release(paths, "2", "web"), VALUES)
     assert host.running == BOTH_WEB_OF_2
-    slot_of(paths, host).restore("2-222222222222")
-    assert host.running == BOTH_WEB, "web is back, the worker is not: it would take jobs"
-    assert not os.path.exists(paths.environment_file("2-222222222222"))
-    assert slot_of(paths, host).restore("2-222222222222").actions == []
+    slot_of(paths, host).withhold("2-222222222222")
+    assert host.running == {}
+    assert sorted(host.instances) == sorted(BOTH_WEB_OF_2)
+    assert slot_of(paths, host).withhold("2-222222222222").actions == []
 
 
-def test_a_refusal_in_a_slot_without_a_past_empties_it(paths, host):
+def test_a_roll_back_takes_back_what_a_refused_release_replaced(paths, host):
     slot_of(paths, host).place(release(paths, "1", "web"), VALUES)
-    slot_of(paths, host).restore("1-111111111111")
-    assert host.instances == {}
-    assert record.read(paths, "blue") == record.Record()
-    assert os.listdir(paths.configuration) == []
+    slot_of(paths, host).place(release(paths, "2", "web", "worker"), VALUES)
+    slot_of(paths, host).withhold("2-222222222222", kept="1-111111111111")
+    slot_of(paths, host).switch_processes(kinds=["web"], on=True, release_id="1-111111111111")
+    assert host.running == BOTH_WEB
+    assert sorted(host.instances) == sorted(BOTH_WEB)
 
 
 A, C, D = "1", "2", "3"
+#: Releases placed, each with what was confirmed then; the one refused; the confirmed one; what is on record; what runs.
 REFUSALS = {
-    "the confirmed release is deployed again": ([(A, None), (A, A)], A, A, [A, None]),
-    "the confirmed release is withdrawn twice": ([(A, None), (A, A), "refused"], A, A, [A, None]),
-    "the current release was never confirmed": ([(A, None), (C, A), (D, A)], D, A, [A, None]),
-    "a second run of the deployment": ([(A, None), (C, A), (D, A), (D, A)], D, A, [A, None]),
-    "the confirmed release comes back over an unconfirmed one": ([(A, None), (C, A), (A, A)], A, A, [A, C]),
-    "the release never reached this host": ([(A, None), (C, A)], D, A, [A, None]),
-    "the release never reached this host, which has the confirmed one": ([(C, None), (A, C)], D, A, [A, C]),
-    "the slot forgot the confirmed release": ([(C, None), (D, A)], D, A, [C, None]),
-    "nothing is confirmed, first release": ([(A, None)], A, None, [None, None]),
-    "nothing is confirmed, second release": ([(A, None), (C, None)], C, "", [A, None]),
-    "nothing is confirmed, third release": ([(A, None), (C, None), (D, None)], D, None, [C, None]),
+    "the confirmed release is deployed again": ([(A, None), (A, A)], A, A, [A, None], A),
+    "the confirmed release is refused twice": ([(A, None), (A, A), "refused"], A, A, [A, None], A),
+    "the current release was never confirmed": ([(A, None), (C, A), (D, A)], D, A, [D, A], None),
+    "a second run of the deployment": ([(A, None), (C, A), (D, A), (D, A)], D, A, [D, A], None),
+    "the confirmed release comes back over an unconfirmed one": ([(A, None), (C, A), (A, A)], A, A, [A, C], A),
+    "the release never reached this host": ([(A, None), (C, A)], D, A, [C, A], C),
+    "the release never reached this host, which has the confirmed one": ([(C, None), (A, C)], D, A, [A, C], A),
+    "the slot forgot the confirmed release": ([(C, None), (D, A)], D, A, [D, C], None),
+    "a release is refused over a refused one": ([(A, None), (C, A), "refused", (D, A)], D, A, [D, A], None),
+    "nothing is confirmed, first release": ([(A, None)], A, None, [A, None], None),
+    "nothing is confirmed, second release": ([(A, None), (C, None)], C, "", [C, A], None),
+    "nothing is confirmed, third release": ([(A, None), (C, None), (D, None)], D, None, [D, C], None),
 }
 
 
 @pytest.mark.parametrize("story", REFUSALS)
-def test_a_refusal_brings_back_the_confirmed_release(paths, host, story):
-    """Given releases placed with what was confirmed then, when one is withdrawn, then this is on record and runs."""
+def test_a_refusal_keeps_what_is_confirmed_on_record(paths, host, story):
+    """Given releases placed with what was confirmed then, when one is refused, then this is on record and runs."""
 
     def id_of(version):
         return f"{version}-{version * 12}" if version else version
 
-    calls, withdrawn, kept, expected = REFUSALS[story]
+    calls, refused, kept, expected, runs = REFUSALS[story]
     for call in calls:
         if call == "refused":
-            slot_of(paths, host).restore(id_of(withdrawn), kept=id_of(kept))
+            current = record.read(paths, "blue").release_id
+            slot_of(paths, host).withhold(current, kept=id_of(kept))
         else:
             slot_of(paths, host).place(release(paths, call[0], "web"), VALUES, kept=id_of(call[1]))
-    slot_of(paths, host).restore(id_of(withdrawn), kept=id_of(kept))
+    slot_of(paths, host).withhold(id_of(refused), kept=id_of(kept))
     assert [one and one.release.version for one in record.read(paths, "blue")] == expected
-    assert host.running == (dict.fromkeys(BOTH_WEB, expected[0]) if expected[0] else {})
+    assert host.running == (dict.fromkeys(BOTH_WEB, runs) if runs else {})
     assert sorted(os.listdir(paths.configuration)) == sorted(f"{id_of(one)}.env" for one in expected if one)
-    assert slot_of(paths, host).restore(id_of(withdrawn), kept=id_of(kept)).actions == []
+    assert slot_of(paths, host).withhold(id_of(refused), kept=id_of(kept)).actions == []
 
 
 def test_a_confirmed_release_deployed_again_changes_nothing(paths, host):
@@ -285,9 +289,9 @@ def test_who_switches_processes_is_told_where_the_recorded_web_instances_listen(
     assert slot_of(paths, host).switch_processes(["worker"], on=True).instances == []
 
 
-def test_another_release_is_not_withdrawn_by_mistake(paths, host):
+def test_another_release_is_not_withheld_by_mistake(paths, host):
     slot_of(paths, host).place(release(paths, "1", "web"), VALUES)
-    assert slot_of(paths, host).restore("2-222222222222").actions == []
+    assert slot_of(paths, host).withhold("2-222222222222").actions == []
     assert host.running == BOTH_WEB
 
 
@@ -363,7 +367,7 @@ def test_the_report_tells_what_is_missing_what_is_stray_and_the_last_words(paths
 REAL = {"write_text": durable.write_text, "remove": durable.remove}
 CHANGES = {
     "place": lambda slot, paths: slot.place(release(paths, "2", "web"), VALUES),
-    "restore": lambda slot, paths: slot.restore("1-111111111111"),
+    "withhold": lambda slot, paths: slot.withhold("1-111111111111"),
     "roll back": lambda slot, paths: slot.switch_processes(kinds=["web"], on=True, release_id="0-000000000000"),
     "stop": lambda slot, paths: slot.switch_processes(["worker"], on=False),
     "empty": lambda slot, paths: slot.empty(),

@@ -126,6 +126,6 @@ def test_drains_and_application_steps_do_not_hide_where_a_run_stands() -> None:
 
 def test_whatever_an_application_host_journals_says_nothing_about_traffic() -> None:
     """A host may be load balancer and application host at once: both write into one journal."""
-    journaled = {"stage", "restore", "empty", "wake", "stop", "workers", "retire"}
+    journaled = {"stage", "withhold", "empty", "wake", "stop", "workers", "retire"}
     assert journaled <= set(machine.APPLICATION_STEPS)
     assert all(machine.standing([entry("switch"), entry(step)]) == entry("switch") for step in journaled)
