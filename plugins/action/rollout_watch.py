@@ -30,6 +30,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "public_url": {"type": "str", "required": True},
     "shared": {"type": "bool", "default": False},
     "watches": {"type": "int", "default": 1},
+    "users_optional": {"type": "bool", "default": False},
     "application_host": {"type": "bool", "default": False},
     "lease_seconds": {"type": "float", "required": True},
     "connections": {"type": "dict", "default": {}, "no_log": True},
@@ -38,10 +39,15 @@ ARGUMENTS: dict[str, t.Any] = {
     "verify": {"type": "dict", "default": {}},
     "masked": {"type": "list", "elements": "str", "default": [], "no_log": True},
 }
-_ASKED = ("seconds", "most", "public_url", "shared", "watches", "connections", "alone", "release", "verify")
+_ASKED = (
+    *("seconds", "most", "public_url", "shared", "watches", "users_optional", "connections"),
+    *("alone", "release", "verify"),
+)
 _POLL = 1.0  # s
 _SPEAK = 5.0  # s between two lines while nothing changes
 _OVERDUE = 60.0  # s after the longest time of a watch
+_LATE = 5.0  # s after the longest time of a watch, by which the others have decided
+_APPROVED = 5.0  # s from the first host that a person has approved to the last one
 _STOPPING = 5.0  # s that a program may take to end when nobody needs it any more
 
 Result = dict[str, t.Any]
@@ -58,9 +64,12 @@ class ActionModule(Step):
         self._host = str(self._variables.get("inventory_hostname"))
         self._known: list[str] = []
         self._said = 0.0
+        self._approved = 0.0
         gates = self._wanted["gates"]
         self._runs_while = f"/tmp/rollout-gate-{uuid.uuid4().hex}"  # noqa: S108 # made with O_EXCL, on the host
-        commands = _Commands([gate for gate in gates if gate.get("type") == "command"], self._command, self._stop_command)
+        commands = _Commands(
+            [gate for gate in gates if gate.get("type") == "command"], self._command, self._stop_command
+        )
         looking = [gate for gate in gates if gate.get("type") != "command"]
         begun = self._step("watch", {**{key: self._wanted[key] for key in _ASKED}, "gates": looking}) if looking else {}
         if self._task.check_mode or (self._wanted["alone"] and not begun.get("failed")):
@@ -78,7 +87,8 @@ class ActionModule(Step):
 
     def _look_on(self, watch: str | None, commands: _Commands, together: _watch.Together) -> Result:
         """Looks until every host is content, or one is not. A load balancer that watches nothing keeps its guard."""
-        ends = time.monotonic() + max(self._wanted["seconds"], self._wanted["most"]) + _OVERDUE + commands.most
+        self._longest = max(self._wanted["seconds"], self._wanted["most"])
+        ends = time.monotonic() + self._longest + _OVERDUE + commands.most
         commands.start()
         while True:
             seen = self._seen(watch)
@@ -86,25 +96,50 @@ class ActionModule(Step):
                 return seen
             progress = _watch.both(seen.get("progress"), commands.told())
             self._say(progress)
-            says = str(seen["says"]) if seen.get("ended") not in (None, "go") else commands.refused()
-            if says:
-                return self._refused(says, progress)
-            others = together.refused()
-            if others:
-                self._unwatch(watch)
-                return {"failed": True, "msg": f"Refused by {', '.join(others)}; its message says why."}
-            if commands.ended() and (watch is None or seen.get("ended") == "go" or _goes_on(seen)):
-                together.mark("content")
-                if not together.waiting():
-                    self._unwatch(watch)
-                    return {"changed": False, "progress": progress}
-            else:
-                together.doubt()
-            if time.monotonic() >= ends:
-                self._unwatch(watch)
+            result = self._result(watch, seen, progress, commands, together)
+            if result is None and time.monotonic() >= ends:
                 msg = f"Not every host was content in time; does ansible.cfg allow {len(self._wanted['hosts'])} forks?"
-                return {"failed": True, "msg": msg}
+                result = {"failed": True, "msg": msg}
+            if result is not None:
+                if not seen.get("ended"):
+                    self._unwatch(watch)
+                return result
             time.sleep(_POLL)
+
+    def _result(
+        self,
+        watch: str | None,
+        seen: Result,
+        progress: Result | None,
+        commands: _Commands,
+        together: _watch.Together,
+    ) -> Result | None:
+        """Returns how it ends, or None as long as something is not decided."""
+        says = str(seen["says"]) if seen.get("ended") not in (None, "go") else commands.refused()
+        if says:
+            return self._refused(says, progress)
+        others = together.refused()
+        if others:
+            return {"failed": True, "msg": f"Refused by {', '.join(others)}; its message says why."}
+        standing = self._standing(watch, seen, commands)
+        together.stand(standing)
+        if seen.get("approved"):
+            together.mark("approved")
+        approved = together.approved() and self._is_approved(watch, seen)
+        if approved or (standing != _watch.DOUBT and not together.waiting()):
+            return {"changed": False, "progress": progress}
+        if standing == _watch.LACKS_USERS and progress and progress["elapsed"] >= self._longest + _LATE:
+            return self._refused("no user came in time", progress)
+        return None
+
+    def _standing(self, watch: str | None, seen: Result, commands: _Commands) -> str:
+        """Returns how this host stands to the release."""
+        progress = seen.get("progress") or {}
+        if not commands.ended():
+            return _watch.DOUBT
+        if watch is None or seen.get("ended") == "go" or progress.get("action") == "go":
+            return _watch.SEEN_USERS if _watch.saw_users(progress) else _watch.CONTENT
+        return _watch.LACKS_USERS if progress.get("lacks_users") else _watch.DOUBT
 
     def _seen(self, watch: str | None) -> Result:
         """Returns what the watch of this host tells; a load balancer without one only keeps its lease and its guard."""
@@ -114,6 +149,11 @@ class ActionModule(Step):
         if self._wanted["application_host"] or self._wanted["phase"] == "after_roll_back":
             return {}
         return self._step("renew", {})
+
+    def _is_approved(self, watch: str | None, seen: Result) -> bool:
+        """Whether nothing is to be waited for: a person approves on every load balancer, but not at the same moment."""
+        self._approved = self._approved or time.monotonic()
+        return watch is None or bool(seen.get("ended")) or time.monotonic() - self._approved >= _APPROVED
 
     def _unwatch(self, watch: str | None) -> None:
         if watch is not None:
@@ -154,10 +194,6 @@ class ActionModule(Step):
             "application_host": wanted["application_host"],
         }
         return self._ask(self._request(step, wanted, told), wanted["masked"])
-
-
-def _goes_on(seen: t.Mapping[str, t.Any]) -> bool:
-    return bool(seen.get("progress")) and seen["progress"]["action"] == "go"
 
 
 class _Commands:

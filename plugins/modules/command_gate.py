@@ -86,7 +86,6 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._gates import com
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.verdict import NO_DATA
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
 
-
 _LOOK = 0.2  # s between two looks for the file
 
 

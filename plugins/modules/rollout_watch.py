@@ -43,7 +43,8 @@ options:
   hosts:
     description:
       - All hosts that watch together, see P(vitalops.rollout.watchers#filter). None of them ends before all are
-        content, so that as many forks are needed.
+        content, so that as many forks are needed. A load balancer through which no user came is content as soon as
+        gates on traffic have passed on another one.
     type: list
     elements: str
     required: true
@@ -72,6 +73,10 @@ options:
     description: How many watches of this rollout share the risk of a false alarm.
     type: int
     default: 1
+  users_optional:
+    description: Whether a watch may pass in which no user came, so that gates on traffic saw nothing.
+    type: bool
+    default: false
   application_host:
     description: Whether this host only looks, without a load balancer and its lease.
     type: bool

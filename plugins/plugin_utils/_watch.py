@@ -16,6 +16,10 @@ PHASES = {
     "bake": "bake",
     "after_roll_back": "after the roll back",
 }
+#: How a host stands to a release: all its gates pass, and users have come; all pass; nothing is missing but users, who
+#: may have come through another load balancer; or anything else.
+SEEN_USERS, CONTENT, LACKS_USERS, DOUBT = "seen_users", "content", "lacks_users", "doubt"
+STANDINGS = (SEEN_USERS, CONTENT, LACKS_USERS)
 Fields = dict[str, t.Any]
 _LONG = 1000
 _SHOWN = 120  # characters of what a gate has seen, in a line that is about many gates
@@ -66,6 +70,12 @@ def verdicts(progress: t.Mapping[str, t.Any]) -> list[str]:
     return [str(one["verdict"]) for one in progress["gates"]]
 
 
+def saw_users(progress: t.Mapping[str, t.Any]) -> bool:
+    """Whether an enforced gate has passed on what users got."""
+    gates = progress.get("gates") or []
+    return any(one["enforce"] and one["verdict"] == "pass" and one.get("type") == "traffic" for one in gates)
+
+
 def both(first: t.Mapping[str, t.Any] | None, gates: t.Sequence[Fields]) -> Fields | None:
     """Returns the progress *first* of a watch together with what commands gave."""
     if first is None:
@@ -98,22 +108,38 @@ class Together:
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
 
     def mark(self, what: str) -> None:
-        """Notes that this host is *content* or has *refused*, or that its task has *ended*."""
-        with open(os.path.join(self._folder, f"{self._host}.{what}"), "w", encoding="utf-8"):
+        """Notes that this host has *refused*, that a person has *approved*, or that its task has *ended*."""
+        with open(self._path(what), "w", encoding="utf-8"):
             pass
 
-    def doubt(self) -> None:
-        """This host is not content any more."""
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(os.path.join(self._folder, f"{self._host}.content"))
+    def stand(self, standing: str) -> None:
+        """Notes how this host stands to the release now."""
+        if standing in STANDINGS:
+            self.mark(standing)
+        for other in STANDINGS:
+            if other != standing:
+                with contextlib.suppress(FileNotFoundError):
+                    os.remove(self._path(other))
 
     def refused(self) -> list[str]:
         """Returns the hosts that refuse the release."""
         return self._marked("refused")
 
+    def approved(self) -> bool:
+        """Whether a person has said on one of the hosts that the release is good."""
+        return bool(self._marked("approved"))
+
     def waiting(self) -> bool:
-        """Whether one of the hosts is not content, or has not even begun."""
-        return not self._hosts <= {*self._marked("content"), *self._marked("ended")}
+        """Whether one of the hosts is not content, or has not even begun.
+
+        A load balancer without users keeps nobody waiting once another one has had some.
+        """
+        used = self._marked(SEEN_USERS)
+        content = {*used, *self._marked(CONTENT), *self._marked("ended"), *(self._marked(LACKS_USERS) if used else [])}
+        return not self._hosts <= content
+
+    def _path(self, what: str) -> str:
+        return os.path.join(self._folder, f"{self._host}.{what}")
 
     def _marked(self, what: str) -> list[str]:
         ending = f".{what}"

@@ -35,13 +35,17 @@ class AtMost(t.NamedTuple):
 
 
 class Gate(t.NamedTuple):
-    """One gate of a phase with all its *verdicts*, oldest first. Without *enforce* it is only measured and told."""
+    """One gate of a phase with all its *verdicts*, oldest first. Without *enforce* it is only measured and told.
+
+    *without_users*: what follows when the phase is over and no user has come (GO or HOLD); empty where some have.
+    """
 
     name: str
     verdicts: t.Sequence[str]
     at_most: AtMost = AtMost()
     on_inconclusive: str = EXTEND
     enforce: bool = True
+    without_users: str = ""
 
 
 class Decision(t.NamedTuple):
@@ -76,10 +80,10 @@ def _wanted(gate: Gate, over: bool, may_extend: bool) -> tuple[str, str]:
     ]
     if exceeded:
         return REVERT, "; ".join(exceeded)
-    if not over:
+    if not over or (not gate.verdicts and may_extend):
         return HOLD, ""
-    if not gate.verdicts and may_extend:
-        return HOLD, ""
+    if gate.without_users == GO or (gate.without_users == HOLD and gate.on_inconclusive != REVERT):
+        return gate.without_users, "no user came"
     newest = gate.verdicts[-1] if gate.verdicts else NO_DATA
     if newest == PASS:
         return GO, ""

@@ -13,12 +13,14 @@ from .verdict import ERROR, NO_DATA
 class Look(t.NamedTuple):
     """The *verdict* of one look, and in *words* what was seen, each number next to its limit.
 
-    *answers*: what answered last, for a person who must find out why (at most a few lines, without secrets).
+    *answers*: what answered last, for a person who must find out why (at most a few lines, without secrets). *unused*:
+    no user has been there yet, so there is nothing to judge.
     """
 
     verdict: str
     words: t.Sequence[str]
     answers: t.Sequence[str] = ()
+    unused: bool = False
 
 
 class Sampler(t.Protocol):

@@ -184,7 +184,8 @@ class TrafficSampler:
         looks = [limit.look(live, candidate, self._gate.min_samples) for limit in self._limits]
         # What cannot be compared is told, and judged by the limits that stand for themselves; without any, by nothing.
         verdicts = [verdict for verdict, _words in looks if verdict] or [NO_DATA]
-        return Look(combine([*verdicts, self._enough()]), [self._samples(), *(words for _verdict, words in looks)])
+        words = [self._samples(), *(words for _verdict, words in looks)]
+        return Look(combine([*verdicts, self._enough()]), words, unused=not self._answers)
 
     def _enough(self) -> str:
         if not self._answers:

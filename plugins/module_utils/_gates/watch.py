@@ -34,7 +34,8 @@ class Times(t.NamedTuple):
 class Progress(t.NamedTuple):
     """What a watch says at one moment: *action* (go, hold or revert) with its *reasons*, and each gate for itself.
 
-    *gates*: {name, type, enforce, verdict, words, looks: {verdict: how many}, answers}.
+    *gates*: {name, type, enforce, verdict, words, looks: {verdict: how many}, answers}. *lacks_users*: time is over,
+    and nothing is missing but a user.
     """
 
     action: str
@@ -42,15 +43,25 @@ class Progress(t.NamedTuple):
     elapsed: float
     seconds: float
     gates: t.Sequence[t.Mapping[str, t.Any]]
+    lacks_users: bool = False
 
 
 class Watch:
-    """Looks from start() on, in a thread for each gate, so that one that is slow delays no other."""
+    """Looks from start() on, in a thread for each gate, so that one that is slow delays no other.
+
+    *without_users*: what follows when the phase is over and no user has come: go, or hold (until somebody knows of
+    users elsewhere). Without a word, it is as if they had not been enough.
+    """
 
     def __init__(
-        self, watched: t.Sequence[Watched], times: Times, clock: t.Callable[[], float] = time.monotonic
+        self,
+        watched: t.Sequence[Watched],
+        times: Times,
+        clock: t.Callable[[], float] = time.monotonic,
+        *,
+        without_users: str = "",
     ) -> None:
-        self._gates = [_Gate(one, times) for one in watched]
+        self._gates = [_Gate(one, times, without_users) for one in watched]
         self._times = times
         self._clock = clock
         self._began = clock()
@@ -71,19 +82,23 @@ class Watch:
         elapsed = self._clock() - self._began
         seen = [gate.seen() for gate in self._gates]
         over, may_extend = elapsed >= self._times.seconds, elapsed < self._times.most
-        decided = decision.decide([gate for gate, _told in seen], over=over, may_extend=may_extend)
-        if decided.action == decision.HOLD and over and not may_extend:
+        gates = [gate for gate, _told in seen]
+        decided = decision.decide(gates, over=over, may_extend=may_extend)
+        used = [gate for gate in gates if not gate.without_users]
+        others = decision.decide(used, over=over, may_extend=may_extend).action
+        lacks_users = over and decided.action == decision.HOLD and others == decision.GO
+        if decided.action == decision.HOLD and over and not may_extend and not lacks_users:
             decided = decision.Decision(decision.REVERT, [*decided.reasons, "nobody decided in time"])
-        return Progress(
-            decided.action, decided.reasons, round(elapsed, 1), self._times.seconds, [told for _gate, told in seen]
-        )
+        told = [told for _gate, told in seen]
+        return Progress(decided.action, decided.reasons, round(elapsed, 1), self._times.seconds, told, lacks_users)
 
 
 class _Gate:
     """One gate with all its verdicts."""
 
-    def __init__(self, watched: Watched, times: Times) -> None:
+    def __init__(self, watched: Watched, times: Times, without_users: str) -> None:
         self._gate, self._sampler = watched
+        self._without_users = without_users
         told = self._gate.fields
         self._allowed = min(float(told.get("deadline") or told.get("timeout") or _ALLOWED), max(times.most, 1.0))
         self._lock = threading.Lock()
@@ -121,4 +136,5 @@ class _Gate:
             "looks": {verdict: verdicts.count(verdict) for verdict in SEVERITY if verdict in verdicts},
             "answers": list(bad.answers) if bad else [],
         }
-        return decision.Gate(gate.name, verdicts, gate.allowed, gate.on_inconclusive, gate.enforce), told
+        without_users = self._without_users if newest.unused else ""
+        return decision.Gate(gate.name, verdicts, gate.allowed, gate.on_inconclusive, gate.enforce, without_users), told

@@ -31,8 +31,8 @@ Told = dict[str, t.Any]
 def write_asked(folder: str, asked: t.Mapping[str, t.Any]) -> None:
     """Asks for a watch, durably.
 
-    Keys: id, run, environment, phase, gates, seconds, most, public_url, shared, watches, before, connections, alone;
-    approved once a person did.
+    Keys: id, run, environment, phase, gates, seconds, most, public_url, shared, watches, without_users, before,
+    connections, alone; approved once a person did.
     """
     durable.write_json(os.path.join(folder, ASKED), {"schema": SCHEMA, **asked})
 
@@ -82,7 +82,9 @@ def times(asked: t.Mapping[str, t.Any]) -> Times:
     return Times(seconds, max(seconds, float(asked["most"])))
 
 
-def told(asked: t.Mapping[str, t.Any], clock: Clock, ended: str | None = None, says: str = "") -> Told:
+def told(
+    asked: t.Mapping[str, t.Any], clock: Clock, ended: str | None = None, says: str = "", approved: bool = False
+) -> Told:
     """Returns what is told of the watch *asked* beside its progress. *ended*: go, revert, stopped, or None: not yet."""
     return {
         "id": asked["id"],
@@ -90,6 +92,7 @@ def told(asked: t.Mapping[str, t.Any], clock: Clock, ended: str | None = None, s
         "boottime": clock.boottime(),
         "ended": ended,
         "says": says,
+        "approved": approved,
     }
 
 

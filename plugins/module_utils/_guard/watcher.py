@@ -34,11 +34,12 @@ LOADED = (verify,)
 
 
 class Ending(t.NamedTuple):
-    """How a watch ended: *what* (go, revert or STOPPED), that in words, and what was seen."""
+    """How a watch ended: *what* (go, revert or STOPPED), that in words, what was seen, and whether a person said so."""
 
     what: str
     says: str
     progress: Progress
+    approved: bool = False
 
 
 def watch(guard: Guard) -> str:
@@ -49,7 +50,7 @@ def watch(guard: Guard) -> str:
     run, times = Run.from_dict(asked["run"]), watch_files.times(asked)
     gates = specification.read({asked["phase"]: asked["gates"]}, "rollout_gates")
     place = watch_files.place(guard.application, asked)
-    watching = Watch(samplers.watched(gates, place, times, guard.api), times)
+    watching = Watch(samplers.watched(gates, place, times, guard.api), times, without_users=asked["without_users"])
     _note(guard, run, "begin", None, f"phase {asked['phase']}")
     watching.start()
     ending = _Watcher(guard, asked, run).until_decided(watching)
@@ -110,7 +111,7 @@ class _Watcher:
                 return Ending(STOPPED, told, progress)
             if now.get("approved"):
                 told = f"phase {self._asked['phase']}: approved by {now['approved']} after {progress.elapsed:g} s"
-                return Ending(decision.GO, told, progress)
+                return Ending(decision.GO, told, progress, approved=True)
             if not self._asked["alone"] and watch_files.silence(self._guard.folder, self._guard.clock) > _LEFT:
                 return Ending(
                     STOPPED, f"the run has not looked for {_LEFT:g} s, and nobody needs this any more", progress
@@ -143,7 +144,8 @@ def _wanted(guard: Guard, asked: t.Mapping[str, t.Any]) -> watch_files.Told | No
 def says(phase: str, progress: Progress) -> str:
     """Returns what a watch has found, as one sentence. Pure."""
     if progress.action == decision.GO:
-        return f"phase {phase}: every gate has passed after {progress.elapsed:g} s"
+        but = f" ({'; '.join(progress.reasons)})" if progress.reasons else ""
+        return f"phase {phase}: every gate has passed after {progress.elapsed:g} s{but}"
     numbers = "; ".join(
         f"{gate['name']} {', '.join(gate['words'])}" for gate in progress.gates if gate["verdict"] != "pass"
     )
@@ -184,5 +186,5 @@ def _note(guard: Guard, run: Run, phase: str, outcome: str | None, detail: str) 
 
 
 def _tell(guard: Guard, asked: t.Mapping[str, t.Any], progress: Progress, ending: Ending | None) -> None:
-    told = watch_files.told(asked, guard.clock, *((ending.what, ending.says) if ending else ()))
+    told = watch_files.told(asked, guard.clock, *((ending.what, ending.says, ending.approved) if ending else ()))
     watch_files.write_seen(guard.folder, told, progress)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import typing as t
 
-from .._foundation.errors import BadInput, NotFound, RolloutError, playbook
+from .._foundation.errors import BadInput, RolloutError
 from .._gates import specification
+from .._gates.decision import GO, HOLD
 from .._state import intent as intents
 from .._state import lease as leases
 from . import samplers, tally, timer, watch_files
@@ -22,8 +23,9 @@ _ALONE = ("release", "verify", "lease_seconds")
 def begin(call: Call) -> Result:
     """The step watch: something on this host is watched from now on, until it is decided or nobody needs it any more.
 
-    Parameters: phase, gates ([gate, …]), seconds, most, public_url, shared, watches, connections; application_host;
-    alone: what nobody looks at is confirmed, or taken back, by the watch itself (release, verify, lease_seconds).
+    Parameters: phase, gates ([gate, …]), seconds, most, public_url, shared, watches, users_optional, connections;
+    application_host; alone: what nobody looks at is confirmed, or taken back, by the watch itself (release, verify,
+    lease_seconds).
     Raises BadInput for gates that cannot be used, before anything is watched.
     """
     guard = call.guard
@@ -57,6 +59,7 @@ def _asked(call: Call) -> watch_files.Told:
         **{key: told[key] for key in _TOLD},
         "shared": bool(told.get("shared")),
         "watches": max(1, int(told.get("watches") or 1)),
+        "without_users": _without_users(told),
         "before": tally.remembered(guard.folder, run.previous, live.release["id"] if live else None),
         # Only what is needed here: it may hold passwords.
         "connections": {
@@ -66,6 +69,13 @@ def _asked(call: Call) -> watch_files.Told:
         },
         "alone": {key: told[key] for key in _ALONE} if told.get("alone") else None,
     }
+
+
+def _without_users(told: t.Mapping[str, t.Any]) -> str:
+    """Returns what follows when no user comes. A run that looks on knows whether some came through another host."""
+    if told.get("users_optional"):
+        return GO
+    return "" if told.get("alone") or told["phase"] == "before_switch" else HOLD
 
 
 def _must_be_armed(call: Call) -> None:
@@ -112,20 +122,15 @@ def _seen(call: Call) -> watch_files.Told:
 
 
 def approve(call: Call) -> Result:
-    """The step approve: a watch that nobody attends ends now, and confirms, as this run's actor wants it to.
+    """The step approve: a watch ends now as if every gate had passed, as this run's actor wants it to.
 
-    Needs no lease: the watch has it, of the run that began it. Raises NotFound when there is none.
+    Needs no lease: the watch has it, of the run that began it. Without one, the watch of the answer is None.
     """
     guard = call.guard
     with guard.alone():
         asked = watch_files.read_asked(guard.folder)
-        if asked is None or not asked["alone"]:
-            raise NotFound(
-                f"No release of {guard.application} waits for a confirmation on this host.",
-                expected="a bake that nobody attends (rollout_bake_attended: false)",
-                found="none",
-                next_step=f"{playbook('status')} says what is live",
-            )
+        if asked is None or asked["phase"] == "after_roll_back":
+            return {"changed": False, "watch": None}
         if not call.check:
             _seen(call._replace(parameters={"watch": asked["id"]}))
             watch_files.write_asked(guard.folder, {**asked, "approved": f"{call.run.actor} ({call.run.source})"})

@@ -177,6 +177,41 @@ def test_two_rollouts_of_one_process_do_not_hear_each_other(tmp_path: Path) -> N
     assert not again.get("failed")
 
 
+def test_what_a_person_approves_on_one_host_is_good_for_all(tmp_path: Path) -> None:
+    approved = seen("inconclusive", ended="go")
+    approved["watch"]["approved"] = True
+    first = Task(tmp_path, "lb1", *[seen("inconclusive")] * 20, approved)
+    waits = Task(tmp_path, "app1", gates=[], application_host=True)
+    again = Task(tmp_path, "lb2", *[seen("inconclusive")] * 40, approved)
+    assert [told.get("failed") for told in together(first, waits, again)] == [None, None, None]
+
+
+def users(seen_users: bool, elapsed: float = 11.0) -> dict[str, t.Any]:
+    """What a load balancer tells whose bake is over, and which had users, or none."""
+    told = seen("pass" if seen_users else "no_data", action="go" if seen_users else "hold")
+    told["watch"]["progress"]["gates"][0]["type"] = "traffic"
+    told["watch"]["progress"].update(elapsed=elapsed, lacks_users=not seen_users, reasons=["errors: no user came"])
+    return told
+
+
+def test_a_load_balancer_that_only_stands_by_waits_for_the_word_of_one_with_users(tmp_path: Path) -> None:
+    stands_by = Task(tmp_path, "lb2", users(False))
+    used = Task(tmp_path, "lb1", *[seen("inconclusive")] * 20, users(True))
+    assert [told.get("failed") for told in together(stands_by, used)] == [None, None]
+
+
+def test_where_no_user_came_at_all_the_release_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(action, "_LATE", 0.1)
+    first = Task(tmp_path, "lb1", *[users(False)] * 20, users(False, elapsed=20.2))
+    told = together(
+        first,
+        Task(tmp_path, "lb2", users(False, elapsed=20.0)),
+        Task(tmp_path, "app1", gates=[], application_host=True),
+    )
+    assert "The gates of lb1 refuse it (bake): errors: no user came." in told[0]["msg"]
+    assert [one["failed"] for one in told] == [True, True, True]
+
+
 def test_a_watch_that_nobody_attends_is_only_begun(tmp_path: Path) -> None:
     task = Task(tmp_path, "lb1", seen("pass"), alone=True, release={"id": "r"}, verify={"url": "u"})
     assert task.run()["watch"] == "abc"

@@ -37,7 +37,7 @@ def test_every_phase_and_type_can_be_described() -> None:
             READY | {"json": ["status == 'ready'", "database == 'connected'"], "status": [200, 204]},
             {"name": "smoke", "type": "command", "command": ["pytest", "-m", "smoke"], "timeout": "2 min"},
         ],
-        "during_shift": [TRAFFIC | {"worse_than_live_by": {"error_share": "0.5 %", "p95": "150 %"}, "min_samples": 500}],
+        "during_shift": [TRAFFIC | {"worse_than_live_by": {"error_share": "1 %", "p95": "150 %"}, "min_samples": 500}],
         "bake": [
             {"name": "slow", "type": "prometheus", "url": "https://p", "query": "q", "at_most": {"value": 0.5}},
             {"name": "database", "type": "postgres", "at_most": {"connection_share": "80 %", "replication_lag": "5 s"}},

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 import typing as t
 
+import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates import specification
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.decision import GO, HOLD, REVERT
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.look import Look
@@ -56,6 +57,38 @@ def test_a_phase_with_a_length_is_watched_to_its_end() -> None:
     done = until(watch, lambda progress: progress.action != HOLD)
     assert done.action == GO
     assert done.elapsed >= 0.2
+
+
+def unused(_allowed: float) -> Look:
+    return Look(NO_DATA, ["0 answers, at least 100"], unused=True)
+
+
+@pytest.mark.parametrize(
+    ("without_users", "change", "action", "lacks_users"),
+    [
+        ("hold", {}, HOLD, True),
+        ("hold", {"on_inconclusive": "revert"}, REVERT, False),
+        ("go", {}, GO, False),
+        ("", {}, REVERT, False),
+    ],
+)
+def test_a_phase_in_which_no_user_came(
+    without_users: str, change: dict[str, str], action: str, lacks_users: bool
+) -> None:
+    watched = [Watched(gate(**change), unused), Watched(gate("p95"), says(PASS))]
+    watch = Watch(watched, Times(0.05, 0.1), without_users=without_users)
+    watch.start()
+    time.sleep(0.2)
+    done = watch.progress()
+    assert (done.action, done.lacks_users) == (action, lacks_users)
+
+
+def test_a_gate_that_failed_lacks_no_users() -> None:
+    watched = [Watched(gate(), unused), Watched(gate("p95", failures_at_most=5), says(FAIL))]
+    watch = Watch(watched, Times(0.02, 0.03), without_users="hold")
+    watch.start()
+    done = until(watch, lambda progress: progress.action != HOLD)
+    assert done.action == REVERT
 
 
 def test_a_failure_ends_it_at_once_and_tells_the_last_answers() -> None:

@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import (
     BadInput,
-    NotFound,
     RolloutError,
 )
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.watch import Progress
@@ -203,11 +202,21 @@ def test_a_person_confirms_before_its_time(host: t.Any) -> None:
     assert host.state().live == "green"
 
 
-def test_only_what_waits_for_a_confirmation_is_confirmed(host: t.Any) -> None:
+def test_a_person_says_that_a_watch_which_a_run_attends_has_seen_enough(host: t.Any) -> None:
     run = switched(host)
-    asks(host, run)
-    with pytest.raises(NotFound, match="waits for a confirmation"):
-        host.ask("approve", host.run("run-lee"))
+    watch = asks(host, run, seconds=60)["watch"]
+    ended = started(host)
+    time.sleep(0.1)
+    assert host.ask("approve", host.run("run-lee", actor="lee"))["watch"] == watch
+    assert "approved by lee (AWX job 42) after" in ended()
+    seen = host.ask("watched", run, watch=watch)["watch"]
+    assert (seen["ended"], seen["approved"]) == ("go", True)
+    assert host.state().live == "blue"  # the run confirms
+
+
+def test_where_nothing_is_watched_nothing_is_approved(host: t.Any) -> None:
+    switched(host)
+    assert host.ask("approve", host.run("run-lee")) == {"changed": False, "watch": None}
 
 
 @pytest.mark.parametrize("ends_it", ["revert", "confirm", "fire", "unwatch"])
