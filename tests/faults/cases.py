@@ -12,7 +12,7 @@ POINTS = ("before", "between", "after")
 SIGNALS = ("KILL", "TERM", "INT", "HUP")
 FAULTS = (*SIGNALS, "cut", "reboot", "haproxy", "dockerd", "disk")
 #: Journal steps on the load-balancer hosts; all others are steps on the application hosts.
-LOAD_BALANCER_STEPS = ("begin", "adopt", "arm", "switch", "confirm", "revert", "end")
+LOAD_BALANCER_STEPS = ("begin", "adopt", "arm", "shift", "switch", "confirm", "revert", "end")
 #: The steps of a run that goes well, by verb.
 STEPS = {
     "deploy": ("begin", "stage", "arm", "switch", "workers", "confirm"),
@@ -22,8 +22,8 @@ STEPS = {
 REFUSED_STEPS = ("revert", "stop", "withhold", "end")
 DEPLOY_ALONE = ("stage", "withhold")
 #: Everything, in order of a run.
-ORDER = ("begin", "adopt", "stage", "wake", "arm", "switch", "workers", "confirm", *REFUSED_STEPS)
-SCENARIOS = ("plain", "refused", "behind", "resumed", "guard")
+ORDER = ("begin", "adopt", "stage", "wake", "arm", "shift", "switch", "workers", "confirm", *REFUSED_STEPS)
+SCENARIOS = ("plain", "shifted", "refused", "behind", "resumed", "guard")
 #: What strikes the guard itself while it takes a switch back: KILL is for its own process.
 GUARD_FAULTS = ("KILL", "reboot", "haproxy", "disk")
 
@@ -32,7 +32,7 @@ class Case(t.NamedTuple):
     """One fault: *verb* is stopped at *point* of the journal entry of *step* on *host*, then *fault* strikes.
 
     *point*: before the line of the begin is written, between (before the line of the end), or after the end.
-    *scenario*: plain; refused (a run that fails its verification after the switch and takes itself back, when the
+    *scenario*: plain; shifted (users get the release in shares); refused (a run that fails its verification after the switch and takes itself back, when the
     fault strikes); behind (*host* did not confirm the release before, so this run lets it follow); resumed (the next
     run goes on with the release where the dead one was cut off, instead of taking it back); guard (the run was killed
     after its switch, and *step* is the revert of the guard of *host*, which the fault strikes).
@@ -83,12 +83,17 @@ class Case(t.NamedTuple):
 
 def every() -> list[Case]:
     """Returns all cases, deploy and roll_back in turns."""
-    return in_turns([*_plain(), *_refused(), *_behind(), *_resumed(), *_guard()])
+    return in_turns([*_plain(), *_shifted(), *_refused(), *_behind(), *_resumed(), *_guard()])
 
 
 def _plain() -> list[Case]:
     steps = tuple(dict.fromkeys((*STEPS["deploy"], "wake")))
     return _met(steps, "plain", lambda step: [verb for verb in STEPS if step in STEPS[verb]])
+
+
+def _shifted() -> list[Case]:
+    """A roll back takes all users at once."""
+    return _met(("shift",), "shifted", lambda _step: ["deploy"])
 
 
 def _refused() -> list[Case]:

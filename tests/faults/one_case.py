@@ -63,6 +63,7 @@ class OneCase:
         self._status: dict[str, str] = {}
         self._left = False
         self._more: tuple[str, ...] = ()
+        self._renewed: dict[str, float] = {}
 
     def run(self) -> Result:
         """Runs the case. Raises Broken when the fleet is not fit for a case before or after it."""
@@ -191,13 +192,18 @@ class OneCase:
         self.evidence["restless"] = [f"{at - samples[0][0]:.1f} s: {words}" for at, words in samples if words]
 
     def _guard_due(self, name: str, seen: Look | None) -> float | None:
-        """Returns the boottime of the deadline of the guard that was last armed on a load balancer."""
+        """Returns the boottime of the deadline of the guard that was last armed on a load balancer.
+
+        While gates look, a run that lives renews it: there the guard's own word counts.
+        """
         armed = looks.last_arm(seen)
         if armed is None:
             return None
+        if self.case.scenario == "shifted" and seen is not None and isinstance(seen.intent, dict):
+            self._renewed[name] = float(seen.intent["deadline_boottime"])
         if (self.case.step, self.case.point, self.case.host) == ("arm", "before", name):
             armed = max(armed, self._released)  # the line was made, then held; the guard was armed after that
-        return armed + self.fleet.times.guard
+        return max(armed + self.fleet.times.guard, self._renewed.get(name, 0.0))
 
     def _rest_by(self, armed: t.Sequence[float]) -> float:
         """Returns the boottime from which on nothing may be under way; *armed* are the deadlines of the guards."""

@@ -24,11 +24,33 @@ NEVER = {
     "deadline": 1,
 }
 REFUSED = ("-e", json.dumps({"__rollout_verify": NEVER}))
+#: Half of the users, then all of them; its gate finds nothing wrong, so that nobody but the fault ends it.
+SHIFTED = (
+    "-e",
+    json.dumps(
+        {
+            "rollout_shift": [50, 100],
+            "rollout_shift_seconds": 2,
+            "rollout_gates": {
+                "during_shift": [
+                    {
+                        "name": "errors",
+                        "type": "traffic",
+                        "min_samples": 3,
+                        "interval": "1 s",
+                        "at_most": {"error_share": "90 %"},
+                        "errors_at_most": 100,
+                    }
+                ]
+            },
+        }
+    ),
+)
 
 
 def first(case: Case) -> tuple[str, ...]:
     """Returns more arguments for the run that is struck. Pure."""
-    return REFUSED if case.scenario == "refused" else ()
+    return {"refused": REFUSED, "shifted": SHIFTED}.get(case.scenario, ())
 
 
 def guard(case: Case, usual: float) -> float:

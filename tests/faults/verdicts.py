@@ -20,7 +20,7 @@ _UNFINISHED = re.compile(r"^  unfinished  (.+)$", re.MULTILINE)
 #: Of the requests that were due; a machine that is busy starts some of them late.
 ENOUGH = 0.8
 #: A run ends the first step of a pair on every load balancer before it begins the second one on any.
-_IN_TURN = (("arm", "switch"), ("switch", "confirm"))
+_IN_TURN = (("arm", "shift"), ("arm", "switch"), ("switch", "confirm"))
 
 
 class Requests(t.NamedTuple):
