@@ -13,14 +13,14 @@ import time
 import typing as t
 
 from ..lab.paths import ROOT
-from . import demos, gates, guard, labs, report, traffic, verbs, watch_page, watches
+from . import demos, gates, guard, labs, refusals, report, traffic, verbs, watch_page, watches
 from .labs import say
 
 OUTPUT = ROOT / "tests" / "output"
 RESULT = OUTPUT / "bench.json"
-PARTS = ("demo", "verbs", "guard", "switches", "watches", "gates")
+PARTS = ("demo", "verbs", "guard", "refusals", "switches", "watches", "gates")
 #: These share one lab of topology pair.
-ON_PAIR = ("verbs", "guard", "switches")
+ON_PAIR = ("verbs", "guard", "refusals", "switches")
 
 Figures = dict[str, t.Any]
 
@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--demo", choices=["cold", "warm"], nargs="*", default=["cold", "warm"], help="default: both")
     top.add_argument("--samples", type=int, default=30, help="timed switches inside the host (default: 30)")
     top.add_argument("--reverts", type=int, default=10, help="timed reverts of the guard (default: 10)")
+    top.add_argument("--refusals", type=int, default=5, help="bad releases that gates take back (default: 5)")
     top.add_argument("--switches", type=int, default=1000, help="switches under load (default: 1000)")
     top.add_argument("--pairs", type=int, default=5, help="looks of an HTTP gate beside its requests (default: 5)")
     top.add_argument("--watches", type=int, default=10_000, help="simulated watches a point (default: 10000)")
@@ -75,6 +76,8 @@ def measure(chosen: argparse.Namespace, parts: t.Collection[str]) -> Figures:
             if "guard" in parts:
                 result["switch"] = with_load(lambda: guard.switch(lab, chosen.samples))
                 result["revert"] = with_load(lambda: guard.revert(lab, chosen.reverts))
+            if "refusals" in parts:
+                result["refusals"] = with_load(lambda: refusals.measure(lab, chosen.refusals))
             if "switches" in parts:  # the last one: the application does not run any more afterwards
                 result["switches"] = with_load(
                     lambda: traffic.measure(lab, chosen.switches, chosen.load_seconds, chosen.load_rate)

@@ -142,7 +142,8 @@ def test_errors_that_begin_late_are_taken_back_within_an_interval(lab: t.Any, lo
 def test_a_healthy_release_that_nobody_uses_proves_nothing(lab: t.Any) -> None:
     played = deploy(lab, "1.0.0", rollout_bake_seconds=4, rollout_bake_most_seconds=8)
     assert played.code != 0
-    assert "no_data when its time was over" in played.output or "inconclusive when its time was over" in played.output
+    # What the test itself asks is a handful.
+    assert "no user came" in played.output or "inconclusive when its time was over" in played.output
     assert live(lab) == "1.1.0"
 
 

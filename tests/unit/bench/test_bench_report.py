@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.vitalops.rollout.tests.bench import labs, report, verbs
+from ansible_collections.vitalops.rollout.tests.bench import labs, refusals, report, verbs
 from ansible_collections.vitalops.rollout.tests.bench.labs import Lab, Run
 
 # The callback tells before a task how long the one before it took.
@@ -85,3 +85,15 @@ def test_switches_under_load_tell_every_failure() -> None:
     assert "failures   2 (failed 2, errored 1, timeout 0; 98 2xx, 2 5xx)" in text
     assert "blue 50, green 50; HAProxy tried 1 requests again" in text
     assert "p50 1.0 ms, p95 2.0 ms, p99 3.0 ms, max 4.0 ms" in text
+
+
+def test_users_had_a_bad_release_from_its_first_to_its_last_bad_answer_wherever_they_came_in() -> None:
+    targets = {
+        "lb1": {"failures": 3, "first_failure": 10.5, "last_failure": 12.0},
+        "lb2": {"failures": 2, "first_failure": 10.0, "last_failure": 11.0},
+        "lb3": {"failures": 0, "first_failure": None, "last_failure": None},
+    }
+    assert refusals.spent(targets) == 2.0
+    told = {"interval_s": 2.0, "rate": 60.0, "error_share": 0.3, "bad_s": [3.0, 1.0, 2.5]}
+    (line,) = refusals.lines(told)
+    assert "2.50 s (p50), at most 3.00 s, 3 samples (goal 4)" in line

@@ -23,7 +23,9 @@ def test_every_step_of_a_run_that_goes_well_meets_every_fault_at_every_point() -
     assert met == {(step, point, fault) for step in steps for point in cases.POINTS for fault in cases.FAULTS}
 
 
-@pytest.mark.parametrize(("scenario", "steps"), [("refused", cases.REFUSED_STEPS), ("behind", ("adopt",)), ("shifted", ("shift",))])
+@pytest.mark.parametrize(
+    ("scenario", "steps"), [("refused", cases.REFUSED_STEPS), ("behind", ("adopt",)), ("shifted", ("shift",))]
+)
 def test_every_other_step_meets_every_fault_at_every_point_on_both_hosts(scenario: str, steps: tuple[str, ...]) -> None:
     found = of(scenario)
     met = {(case.step, case.point, case.fault) for case in found}
