@@ -1,7 +1,7 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long users have a bad release: from its first bad answer until the gates of a bake have taken the traffic back."""
+"""How long users have a bad release: from its first bad answer until the gates of a bake have taken traffic back."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def lines(found: t.Mapping[str, t.Any]) -> list[str]:
     """Returns the figures as lines. Pure."""
     ordered = sorted(found["bad_s"])
     return [
-        f"A bad release (every {1 / found['error_share']:.0f}th answer an error, {found['rate']:.0f} requests/s, a look "
-        f"every {found['interval_s']:g} s): from its first to its last bad answer {ordered[len(ordered) // 2]:.2f} s "
+        f"A bad release ({100 * found['error_share']:.0f} % errors, {found['rate']:.0f} requests/s, a look every "
+        f"{found['interval_s']:g} s): from its first to its last bad answer {ordered[len(ordered) // 2]:.2f} s "
         f"(p50), at most {ordered[-1]:.2f} s, {len(ordered)} samples (goal {found['interval_s'] + 2:g})."
     ]

@@ -32,10 +32,11 @@ class Case(t.NamedTuple):
     """One fault: *verb* is stopped at *point* of the journal entry of *step* on *host*, then *fault* strikes.
 
     *point*: before the line of the begin is written, between (before the line of the end), or after the end.
-    *scenario*: plain; shifted (users get the release in shares); refused (a run that fails its verification after the switch and takes itself back, when the
-    fault strikes); behind (*host* did not confirm the release before, so this run lets it follow); resumed (the next
-    run goes on with the release where the dead one was cut off, instead of taking it back); guard (the run was killed
-    after its switch, and *step* is the revert of the guard of *host*, which the fault strikes).
+    *scenario*: plain; shifted (users get the release in shares); refused (a run that fails its verification after the
+    switch and takes itself back, when the fault strikes); behind (*host* did not confirm the release before, so this
+    run lets it follow); resumed (the next run goes on with the release where the dead one was cut off, instead of
+    taking it back); guard (the run was killed after its switch, and *step* is the revert of the guard of *host*, which
+    the fault strikes).
     """
 
     verb: str
