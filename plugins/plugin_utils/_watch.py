@@ -36,7 +36,7 @@ def line(host: str, phase: str, progress: t.Mapping[str, t.Any]) -> str:
     """Returns one line about all gates at this moment."""
     planned = progress["seconds"]
     of = f" of {clock(planned)}{', longer than planned' if progress['elapsed'] > planned else ''}" if planned else ""
-    gates = "; ".join(gate(one) for one in progress["gates"])
+    gates = "; ".join([gate(one) for one in progress["gates"]] + list(progress.get("reasons") or []))
     return f"  {host}  {PHASES[phase]}, {clock(progress['elapsed'])}{of}  {gates}"
 
 

@@ -53,12 +53,37 @@ def load(lab: t.Any) -> t.Iterator[t.Callable[[], dict[str, t.Any]]]:
         lab.verb("load", "stop")
 
 
-def deploy(lab: t.Any, version: str, *gates: dict[str, t.Any], **more: t.Any) -> t.Any:
-    """Deploys a version; faults are a part of its configuration."""
+def wanted(version: str, *gates: dict[str, t.Any], **more: t.Any) -> str:
+    """Returns the variables of a deploy; faults are a part of the configuration of a version."""
     told: dict[str, t.Any] = {"rollout_version": version, "rollout_bake_seconds": BAKE, "rollout_guard_deadline": 60}
     told["rollout_gates"] = {"bake": list(gates or (TRAFFIC, READY))}
     told["rollout_configuration"] = {"LOG_LEVEL": "info", **more.pop("faults", {})}
-    return lab.play("deploy", "-e", json.dumps({**told, **more}))
+    return json.dumps({**told, **more})
+
+
+def deploy(lab: t.Any, version: str, *gates: dict[str, t.Any], **more: t.Any) -> t.Any:
+    return lab.play("deploy", "-e", wanted(version, *gates, **more))
+
+
+ASK = """
+import json, sys, urllib.request as u
+answers = []
+for _again in range(5):
+    with u.urlopen(u.Request(sys.argv[1], headers=json.loads(sys.argv[2])), timeout=5) as answer:
+        answers.append([json.load(answer)["version"], answer.headers.get("Set-Cookie", "")])
+print(json.dumps(answers))
+"""
+
+
+def five_times(lab: t.Any, **headers: str) -> list[tuple[str, str]]:
+    """Asks five times as a user does. Returns version and cookie of each answer."""
+    sent = json.dumps({name.replace("_", "-"): value for name, value in headers.items()})
+    return [
+        (version, cookie)
+        for version, cookie in json.loads(
+            lab.connect("client1").check_output("python3 -c %s %s %s", ASK, f"{lab.urls()[0]}version", sent)
+        )
+    ]
 
 
 def live(lab: t.Any) -> str:
@@ -164,8 +189,17 @@ def test_a_growing_share_of_users_gets_a_release_and_a_bad_one_goes_back(lab: t.
     assert played.code != 0
     assert "while traffic shifts, 0:" in played.output
     assert live(lab) == "1.0.0"
-    played = deploy(lab, "1.1.0", **shift)
-    assert played.code == 0
+    driver = lab.begun("deploy", "-e", wanted("1.1.0", **shift), after="shift")
+    # Whoever got a number stays with it, and chosen networks see the slot that they ask for.
+    for version, cookie in five_times(lab):
+        number = int(cookie.partition(";")[0].removeprefix("rollout_share="))
+        assert version == ("1.1.0" if number < 25 else "1.0.0")
+    assert set(five_times(lab, Cookie="rollout_share=24")) == {("1.1.0", "")}
+    assert set(five_times(lab, Cookie="rollout_share=25")) == {("1.0.0", "")}
+    idle = "green" if lab.pointed() == "blue" else "blue"
+    assert {version for version, _cookie in five_times(lab, X_Rollout_Slot=idle)} == {"1.1.0"}
+    assert {version for version, _cookie in five_times(lab, X_Rollout_Slot=lab.pointed())} == {"1.0.0"}
+    assert driver.wait(120) == 0
     assert live(lab) == "1.1.0"
     assert load()["failures"] == 0
     assert lab.play("deploy", "-e", "rollout_version=1.0.0").code == 0
@@ -192,6 +226,52 @@ def test_a_test_program_decides_before_users_see_anything(lab: t.Any) -> None:
     assert "p95 350, at most 200" in refused.output
     assert "Users noticed nothing: 1.0.0-" in refused.output
     assert live(lab) == "1.0.0"
+
+
+def test_a_test_program_ends_when_another_gate_refuses(lab: t.Any) -> None:
+    program = ["sh", "-c", "exec sleep 87"]
+    smoke = {"name": "smoke", "type": "command", "command": program, "timeout": "2 min"}
+    wrong = {"name": "ready", "type": "http", "path": "/ready", "status": [418], "interval": "1 s"}
+    began = time.monotonic()
+    played = deploy(lab, "1.1.0", rollout_gates={"before_switch": [smoke, wrong]}, rollout_bake_seconds=0)
+    assert played.code != 0
+    assert "status 200 instead of 418" in played.output
+    assert time.monotonic() - began < 60
+    assert subprocess.run(["pgrep", "-f", "^sleep 87$"], check=False, stdout=subprocess.DEVNULL).returncode == 1
+
+
+def test_stores_are_asked_from_where_the_application_reaches_them(lab: t.Any) -> None:
+    cache = {"name": "cache", "type": "redis", "interval": "1 s", "min_samples": 1, "at_most": {"evictions": "10 /s"}}
+    database = {"name": "database", "type": "postgres", "interval": "1 s", "query": "select 1", "expected": "1"}
+    limits = {"connection_share": "90 %", "longest_transaction": "10 min", "invalid_indexes": 0}
+    stores = {"rollout_gates": {"before_switch": [{**database, "at_most": limits}, cache]}, "rollout_bake_seconds": 0}
+    missing = deploy(lab, "1.1.0", **stores)
+    assert missing.code != 0
+    assert "the Python library redis" in missing.output
+    assert lab.play("provision", "-e", wanted("1.1.0", **stores)).code == 0
+    other = {"rollout_gates": {"before_switch": [{**database, "expected": "2"}]}, "rollout_bake_seconds": 0}
+    refused = deploy(lab, "1.1.0", **other)
+    assert refused.code != 0
+    assert "database: fail (" in refused.output
+    assert live(lab) == "1.0.0"
+    played = deploy(lab, "1.1.0", **stores)
+    assert played.code == 0
+    assert "database: pass (" in played.output
+    assert "cache: pass (" in played.output
+    assert live(lab) == "1.1.0"
+    assert lab.play("roll_back").code == 0
+
+
+def test_a_person_decides_where_gates_have_not_seen_enough(lab: t.Any, load: t.Any) -> None:
+    patient = {**TRAFFIC, "min_samples": 1_000_000, "on_inconclusive": "hold"}
+    driver = lab.begun("deploy", "-e", wanted("1.1.0", patient, rollout_bake_most_seconds=120), after="switch")
+    name = lab.group("load_balancer")[0]
+    lab.wait_for(name, "rollout-guard status", "a person must decide", seconds=60)
+    assert lab.play("confirm").code == 0
+    assert driver.wait(60) == 0
+    assert live(lab) == "1.1.0"
+    assert load()["failures"] == 0
+    assert lab.play("roll_back").code == 0
 
 
 def test_a_bake_that_nobody_attends_confirms_by_itself(lab: t.Any, load: t.Any) -> None:

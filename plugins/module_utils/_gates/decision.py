@@ -89,5 +89,5 @@ def _wanted(gate: Gate, over: bool, may_extend: bool) -> tuple[str, str]:
         return GO, ""
     if gate.on_inconclusive == EXTEND:
         return (HOLD, f"{newest}, watched for longer") if may_extend else (REVERT, f"{newest} when its time was over")
-    told = "a person must decide" if gate.on_inconclusive == HOLD else "it says revert then"
+    told = "a person must decide: confirm or roll_back" if gate.on_inconclusive == HOLD else "it says revert then"
     return gate.on_inconclusive, f"{newest} when its time was over, {told}"

@@ -152,7 +152,8 @@ def _watched(told: t.Mapping[str, t.Any]) -> str:
     progress = told["progress"]
     gates = "; ".join(f"{one['name']} {one['verdict']} ({', '.join(one['words'])})" for one in progress["gates"])
     alone = ", then it is confirmed without a run" if told["alone"] else ""
-    return f"{told['phase']}, {progress['elapsed']:g} of {progress['seconds']:g} s{alone}: {gates}"
+    reasons = "".join(f"; {reason}" for reason in progress["reasons"])
+    return f"{told['phase']}, {progress['elapsed']:g} of {progress['seconds']:g} s{alone}: {gates}{reasons}"
 
 
 def _when(intent: t.Mapping[str, t.Any]) -> str:

@@ -94,7 +94,7 @@ def test_nothing_goes_on_without_a_pass(policy: str) -> None:
         (Gate("errors", []), "errors: no_data when its time was over"),
         (
             Gate("errors", [INCONCLUSIVE], on_inconclusive=HOLD),
-            "errors: inconclusive when its time was over, a person must decide",
+            "errors: inconclusive when its time was over, a person must decide: confirm or roll_back",
         ),
         (
             Gate("errors", [INCONCLUSIVE], on_inconclusive=REVERT),
