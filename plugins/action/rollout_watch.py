@@ -37,6 +37,8 @@ ARGUMENTS: dict[str, t.Any] = {
     "alone": {"type": "bool", "default": False},
     "release": {"type": "dict", "default": {}},
     "verify": {"type": "dict", "default": {}},
+    "programs": {"type": "list", "elements": "dict", "default": []},
+    "program_environment": {"type": "dict", "default": {}},
     "masked": {"type": "list", "elements": "str", "default": [], "no_log": True},
 }
 _ASKED = (
@@ -71,7 +73,9 @@ class ActionModule(Step):
             [gate for gate in gates if gate.get("type") == "command"], self._command, self._stop_command
         )
         looking = [gate for gate in gates if gate.get("type") != "command"]
-        begun = self._step("watch", {**{key: self._wanted[key] for key in _ASKED}, "gates": looking}) if looking else {}
+        # Every load balancer watches, if only its guard: whoever confirms or rolls back ends what is watched there.
+        watches = looking or not (self._wanted["application_host"] or self._wanted["phase"] == "after_roll_back")
+        begun = self._step("watch", {**{key: self._wanted[key] for key in _ASKED}, "gates": looking}) if watches else {}
         if self._task.check_mode or (self._wanted["alone"] and not begun.get("failed")):
             return {"changed": False, **begun}
         told = self._wanted
@@ -86,9 +90,10 @@ class ActionModule(Step):
             commands.stop()
 
     def _look_on(self, watch: str | None, commands: _Commands, together: _watch.Together) -> Result:
-        """Looks until every host is content, or one is not. A load balancer that watches nothing keeps its guard."""
-        self._longest = max(self._wanted["seconds"], self._wanted["most"])
-        ends = time.monotonic() + self._longest + _OVERDUE + commands.most
+        """Looks until every host is content, or one is not."""
+        # Programs, on whatever host, may take longer than the phase.
+        self._longest = max(self._wanted["seconds"], self._wanted["most"]) + _watch.longest(self._wanted["programs"])
+        ends = time.monotonic() + self._longest + _OVERDUE
         commands.start()
         while True:
             seen = self._seen(watch)
@@ -115,9 +120,10 @@ class ActionModule(Step):
         together: _watch.Together,
     ) -> Result | None:
         """Returns how it ends, or None as long as something is not decided."""
-        says = str(seen["says"]) if seen.get("ended") not in (None, "go") else commands.refused()
-        if says:
-            return self._refused(says, progress)
+        if seen.get("ended") not in (None, "go"):
+            return self._refused(str(seen["says"]), progress)
+        if commands.refused():
+            return self._refused(commands.refused(), {**(progress or {"gates": []}), "reasons": []})
         others = together.refused()
         if others:
             return {"failed": True, "msg": f"Refused by {', '.join(others)}; its message says why."}
@@ -128,8 +134,9 @@ class ActionModule(Step):
         approved = together.approved() and self._is_approved(watch, seen)
         if approved or (standing != _watch.DOUBT and not together.waiting()):
             return {"changed": False, "progress": progress}
-        if standing == _watch.LACKS_USERS and progress and progress["elapsed"] >= self._longest + _LATE:
-            return self._refused("no user came in time", progress)
+        late = progress and progress["elapsed"] >= self._longest + _LATE
+        if standing == _watch.LACKS_USERS and late and not together.used():
+            return self._refused("too few users came in time", progress)
         return None
 
     def _standing(self, watch: str | None, seen: Result, commands: _Commands) -> str:
@@ -142,13 +149,11 @@ class ActionModule(Step):
         return _watch.LACKS_USERS if progress.get("lacks_users") else _watch.DOUBT
 
     def _seen(self, watch: str | None) -> Result:
-        """Returns what the watch of this host tells; a load balancer without one only keeps its lease and its guard."""
-        if watch is not None:
-            told = self._step("watched", {"watch": watch})
-            return told if told.get("failed") else t.cast(Result, told["watch"])
-        if self._wanted["application_host"] or self._wanted["phase"] == "after_roll_back":
+        """Returns what the watch of this host tells."""
+        if watch is None:
             return {}
-        return self._step("renew", {})
+        told = self._step("watched", {"watch": watch})
+        return told if told.get("failed") else t.cast(Result, told["watch"])
 
     def _is_approved(self, watch: str | None, seen: Result) -> bool:
         """Whether nothing is to be waited for: a person approves on every load balancer, but not at the same moment."""
@@ -161,7 +166,8 @@ class ActionModule(Step):
 
     def _command(self, gate: Result) -> Result:
         asked = {key: self._wanted[key] for key in ("phase", "masked")}
-        asked.update(gate=gate, runs_while=self._runs_while)
+        told = {name: str(value) for name, value in self._wanted["program_environment"].items()}
+        asked.update(gate=gate, runs_while=self._runs_while, program_environment=told)
         return t.cast(
             Result,
             self._execute_module("vitalops.rollout.command_gate", module_args=asked, task_vars=self._variables),
@@ -207,10 +213,8 @@ class _Commands:
         self._stop = stop
         self._stopped = False
         self._told: list[Result] = []
-        self._problem = ""
         self._began = 0.0
         self._thread = threading.Thread(target=self._run_all, daemon=True)
-        self.most = 3600.0 * len(gates)
 
     def start(self) -> None:
         """The first one begins."""
@@ -232,11 +236,18 @@ class _Commands:
             if self._stopped:
                 return
             self._began = time.monotonic()
+            self._told.append(_watch.ended(gate, self._answer(gate)))
+
+    def _answer(self, gate: Result) -> Result:
+        """Returns what a program gave. A host that cannot be asked is an error of its gate, and no silence."""
+        try:
             answer = self._run(gate)
-            if answer.get("failed"):
-                self._problem = str(answer.get("msg") or f"{gate['name']} ended without an answer")
-                return
-            self._told.append(_watch.ended(gate, answer))
+        except Exception as error:  # in a thread nobody would hear of it
+            answer = {"failed": True, "msg": str(error)}
+        if answer.get("failed") or "verdict" not in answer:
+            why = str(answer.get("msg") or "it ended without an answer").strip()
+            return {"verdict": "error", "words": [why.partition("\n")[0]], "answers": why.splitlines()[1:]}
+        return answer
 
     def told(self) -> list[Result]:
         """Returns those that have ended, and the one that runs."""
@@ -248,7 +259,7 @@ class _Commands:
     def refused(self) -> str:
         """Returns why a command refuses the release, or an empty text."""
         failed = [one["name"] for one in self._told if one["enforce"] and one["verdict"] != "pass"]
-        return self._problem or (f"{', '.join(failed)} did not pass" if failed else "")
+        return f"{', '.join(failed)} did not pass" if failed else ""
 
     def ended(self) -> bool:
         """Whether all of them have ended."""

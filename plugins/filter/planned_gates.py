@@ -67,7 +67,7 @@ def planned_gates(
     attended: bool = True,
 ) -> list[str]:
     """Returns the sentences. Raises AnsibleFilterError for input of another shape."""
-    told, lasts = checked(gates, NAME), {key: f"{float(value):g} s" for key, value in (seconds or {}).items()}
+    told, lasts = checked(gates, NAME), {key: f"{value} s" for key, value in (seconds or {}).items()}
     begins = {
         "before_switch": "Before the switch pass",
         "during_shift": f"Give it to {_shares(shift)} of the users, each share for {lasts.get('during_shift', '0 s')}",
@@ -75,12 +75,16 @@ def planned_gates(
         "after_roll_back": f"Watch it for {lasts.get('after_roll_back', '0 s')}",
     }
     phases = [phase for phase in _PHASES.get(operation, ()) if told.get(phase)]
-    return [f"{begins[phase]}: {', '.join(map(_named, told[phase]))}." for phase in phases]
+    return [
+        f"{begins[phase]}: {', '.join(map(_named, told[phase]))}."
+        for phase in phases
+        if phase != "during_shift" or len(shift) > 1
+    ]
 
 
 def _shares(shift: t.Sequence[float]) -> str:
-    *first, last = [f"{float(share):g} %" for share in shift]
-    return f"{', '.join(first)} and {last}" if first else last
+    shown = [f"{share} %" for share in shift]
+    return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else "all"
 
 
 def _who(attended: bool) -> str:

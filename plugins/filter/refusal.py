@@ -99,12 +99,15 @@ def _outcome(plan: dict[str, t.Any], reverts: t.Sequence[dict[str, t.Any]] | Non
     return f"Users noticed nothing: {name} keeps all the traffic.", mend
 
 
-def _for_a_look(plan: dict[str, t.Any], reverts: t.Sequence[dict[str, t.Any]] | None) -> list[str]:
-    """Returns where the refused release can be looked at: where a slot_release has withheld it."""
-    withheld = plan["operation"] == "deploy" and not plan["converge"]
-    if not withheld or plan["release"]["id"] == plan.get("kept_release_id") or _stuck(reverts):
+def _for_a_look(plan: dict[str, t.Any], last_words: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
+    """Returns where the refused release can be looked at; nothing where no host has it, or where it is kept anyway."""
+    slot, release = plan["slot"], plan["release"]["id"]
+    held = [(((told.get("slots") or {}).get(slot) or {}).get("current") or {}).get("id") for told in last_words]
+    if plan["operation"] != "deploy" or plan["converge"] or release not in held:
         return []
-    return [f"It is stopped, and stays in slot {plan['slot']} for a look at it until the next deploy or roll back.", ""]
+    if release == plan.get("kept_release_id"):
+        return []
+    return [f"It stays in slot {slot}, for a look at it, until the next deploy or roll back.", ""]
 
 
 def _stuck(reverts: t.Sequence[dict[str, t.Any]] | None) -> list[str]:
@@ -130,7 +133,7 @@ def refusal(
             cause,
             *_logs(plan, last_words, cause),
             "",
-            *_for_a_look(plan, reverts),
+            *_for_a_look(plan, last_words),
             f"Next: {following}",
         ]
     )

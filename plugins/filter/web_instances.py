@@ -49,7 +49,8 @@ RETURN = r"""
 _value:
   description: For each slot, the list of instances.
   type: dict
-  sample: {"blue": [{"name": "app1-web-1", "host": "app1", "process": "web", "address": "192.0.2.11", "port": 18000}]}
+  sample: {"blue": [{"name": "app1-web-1", "host": "app1", "process": "web", "address": "192.0.2.11", "port": 18000,
+    "url": "http://192.0.2.11:18000"}]}
 """
 
 NAME = "vitalops.rollout.web_instances"
@@ -71,7 +72,7 @@ def web_instances(
         for host in hosts:
             if host not in addresses:
                 raise AnsibleFilterError(f"{NAME}: expected an address of host {host} (rollout_address), found none")
-            port = int(ports[slot])
+            port, address = int(ports[slot]), str(addresses[host])
             for process in processes:
                 if process.get("kind", "web") != "web":
                     continue
@@ -81,8 +82,9 @@ def web_instances(
                             "name": f"{host}-{process['name']}-{number}",
                             "host": host,
                             "process": process["name"],
-                            "address": addresses[host],
+                            "address": address,
                             "port": port,
+                            "url": f"http://{f'[{address}]' if ':' in address else address}:{port}",
                         }
                     )
                     port += 1

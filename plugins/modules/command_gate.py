@@ -38,6 +38,10 @@ options:
     description:
       - Path of a file that this module makes and removes. The program is stopped as soon as somebody else removes it.
     type: path
+  program_environment:
+    description: What the program finds in its environment, beside that of this user.
+    type: dict
+    default: {}
   masked:
     description: Values that must never show, such as the secrets of the application, should the program repeat one.
     type: list
@@ -52,11 +56,13 @@ EXAMPLES = r"""
     gate:
       name: load
       type: command
-      command: [locust, --headless, --json, --users, "1000", --run-time, 5m, --host, "http://shop.example.com"]
+      command: [locust, --headless, --only-summary, -f, locustfile.py, --users, "1000", --run-time, 5m]
       timeout: 6 min
-      values:
-        p95_ms: "max([].response_times_95)"
-      at_most: {p95_ms: 200}
+      values: {users: users, p95: p95_ms}
+      at_least: {users: 1000}
+      at_most: {p95: 200}
+    program_environment:
+      LOCUST_HOST: http://10.0.0.11:18100
 """
 
 RETURN = r"""
@@ -94,7 +100,7 @@ def run_gate(module: AnsibleModule) -> dict[str, t.Any]:
     gate = specification.read({module.params["phase"]: [module.params["gate"]]}, "gate")[0]
     if module.check_mode:
         return {"changed": False, "verdict": NO_DATA, "words": ["check mode runs nothing"], "answers": []}
-    sampler = command.sampler(gate)
+    sampler = command.sampler(gate, module.params["program_environment"])
     with _runs_while(module.params["runs_while"], sampler.stop):
         look = sampler(gate.fields["timeout"])
     return {"changed": False, "verdict": look.verdict, "words": list(look.words), "answers": list(look.answers)}
@@ -130,6 +136,7 @@ def main() -> None:
             "gate": {"type": "dict", "required": True},
             "phase": {"type": "str", "default": "before_switch"},
             "runs_while": {"type": "path"},
+            "program_environment": {"type": "dict", "default": {}},
             "masked": {"type": "list", "elements": "str", "default": [], "no_log": True},
         },
         run_gate,

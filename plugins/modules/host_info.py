@@ -142,6 +142,10 @@ rollout:
       description: On an application host, the id of the release in each slot; none for an empty one.
       type: dict
       sample: {"blue": "1.0.0-5f4e3d2c1b0a", "green": "1.1.0-0c1b2a3d4e5f"}
+    replaced:
+      description: On an application host, the id of the release that the one in each slot has replaced.
+      type: dict
+      sample: {"blue": null, "green": "1.0.0-5f4e3d2c1b0a"}
     retires:
       description: On an application host, the slot that its timer will stop, or none.
       type: str
@@ -195,13 +199,15 @@ def left_by_runs(application: str, root: str = "/") -> dict[str, t.Any]:
     states = os.path.join(root, state.ROOT.lstrip("/"))
     folder = state.folder_of(application, states)
     paths = record.Paths(application, root)
+    records = {slot: record.read(paths, slot) for slot in definition.SLOTS}
     entry = change.at_work(folder)
     epoch = lease.newest(folder)
     return {
         "epoch": epoch,
         "at_work": {"run": entry.run, "step": entry.step, "at": entry.at} if entry else None,
         "live": live(application, states),
-        "slots": {slot: record.read(paths, slot).release_id for slot in definition.SLOTS},
+        "slots": {slot: one.release_id for slot, one in records.items()},
+        "replaced": {slot: one.previous.release.id if one.previous else None for slot, one in records.items()},
         "retires": retires(folder, epoch),
     }
 

@@ -103,6 +103,15 @@ options:
     description: What users must get then, as in the step V(confirm) of M(vitalops.rollout.rollout_step).
     type: dict
     default: {}
+  programs:
+    description: All gates of type V(command) of this phase, on whatever host; every host waits for their end.
+    type: list
+    elements: dict
+    default: []
+  program_environment:
+    description: What the programs of gates of type V(command) find in their environment.
+    type: dict
+    default: {}
   masked:
     description: Values that must never show in the result, such as the secrets of the application.
     type: list

@@ -8,7 +8,8 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError
-from ansible_collections.vitalops.rollout.plugins.module_utils._gates import specification
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates import http_look, prometheus, specification
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.assertion import HAS_JMESPATH
 
 #: Where gates of these types find what they look at.
 STORES = {"postgres": "rollout_database", "redis": "rollout_redis"}
@@ -26,10 +27,11 @@ def gate_problems(variables: t.Mapping[str, t.Any], inventory: t.Collection[str]
         yield error
         return
     shares = variables.get("rollout_shift") or [100]
-    if shares != sorted({*shares, 100}) or shares[0] <= 0:
+    whole = [share for share in shares if str(share).isdigit()]
+    if whole != shares or [*map(int, shares)] != sorted({*map(int, shares), 100}) or int(shares[0]) <= 0:
         yield RolloutError(
             "The shares of rollout_shift do not lead to all users.",
-            expected="shares that grow and end with 100, such as [5, 25, 100]",
+            expected="whole shares that grow and end with 100, such as [5, 25, 100]",
             found=str(shares),
             where="rollout_shift",
         )
@@ -103,11 +105,33 @@ def _misplaced(gate: specification.GateSpecification, where: str) -> t.Iterator[
         )
 
 
+def _unusable(gate: specification.GateSpecification, where: str) -> t.Iterator[RolloutError]:
+    """Gates that could never ask, which their watch would find out when users have the release already."""
+    if (gate.fields.get("json") or gate.fields.get("values")) and not HAS_JMESPATH:
+        yield RolloutError(
+            "Nobody can check the expressions of this gate.",
+            expected="the Python library jmespath beside ansible-core",
+            found="none",
+            where=where,
+            next_step="pip install jmespath, where ansible-playbook runs",
+        )
+        return
+    told = gate._replace(fields={**gate.fields, "ca_path": None})  # a file of the host that looks
+    try:
+        if gate.type == "http":
+            http_look.sampler(told, [("instance", gate.fields["url"] or f"http://127.0.0.1{gate.fields['path']}")])
+        elif gate.type == "prometheus":
+            prometheus.check(told)
+    except RolloutError as error:
+        yield RolloutError(error.what, expected=error.expected, found=error.found, where=where)
+
+
 def _problems(
     gate: specification.GateSpecification, variables: t.Mapping[str, t.Any], inventory: t.Collection[str]
 ) -> t.Iterator[RolloutError]:
     where = f"rollout_gates.{gate.phase}, gate {gate.name}"
     yield from _misplaced(gate, where)
+    yield from _unusable(gate, where)
     if gate.type == "command" and gate.fields["host"] not in {*inventory, "localhost"}:
         yield RolloutError(
             "A gate would run its command on a host that nobody knows.",

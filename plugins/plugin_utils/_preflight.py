@@ -474,6 +474,8 @@ def stale_slots(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
     for host, rollout in told:
         held = (rollout.get("slots") or {}).get(slot)
         stops = rollout.get("retires") == slot
+        if (rollout.get("replaced") or {}).get(slot) == release:
+            continue  # a release was refused in there, over the one on record
         if "application" in host.groups and held and (held != release or stops):
             application = host.variables.get("rollout_application")
             yield RolloutError(

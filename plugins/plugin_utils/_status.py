@@ -16,6 +16,7 @@ RELEASE_WIDTH = 26
 MOST_HOST_LINES = 6
 MOST_RUN_LINES = 3
 MOST_WATCH_LINES = 2
+MOST_REASON_LINES = 2
 MOST_ATTENTION_LINES = 8
 MOST_LINES_EACH = 3
 
@@ -79,19 +80,21 @@ def render(status: Status) -> list[str]:
     lines.append(f"  roll back   {_way_back(status)}")
     lines.append(f"  traffic     {_traffic(status)}")
     lines.append(f"  last run    {_last_run(status)}")
-    for name, text, most in (("run now", status.run, MOST_RUN_LINES), ("watch", status.watch, MOST_WATCH_LINES)):
-        lines += textwrap.wrap(
-            text,
-            WIDTH,
-            initial_indent=f"  {name:<12}",
-            subsequent_indent=" " * 14,
-            max_lines=most,
-            placeholder=" ...",
-        )
+    because = _wrapped("because", _reason(status), MOST_REASON_LINES)
+    lines += [*because, *_wrapped("run now", status.run, MOST_RUN_LINES)]
+    lines += _wrapped("watch", status.watch, MOST_WATCH_LINES)
     odd = [*status.problems, *oddities(status)]
     if odd:
-        lines += ["", "  attention", *_attention(odd)]
+        lines += ["", "  attention", *_attention(odd, MOST_ATTENTION_LINES - len(because))]
     return [_clip(line, WIDTH) for line in lines]
+
+
+def _wrapped(name: str, text: str, most: int) -> list[str]:
+    """Returns *text* in at most *most* lines that begin with its *name*; none without a text."""
+    indents = f"  {name:<12}", " " * 14
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=indents[0], subsequent_indent=indents[1], max_lines=most, placeholder=" ..."
+    )
 
 
 def oddities(status: Status) -> list[str]:
@@ -130,7 +133,7 @@ def oddities(status: Status) -> list[str]:
     return odd
 
 
-def _attention(odd: t.Sequence[str]) -> list[str]:
+def _attention(odd: t.Sequence[str], most: int) -> list[str]:
     """Returns what there is room for, and how much more there is."""
     lines: list[str] = []
     for left, text in zip(range(len(odd), 0, -1), odd):
@@ -143,7 +146,7 @@ def _attention(odd: t.Sequence[str]) -> list[str]:
             placeholder=" ...",
         )
         # Only after the last one is there no more to tell of.
-        if len(lines) + len(wrapped) + (left > 1) > MOST_ATTENTION_LINES:
+        if len(lines) + len(wrapped) + (left > 1) > most:
             return [*lines, f"  - ... and {left} more"]
         lines += wrapped
     return lines
@@ -269,6 +272,12 @@ def _last_run(status: Status) -> str:
         f"{last['operation']} of {last['release']} in {last['slot']}: {last['outcome']}, "
         f"{_age(last['at'], status.now)} ago by {last['by']}"
     )
+
+
+def _reason(status: Status) -> str:
+    """Returns why the last run was refused; what nobody attended has told nobody else."""
+    history = (status.state or {}).get("history") or [{}]
+    return " ".join(str(history[-1].get("reason") or "").split())
 
 
 def _is_up(instance: Fields) -> bool:

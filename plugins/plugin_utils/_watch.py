@@ -10,6 +10,11 @@ import os
 import re
 import typing as t
 
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates import quantity
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.quantity import DURATION
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.specification import TYPES
+
+PROGRAM = str(TYPES["command"].fields["timeout"].default)
 PHASES = {
     "before_switch": "before the switch",
     "during_shift": "while traffic shifts",
@@ -36,7 +41,7 @@ def line(host: str, phase: str, progress: t.Mapping[str, t.Any]) -> str:
     """Returns one line about all gates at this moment."""
     planned = progress["seconds"]
     of = f" of {clock(planned)}{', longer than planned' if progress['elapsed'] > planned else ''}" if planned else ""
-    gates = "; ".join([gate(one) for one in progress["gates"]] + list(progress.get("reasons") or []))
+    gates = "; ".join([*(progress.get("reasons") or []), *map(gate, progress["gates"])])
     return f"  {host}  {PHASES[phase]}, {clock(progress['elapsed'])}{of}  {gates}"
 
 
@@ -48,10 +53,15 @@ def gate(told: t.Mapping[str, t.Any], most: int = _SHOWN) -> str:
     return f"{name}: {told['verdict']} ({words})"
 
 
+def longest(programs: t.Iterable[t.Mapping[str, t.Any]]) -> float:
+    """Returns how many s these gates of type command may take, one after another. Raises BadInput."""
+    return sum(quantity.parse(told.get("timeout") or PROGRAM, DURATION, "timeout") for told in programs)
+
+
 def running(told: t.Mapping[str, t.Any], elapsed: float) -> Fields:
     """Returns the gate *told* while its command runs, as a watch tells a gate."""
     now = {"name": told["name"], "enforce": told.get("enforce", True), "verdict": "running", "answers": []}
-    return {**now, "words": [f"{clock(elapsed)} of {told.get('timeout', '10 min')}"]}
+    return {**now, "words": [f"{clock(elapsed)} of {told.get('timeout') or PROGRAM}"]}
 
 
 def ended(told: t.Mapping[str, t.Any], answer: t.Mapping[str, t.Any]) -> Fields:
@@ -128,6 +138,10 @@ class Together:
     def approved(self) -> bool:
         """Whether a person has said on one of the hosts that the release is good."""
         return bool(self._marked("approved"))
+
+    def used(self) -> bool:
+        """Whether gates on traffic have passed on one of the hosts."""
+        return bool(self._marked(SEEN_USERS))
 
     def waiting(self) -> bool:
         """Whether one of the hosts is not content, or has not even begun.

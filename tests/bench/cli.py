@@ -86,9 +86,9 @@ def measure(chosen: argparse.Namespace, parts: t.Collection[str]) -> Figures:
 
 
 def draw(rows: list[Figures]) -> list[Figures]:
-    """Writes the page and the curves of the simulated watches, for docs. Returns *rows*."""
-    (OUTPUT / "comparison.md").write_text(watch_page.page(rows), encoding="utf-8")
-    (OUTPUT / watch_page.PLOT).write_text(watch_page.plot(rows), encoding="utf-8")
+    """Writes the page and the curves of the simulated watches to docs. Returns *rows*."""
+    (ROOT / "docs" / "comparison.md").write_text(watch_page.page(rows), encoding="utf-8")
+    (ROOT / "docs" / watch_page.PLOT).write_text(watch_page.plot(rows), encoding="utf-8")
     return rows
 
 

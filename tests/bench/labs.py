@@ -60,9 +60,7 @@ def say(text: str) -> None:
 
 def verb(name: str, *arguments: str) -> None:
     """Runs a verb of the lab called *name*."""
-    subprocess.run(
-        [*LAB, arguments[0], "--name", name, *arguments[1:]], cwd=ROOT, check=True, stdout=subprocess.DEVNULL
-    )
+    subprocess.run([*LAB, *arguments, "--name", name], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
 @contextlib.contextmanager

@@ -8,12 +8,14 @@ What is simulated is the traffic; what judges it is the code of the collection. 
 
 from __future__ import annotations
 
+import collections
 import math
 import random
 import statistics
 import typing as t
 from concurrent.futures import ProcessPoolExecutor
 
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates import traffic
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.comparison import NOTHING, Comparison, Counts
 
 FLOOR = 0.005  # a difference of half a percentage point does not matter
@@ -25,16 +27,17 @@ TRAFFIC = {"low": 5, "high": 100}
 SHIFTED, SWITCHED = "25 % shifted", "all switched"
 LIVE_TIMES = 3
 BEFORE = 20_000
-#: Of latencies, whose logarithm is taken to be normal; a request is slow that is 10 % above the live slot's p95.
-SPREAD = 0.6
-TOLERANCE = 1.1
-_P95 = 1.6449
+#: Latencies in ms: their logarithm is taken to be normal. A limit on how much slower p95 may be, as a gate has it.
+MEDIAN, SPREAD = 100.0, 0.6
+P95_LIMIT = 0.1
+#: Live slots whose answers are drawn; the watches of a point take them by turns.
+HISTORIES = 200
 #: The x of the curves: requests of the candidate.
 STEPS = (100, 200, 300, 500, 700, 1000, 1500, 2000, 3000)
 
 
 class Point(t.NamedTuple):
-    """One kind of watch: *what* is worse by *words* (errors or latency), with shares 0 to 1 of bad requests."""
+    """One kind of watch: *what* is worse by *words*: shares 0 to 1 of errors, or times as parts of the live slot's."""
 
     what: str
     words: str
@@ -53,14 +56,8 @@ def points() -> list[Point]:
             differences.append(("errors", words, base, base + more))
     for factor in (1.0, 1.2, 1.5):
         words = "latency, the same" if factor == 1 else f"latency, {factor - 1:+.0%}"
-        differences.append(("latency", words, _slow(1.0), _slow(factor)))
+        differences.append(("latency", words, 1.0, factor))
     return [Point(*one, traffic, mode) for mode in (SHIFTED, SWITCHED) for traffic in TRAFFIC for one in differences]
-
-
-def _slow(factor: float) -> float:
-    """Returns the share of requests slower than the limit when all take *factor* times as long."""
-    edge = _P95 + math.log(TOLERANCE / factor) / SPREAD
-    return math.erfc(edge / math.sqrt(2)) / 2
 
 
 def measure(repeats: int, seed: int = 1) -> list[dict[str, t.Any]]:
@@ -71,7 +68,8 @@ def measure(repeats: int, seed: int = 1) -> list[dict[str, t.Any]]:
 
 def _row(point: Point, repeats: int, seed: int) -> dict[str, t.Any]:
     chance = random.Random(f"{seed} {point}")
-    found = [watch(point, chance) for _watch in range(repeats)]
+    histories = [history(chance) for _history in range(min(repeats, HISTORIES))] if point.what == "latency" else [{}]
+    found = [watch(point, chance, histories[number % len(histories)]) for number in range(repeats)]
     return {**point._asdict(), **told(found)}
 
 
@@ -87,16 +85,40 @@ def told(found: t.Sequence[int | None]) -> dict[str, t.Any]:
     }
 
 
-def watch(point: Point, chance: random.Random) -> int | None:
-    """Returns after how many requests of the candidate one watch found it worse, or None."""
+def watch(point: Point, chance: random.Random, times: t.Mapping[int, int]) -> int | None:
+    """Returns after how many requests of the candidate one watch found it worse, or None; *times*: of the live slot."""
     switched, size = point.mode == SWITCHED, TRAFFIC[point.traffic]
-    comparison = Comparison(floor=FLOOR, looks=LOOKS, before=_draw(chance, BEFORE, point.live), retired=switched)
+    if point.what == "errors":
+        live, candidate = point.live, point.candidate
+        comparison = Comparison(floor=FLOOR, looks=LOOKS, before=_draw(chance, BEFORE, live), retired=switched)
+    else:
+        slowness = traffic.against(times, 0.95, P95_LIMIT, risk=traffic.RISK, looks=LOOKS, shared=not switched)
+        live, candidate = (slow(1000 * slowness.longest, factor) for factor in (point.live, point.candidate))
+        comparison = slowness.comparison
     for _look in range(LOOKS):
-        live = NOTHING if switched else _draw(chance, LIVE_TIMES * size, point.live)
-        finding = comparison.look(live, _draw(chance, size, point.candidate))
+        seen = NOTHING if switched else _draw(chance, LIVE_TIMES * size, live)
+        finding = comparison.look(seen, _draw(chance, size, candidate))
         if finding.worse:
             return finding.candidate.requests
     return None
+
+
+def history(chance: random.Random) -> dict[int, int]:
+    """Returns how long the answers of a live slot took, as HAProxy counts them: {ms, cut to two digits: answers}."""
+    drawn = (chance.lognormvariate(math.log(MEDIAN), SPREAD) for _answer in range(BEFORE))
+    return dict(collections.Counter(int(took // (step := _step(took)) * step) for took in drawn))
+
+
+def _step(milliseconds: float) -> int:
+    """Returns how far two times of two digits are apart."""
+    return int(max(1, 10 ** (math.floor(math.log10(max(milliseconds, 1.0))) - 1)))
+
+
+def slow(longest: float, factor: float) -> float:
+    """Returns the share of answers that count as longer than *longest* ms; all take *factor* times as long. Pure."""
+    step = _step(longest)
+    edge = (longest // step + 1) * step
+    return math.erfc(math.log(edge / (MEDIAN * factor)) / SPREAD / math.sqrt(2)) / 2
 
 
 def _draw(chance: random.Random, requests: int, share: float) -> Counts:

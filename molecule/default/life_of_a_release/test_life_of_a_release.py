@@ -86,7 +86,7 @@ def test_a_release_that_is_never_ready_is_refused_and_kept_for_a_look_at_it(lab:
     played = lab.play("deploy", "-e", "rollout_version=1.2.0", "-e", "rollout_gate_deadline=12")
     assert played.code != 0
     assert "Users noticed nothing: 1.1.0-" in played.output
-    assert "It is stopped, and stays in slot blue for a look at it" in played.output
+    assert "It stays in slot blue, for a look at it" in played.output
     assert "503" in played.output
     assert lab.ask("/version")["version"] == "1.1.0"
     assert lab.running("web") == [one for one in before if "-green-" in one]

@@ -39,16 +39,17 @@ _END = 16 * 1024  # bytes that these lines are looked for in
 _PIECE = 64 * 1024  # bytes that are read at once
 
 
-def sampler(gate: GateSpecification) -> CommandSampler:
-    """Returns what runs the command of *gate*, on this host and as this user."""
-    return CommandSampler(gate)
+def sampler(gate: GateSpecification, environment: t.Mapping[str, str] | None = None) -> CommandSampler:
+    """Returns what runs the command of *gate*, on this host and as this user, with *environment* beside its own."""
+    return CommandSampler(gate, environment or {})
 
 
 class CommandSampler:
     """Runs a program once for each look. stop() is for another thread: a load test must not outlive its rollout."""
 
-    def __init__(self, gate: GateSpecification) -> None:
+    def __init__(self, gate: GateSpecification, environment: t.Mapping[str, str]) -> None:
         self._gate = gate
+        self._environment = {**os.environ, **environment}
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -63,7 +64,7 @@ class CommandSampler:
         if problem:
             return broken(problem)
         try:
-            ended = _run(command, time.monotonic() + seconds, self._stopped)
+            ended = _run(command, self._environment, time.monotonic() + seconds, self._stopped)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             return broken(f"{program} cannot be started: {reason}")
@@ -141,13 +142,18 @@ class _Ended(t.NamedTuple):
         return self.error.lines() or self.output.lines()
 
 
-def _run(command: t.Sequence[str], ends: float, stopped: threading.Event) -> _Ended:
+def _run(command: t.Sequence[str], environment: t.Mapping[str, str], ends: float, stopped: threading.Event) -> _Ended:
     """Runs *command* in a session of its own, of which nothing is left in the end: children do not outlive it."""
     kept = _Kept(), _Kept()
     with contextlib.ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
         for stream, keep in zip((process.stdout, process.stderr), kept):
             selector.register(stack.enter_context(t.cast(t.IO[bytes], stream)), selectors.EVENT_READ, keep)

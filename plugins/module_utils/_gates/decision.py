@@ -37,7 +37,7 @@ class AtMost(t.NamedTuple):
 class Gate(t.NamedTuple):
     """One gate of a phase with all its *verdicts*, oldest first. Without *enforce* it is only measured and told.
 
-    *without_users*: what follows when the phase is over and no user has come (GO or HOLD); empty where some have.
+    *without_users*: what follows when the phase is over and too few users came (GO or HOLD); empty where enough did.
     """
 
     name: str
@@ -83,7 +83,7 @@ def _wanted(gate: Gate, over: bool, may_extend: bool) -> tuple[str, str]:
     if not over or (not gate.verdicts and may_extend):
         return HOLD, ""
     if gate.without_users == GO or (gate.without_users == HOLD and gate.on_inconclusive != REVERT):
-        return gate.without_users, "no user came"
+        return gate.without_users, "too few users came"
     newest = gate.verdicts[-1] if gate.verdicts else NO_DATA
     if newest == PASS:
         return GO, ""

@@ -150,6 +150,11 @@ class _Round:
         self._allowed = allowed
         self._ends = time.monotonic() + allowed
         samples = int(gate.fields["samples"])
+        self._interval = float(gate.fields["sample_interval"])
+        self._begun = time.monotonic()
+        self._taken = 0
+        self._known: set[int] = set()  # threads that have asked
+        self._closed = threading.Event()
         self._waiting = itertools.cycle(range(len(targets)))
         self._left = samples * len(targets)
         self._threads = max(1, min(int(gate.fields["concurrency"]), self._left))
@@ -169,29 +174,42 @@ class _Round:
             self._close()
 
     def _work(self) -> None:
-        request = self._next()
-        while request is not None:
-            answer = self._ask(request)
-            request = self._next(answer)
+        while (request := self._take()) is not None:
+            self._count(self._ask(request))
 
-    def _next(self, answer: Answer | None = None) -> _Request | None:
-        """Counts the *answer* to the last request of this thread, and returns the next one, None when all is done."""
-        thread = threading.get_ident()
+    def _count(self, answer: Answer) -> None:
+        """Counts the *answer* to the request of this thread, unless the look is over."""
         with self._lock:
-            if self._over:
-                return None
-            asked = self._asked.pop(thread, None)
-            if asked is not None and answer is not None:
+            asked = self._asked.pop(threading.get_ident(), None)
+            if asked is not None and not self._over:
                 self._tally.add(asked.target, answer)
-            left = self._ends - time.monotonic()
-            if left <= 0 or not self._left:
-                return None
-            self._left -= 1
-            # What is asked at the beginning of a look as long as the timeout is not cut off: its silence must be bad.
-            cut = left < self._timeout and not (asked is None and self._allowed >= self._timeout)
-            request = _Request(next(self._waiting), min(self._timeout, left), cut)
-            self._asked[thread] = request
-            return request
+
+    def _take(self) -> _Request | None:
+        """Returns the next request when it is its time, None when all is done.
+
+        Each sample is asked of all targets, the interval after the one before.
+        """
+        while True:
+            with self._lock:
+                now = time.monotonic()
+                left = self._ends - now
+                if self._over or left <= 0 or not self._left:
+                    return None
+                early = self._begun + self._interval * (self._taken // len(self._targets)) - now
+                if early <= 0:
+                    return self._next(left)
+            self._closed.wait(min(early, left))
+
+    def _next(self, left: float) -> _Request:
+        """The caller holds the lock."""
+        thread = threading.get_ident()
+        self._left -= 1
+        self._taken += 1
+        # What is asked at the beginning of a look as long as the timeout is not cut off: its silence must be bad.
+        cut = left < self._timeout and not (thread not in self._known and self._allowed >= self._timeout)
+        self._known.add(thread)
+        self._asked[thread] = _Request(next(self._waiting), min(self._timeout, left), cut)
+        return self._asked[thread]
 
     def _ask(self, request: _Request) -> Answer:
         try:
@@ -203,6 +221,7 @@ class _Round:
         """Counts what was not asked, and what has had its time and is still under way."""
         with self._lock:
             self._over = True
+            self._closed.set()
             self._tally.cut += self._left
             for request in self._asked.values():
                 sample = Sample(CUT if request.cut else BAD, problem=f"no answer within {request.allowed:.3g} s")

@@ -14,7 +14,7 @@ class Look(t.NamedTuple):
     """The *verdict* of one look, and in *words* what was seen, each number next to its limit.
 
     *answers*: what answered last, for a person who must find out why (at most a few lines, without secrets). *unused*:
-    no user has been there yet, so there is nothing to judge.
+    too few users have been there to judge anything, and nothing speaks against it.
     """
 
     verdict: str

@@ -39,6 +39,11 @@ def sampler(gate: GateSpecification) -> Sampler:
     return Bounded(functools.partial(_look, gate), gate.fields["timeout"])
 
 
+def check(gate: GateSpecification) -> None:
+    """Raises BadInput for an address that can never be asked, and for an unusable file of authorities."""
+    _question(gate, _Reply(), 1.0)
+
+
 def _look(gate: GateSpecification, allowed: float) -> Look:
     reply = _Reply()
     sample = _question(gate, reply, allowed)(allowed)
@@ -48,7 +53,7 @@ def _look(gate: GateSpecification, allowed: float) -> Look:
 
 
 def _question(gate: GateSpecification, reply: _Reply, allowed: float) -> HttpCheck:
-    """Raises BadInput for an address that can never be asked, and for an unusable file of authorities."""
+    """Raises what check() raises."""
     url, user, password = (gate.fields[key] for key in ("url", "user", "secret_password"))
     headers, secrets = {}, []
     if user is not None:

@@ -17,7 +17,7 @@ from .http_check import tls_context
 from .look import Look, Sampler, broken
 from .masking import Masking
 from .specification import GateSpecification
-from .verdict import FAIL
+from .verdict import FAIL, INCONCLUSIVE, NO_DATA
 
 _APART = 1.0  # s between the two readings of a first look
 _COUNTERS = ("evicted_keys", "keyspace_hits", "keyspace_misses")
@@ -47,7 +47,7 @@ def sampler(
 
 
 class _Cache:
-    """Remembers what it read last: evictions and hits are counted from one look to the next."""
+    """Remembers what it read last: evictions are counted from one look to the next, hits since the watch began."""
 
     def __init__(
         self, gate: GateSpecification, connection: t.Mapping[str, t.Any], library: t.Callable[[], t.Any]
@@ -57,6 +57,7 @@ class _Cache:
         self._library = library
         self._hide = Masking([str(connection.get("password") or "")])
         self._before: _Reading | None = None
+        self._hits = self._misses = 0  # since the watch began
 
     def __call__(self, allowed: float) -> Look:
         """Raises TimeoutError when nothing answers, BadInput for an unusable file of authorities."""
@@ -109,17 +110,26 @@ class _Cache:
         before, now = self._readings(client, allowed)
         self._before = now
         maximum = now.info.get("maxmemory")
+        if before:
+            self._hits += _since(before, now, "keyspace_hits")
+            self._misses += _since(before, now, "keyspace_misses")
+        lookups = self._hits + self._misses
+        few = "hit_share" in self._gate.at_least and lookups < self._gate.min_samples
         seen: dict[str, float | None] = {
             "memory_share": now.info["used_memory"] / maximum if maximum else None,
             "evictions": _since(before, now, "evicted_keys") / (now.moment - before.moment) if before else None,
-            "hit_share": self._hit_share(before, now),
+            "hit_share": None if few or not lookups else self._hits / lookups,
             "replicas": now.info.get("connected_slaves"),
         }
         if "queue_length" in self._gate.at_most:
             seen["queue_length"] = _length(client, self._gate.fields["queue"])
             self._before = _read(client)  # Redis counts these lookups too, and the next look must not
         # The samples of such a gate are lookups, and those were counted already.
-        return Look(*measured.judge(self._gate._replace(min_samples=1), seen, 1))
+        judged = measured.judge(self._gate._replace(min_samples=1), seen, 1)
+        if not few or judged.verdict == FAIL:
+            return Look(*judged)
+        words = [f"{lookups} lookups, at least {self._gate.min_samples}", *judged.words]
+        return Look(INCONCLUSIVE if lookups else NO_DATA, words)
 
     def _readings(self, client: t.Any, allowed: float) -> tuple[_Reading | None, _Reading]:
         """Returns two readings of the same counters, the first one None where only the last one matters."""
@@ -130,13 +140,6 @@ class _Cache:
             return None, now
         time.sleep(min(_APART, allowed / 2))
         return now, _read(client)
-
-    def _hit_share(self, before: _Reading | None, now: _Reading) -> float | None:
-        """Returns the share of the lookups since *before*; of too few of them nothing follows, then of all."""
-        hits, misses = (_since(before, now, name) for name in ("keyspace_hits", "keyspace_misses"))
-        if hits + misses < self._gate.min_samples:
-            hits, misses = (_since(None, now, name) for name in ("keyspace_hits", "keyspace_misses"))
-        return hits / (hits + misses) if hits + misses else None
 
 
 def _read(client: t.Any) -> _Reading:

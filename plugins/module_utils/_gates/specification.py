@@ -38,8 +38,8 @@ class Type(t.NamedTuple):
 
     Of each group in *one_of* exactly one field is told; *needs* says which field another one, or a limit, cannot do
     without. *relative*: limits on how much worse than the live slot it may be. *judged_by*: with this field an answer
-    can be wrong without any limit. *single*: a look is one sample, and more will never be there. *min_samples*: what a
-    pass needs when the gate does not say.
+    can be wrong without any limit. *single*: a look is one sample, and more will never be there. *once*: there is
+    one look, and what counts or spaces looks has no meaning. *min_samples*: what a pass needs by default.
     """
 
     fields: t.Mapping[str, Field]
@@ -50,6 +50,7 @@ class Type(t.NamedTuple):
     needs: t.Mapping[str, str] = {}
     judged_by: str = ""
     single: bool = False
+    once: bool = False
     min_samples: str = "1"
 
 
@@ -97,6 +98,7 @@ TYPES: t.Mapping[str, Type] = {
             "json": Field(EXPRESSIONS, []),
             "text": Field(TEXT),
             "samples": Field(COUNT, "3"),
+            "sample_interval": Field(DURATION, "0 s"),
             "concurrency": Field(COUNT, "1"),
             "consecutive": Field(COUNT, "3"),
             "timeout": Field(DURATION, "5 s"),
@@ -163,8 +165,11 @@ TYPES: t.Mapping[str, Type] = {
         at_least={"*": NUMBER},
         judged_by="command",
         single=True,
+        once=True,
     ),
 }
+#: What is about more than one look.
+_OF_LOOKS = ("interval", "on_inconclusive", "failures_at_most", "errors_at_most", "no_data_at_most")
 _LIMITS = ("at_most", "at_least", "worse_than_live_by")
 
 
@@ -230,6 +235,8 @@ class _Reader:
         for key in told:
             if key not in known and key not in _LIMITS:
                 self._say(where, f"a gate of type {told['type']} has no {key}{_meant(key, [*known, *_LIMITS])}")
+            elif kind.once and key in _OF_LOOKS:
+                self._say(f"{where}, {key}", f"a gate of type {told['type']} looks once")
         common = {key: self._field(told, key, field, where) for key, field in COMMON.items()}
         if told.get("min_samples") is None:
             common["min_samples"] = quantity.parse(kind.min_samples, COUNT, where)
@@ -299,6 +306,10 @@ class _Reader:
         for name, most in (("samples", 10_000), ("concurrency", 100), ("consecutive", 10_000)):
             if not 1 <= fields[name] <= most:
                 self._say(f"{where}, {name}", f"expected 1 to {most}")
+        if fields["path"] and not fields["path"].startswith("/"):
+            self._say(f"{where}, path", f"expected a path that begins with /, found {fields['path']}")
+        if fields["sample_interval"] * (fields["samples"] - 1) >= fields["deadline"]:
+            self._say(f"{where}, deadline", "expected more than all samples take: (samples - 1) x sample_interval")
         if fields["deadline"] < fields["timeout"]:
             self._say(f"{where}, deadline", "expected at least the timeout: who is silent would never be found")
         if fields["method"] == "HEAD" and (fields["json"] or fields["text"]):

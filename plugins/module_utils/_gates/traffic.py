@@ -14,24 +14,29 @@ import typing as t
 
 from .._foundation.errors import RolloutError
 from . import quantity
-from .comparison import NOTHING, Comparison, Counts, Finding, judge
+from .comparison import Comparison, Counts, Finding, judge, upper_bound
 from .look import Look, broken
 from .quantity import DURATION, GROWTH, SHARE
 from .specification import GateSpecification
-from .verdict import INCONCLUSIVE, NO_DATA, PASS, combine
+from .verdict import FAIL, INCONCLUSIVE, NO_DATA, PASS, combine
 
 #: Of a false alarm of one gate in one watch.
 RISK = 0.01
+_SMALLEST_FLOOR = 0.01  # of the difference of shares of slow answers
 
 
 class Tally(t.NamedTuple):
-    """What a slot has answered: *times* has the answers by how long they took, in ms cut to two digits."""
+    """What a slot has answered: *times* has the answers by how long they took, in ms cut to two digits.
+
+    *probes*: how many of the answers were not for users, by the class of their status; they are not in *times*.
+    """
 
     responses: int = 0
     responses_4xx: int = 0
     responses_5xx: int = 0
     connection_errors: int = 0
     times: t.Mapping[int, int] = {}
+    probes: t.Mapping[int, int] = {}
 
 
 class Slots(t.NamedTuple):
@@ -51,13 +56,41 @@ Reader = t.Callable[[], t.Mapping[str, Tally]]
 def since(now: Tally, before: Tally) -> Tally:
     """Returns what came after *before*. A counter that went back began anew: HAProxy was reloaded."""
     times = {took: _since(answers, before.times.get(took, 0)) for took, answers in now.times.items()}
+    probes = {kind: _since(answers, before.probes.get(kind, 0)) for kind, answers in now.probes.items()}
     return Tally(
         _since(now.responses, before.responses),
         _since(now.responses_4xx, before.responses_4xx),
         _since(now.responses_5xx, before.responses_5xx),
         _since(now.connection_errors, before.connection_errors),
         times,
+        probes,
     )
+
+
+class Users:
+    """What users got of a slot, from look to look: what was asked by a rollout is taken off.
+
+    HAProxy counts an answer and its probe a moment apart. What is taken off too early is taken off the next look less,
+    so that nothing is ever counted that no user got.
+    """
+
+    def __init__(self, last: Tally) -> None:
+        self._last = last
+        self._owed = (0, 0, 0)
+
+    def look(self, now: Tally) -> Tally:
+        """Returns what users got since the look before."""
+        came, self._last = since(now, self._last), now
+        probes = came.probes
+        raw = (
+            came.responses - sum(probes.values()),
+            came.responses_4xx - probes.get(4, 0),
+            came.responses_5xx - probes.get(5, 0),
+        )
+        owed = tuple(one + before for one, before in zip(raw, self._owed))
+        told = [max(0, one) for one in owed]
+        self._owed = (min(0, owed[0]), min(0, owed[1]), min(0, owed[2]))
+        return Tally(told[0], told[1], told[2], came.connection_errors, came.times)
 
 
 def _since(now: int, before: int) -> int:
@@ -108,6 +141,8 @@ class _Limit:
         self._allowed = allowed
         self._tolerated = tolerated
         self._times: dict[int, int] = {}
+        #: Whether the candidate is above a limit that stands for itself, be it by chance or not.
+        self.above = False
 
     def look(self, live: Tally, candidate: Tally, min_samples: int) -> tuple[str | None, str]:
         """Returns the verdict, None where there is nothing to compare with, and the words for it."""
@@ -126,8 +161,8 @@ class _Limit:
     def _verdict(self, found: Finding, min_samples: int) -> str:
         verdict = judge(found, min_samples)
         # What is above a limit that was told passes nothing, even while there is too little evidence against it.
-        above = self._tolerated is not None and (found.candidate.share or 0.0) > self._tolerated
-        return INCONCLUSIVE if verdict == PASS and above else verdict
+        self.above = self._tolerated is not None and (found.candidate.share or 0.0) > self._tolerated
+        return INCONCLUSIVE if verdict == PASS and self.above else verdict
 
     def _seen(self, found: Finding) -> str:
         if self._name in _QUANTILES:
@@ -142,7 +177,7 @@ class TrafficSampler:
 
     *read* gives the tallies by slot; raises RolloutError when it cannot. *looks*: about how many there will be.
     *watches*: how many share the risk of a false alarm. *before*: what the live slot had answered when its release was
-    confirmed.
+    confirmed. *blame* names the instances with most errors, for a person.
     """
 
     def __init__(
@@ -154,12 +189,15 @@ class TrafficSampler:
         looks: int = 60,
         watches: int = 1,
         before: Tally | None = None,
+        blame: t.Callable[[], t.Sequence[str]] = list,
     ) -> None:
         self._gate = gate
         self._read = read
         self._slots = slots
-        self._last = dict(read())
-        history = since(self._last.get(slots.live or "", Tally()), before or Tally())
+        self._blame = blame
+        now = read()
+        self._users = {slot: Users(now.get(slot, Tally())) for slot in (slots.live or "", slots.candidate)}
+        history = Users(before or Tally()).look(now.get(slots.live or "", Tally()))
         risk = RISK / max(1, len(gate.at_most) + len(gate.relative)) / watches
         self._limits = [_absolute(name, limit, risk, looks) for name, limit in gate.at_most.items()]
         if slots.live is not None:
@@ -172,20 +210,27 @@ class TrafficSampler:
     def __call__(self, allowed: float) -> Look:
         """Takes one look; counters are read at once, whatever is *allowed*."""
         try:
-            now = dict(self._read())
+            now = self._read()
         except RolloutError as error:
             return broken(str(error).partition("\n")[0])
         live, candidate = (
-            since(now.get(slot or "", Tally()), self._last.get(slot or "", Tally()))
-            for slot in (self._slots.live, self._slots.candidate)
+            self._users[slot].look(now.get(slot, Tally())) for slot in (self._slots.live or "", self._slots.candidate)
         )
-        self._last = now
         self._answers += candidate.responses
         looks = [limit.look(live, candidate, self._gate.min_samples) for limit in self._limits]
         # What cannot be compared is told, and judged by the limits that stand for themselves; without any, by nothing.
         verdicts = [verdict for verdict, _words in looks if verdict] or [NO_DATA]
         words = [self._samples(), *(words for _verdict, words in looks)]
-        return Look(combine([*verdicts, self._enough()]), words, unused=not self._answers)
+        verdict = combine([*verdicts, self._enough()])
+        few = self._answers < self._gate.min_samples
+        unused = few and verdict != FAIL and not any(limit.above for limit in self._limits)
+        return Look(verdict, words, self._worst() if verdict == FAIL else [], unused=unused)
+
+    def _worst(self) -> t.Sequence[str]:
+        try:
+            return self._blame()
+        except RolloutError:
+            return []
 
     def _enough(self) -> str:
         if not self._answers:
@@ -221,16 +266,48 @@ def _relative(
         comparison = Comparison(floor=limit, risk=risk, looks=looks, before=before, retired=not shared)
         allowed = f"live {quantity.words(before.share or 0.0, SHARE)}, at most {quantity.words(limit, SHARE)} more"
         return _Limit(name, _COUNTED[name], comparison, allowed, floor=limit)
-    share = 1 - _QUANTILES[name]
     known = quantile(history.times, _QUANTILES[name]) or 0.0
+    allowed = f"live {quantity.words(known, DURATION)}, at most {quantity.words(limit, GROWTH)} more"
+    slowness = against(history.times, _QUANTILES[name], limit, risk=risk, looks=looks, shared=shared)
+    return _Limit(name, lambda tally: slower(tally.times, slowness.longest), slowness.comparison, allowed)
+
+
+class Slowness(t.NamedTuple):
+    """How slow answers are compared: bad are those that take longer than *longest*, in s."""
+
+    longest: float
+    comparison: Comparison
+
+
+def against(
+    times: t.Mapping[int, int], quantile_share: float, limit: float, *, risk: float, looks: int, shared: bool
+) -> Slowness:
+    """Returns how a candidate is held against a live slot whose answers took *times*; it may be *limit* parts slower.
+
+    With *shared* traffic both slots are compared on the same minutes: what makes both slow is nobody's fault. The
+    candidate may have as many more slow answers as lie between what the live slot has beyond *longest* and what the
+    quantile allows. Without, the live slot is what it was: its quantile is known only so well, and the highest value
+    that it may have counts, which costs half of the risk.
+    """
+    allowed, answers = 1 - quantile_share, sum(times.values())
+    known = quantile(times, quantile_share if shared else _upper(quantile_share, answers, risk / 2)) or 0.0
     # Nothing is faster than the step of the counter: 20 % more than 1 ms would be a limit of chance.
     longest = max(known * (1 + limit), known + 0.002)
-    allowed = f"live {quantity.words(known, DURATION)}, at most {quantity.words(limit, GROWTH)} more"
-    # Both at once: what makes both slots slow is nobody's fault.
-    before = slower(history.times, longest) if shared else NOTHING
-    comparison = (
-        Comparison(floor=share, risk=risk, looks=looks, before=before)
-        if shared
-        else Comparison(tolerated=share, risk=risk, looks=looks)
-    )
-    return _Limit(name, lambda tally: slower(tally.times, longest), comparison, allowed)
+    if not shared:
+        return Slowness(longest, Comparison(tolerated=allowed, risk=risk / 2, looks=looks))
+    before = slower(times, longest)
+    floor = max(_SMALLEST_FLOOR, allowed - (before.share or 0.0))
+    return Slowness(longest, Comparison(floor=floor, risk=risk, looks=looks, before=before))
+
+
+def _upper(share: float, answers: int, risk: float) -> float:
+    """Returns the share of *answers* below which the quantile *share* lies with a probability of at least 1 - *risk*.
+
+    By the bound of Chernoff, as upper_bound() has it: with how many slow answers it can hardly be any lower. 1 when
+    there are too few answers for that: then the slowest one counts.
+    """
+    slow, low, high = 1 - share, 0, int(answers * (1 - share)) + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if upper_bound(Counts(answers, middle), risk) <= slow else (low, middle)
+    return 1 - low / answers if answers else 1.0

@@ -49,8 +49,8 @@ class Progress(t.NamedTuple):
 class Watch:
     """Looks from start() on, in a thread for each gate, so that one that is slow delays no other.
 
-    *without_users*: what follows when the phase is over and no user has come: go, or hold (until somebody knows of
-    users elsewhere). Without a word, it is as if they had not been enough.
+    *without_users*: what follows when the phase is over and too few users have come: go, or hold (until somebody knows
+    of users elsewhere). Without a word, what the gate itself says of an inconclusive end.
     """
 
     def __init__(

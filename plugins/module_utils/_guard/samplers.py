@@ -13,13 +13,14 @@ from urllib.parse import urljoin, urlsplit
 from .._foundation.errors import BadInput, NotFound, playbook
 from .._gates import http_look, postgres, prometheus, redis
 from .._gates.http_check import PROBE_HEADER
-from .._gates.look import Look, Sampler
+from .._gates.look import Sampler
 from .._gates.specification import GateSpecification
 from .._gates.traffic import Slots, Tally, TrafficSampler
 from .._gates.watch import Times, Watched
-from .._traffic.haproxy import RuntimeApi, servers
+from .._traffic.haproxy import RuntimeApi, Server, servers
 from . import tally
 
+_WORST = 3  # instances that are named
 #: What the samplers of these types need on the host, as Python and as Debian call it.
 LIBRARIES = {"postgres": ("psycopg2", "python3-psycopg2"), "redis": ("redis", "python3-redis")}
 
@@ -40,17 +41,16 @@ class Place(t.NamedTuple):
 
 
 class _Here(t.NamedTuple):
-    """The *place*, its HAProxy, and the *probes*: how many requests the watch itself has sent through it."""
+    """The *place*, and its HAProxy."""
 
     place: Place
     times: Times
     api: RuntimeApi
-    probes: list[int]
 
 
 def watched(gates: t.Sequence[GateSpecification], place: Place, times: Times, api: RuntimeApi) -> list[Watched]:
     """Returns every gate with its sampler. Raises RolloutError for a gate that can never look here."""
-    here = _Here(place, times, api, [])
+    here = _Here(place, times, api)
     return [Watched(gate, _MAKERS[gate.type](gate, here)) for gate in gates]
 
 
@@ -61,32 +61,46 @@ def tallies(api: RuntimeApi, application: str) -> dict[str, Tally]:
 
 def _traffic(gate: GateSpecification, here: _Here) -> Sampler:
     place, looks = here.place, max(1, math.ceil(here.times.seconds / gate.interval))
+    return TrafficSampler(
+        gate,
+        lambda: tallies(here.api, place.application),
+        place.slots,
+        looks=looks,
+        watches=place.watches,
+        before=place.before,
+        blame=_blame(here),
+    )
 
-    def read() -> dict[str, Tally]:
-        told = tallies(here.api, place.application)
-        found = told.get(place.slots.candidate, Tally())
-        # A gate that asks through the load balancer is no user.
-        told[place.slots.candidate] = found._replace(responses=max(0, found.responses - sum(here.probes)))
-        return told
 
-    return TrafficSampler(gate, read, place.slots, looks=looks, watches=place.watches, before=place.before)
+def _blame(here: _Here) -> t.Callable[[], list[str]]:
+    """Returns what names the instances of the candidate with most errors from now on."""
+
+    def read() -> dict[str, Server]:
+        found = servers(here.api.statistics(), here.place.application)
+        return {server.name: server for server in found if server.slot == here.place.slots.candidate}
+
+    before = read()
+
+    def worst() -> list[str]:
+        counted = []
+        for name, now in read().items():
+            then = before.get(name, now._replace(responses=0, responses_5xx=0, connection_errors=0))
+            errors = now.responses_5xx - then.responses_5xx, now.connection_errors - then.connection_errors
+            counted.append((max(sum(errors), 0), name, *errors, now.responses - then.responses))
+        return [
+            f"{name}: {answers} of its {responses} answers were errors, {connections} connections failed"
+            for errors, name, answers, connections, responses in sorted(counted, reverse=True)[:_WORST]
+            if errors
+        ]
+
+    return worst
 
 
 def _http(gate: GateSpecification, here: _Here) -> Sampler:
     headers = {**(gate.fields["headers"] or {}), PROBE_HEADER: gate.name}
-    look = http_look.sampler(
+    return http_look.sampler(
         gate._replace(fields={**gate.fields, "headers": headers}), http_targets(gate, here.place, here.api)
     )
-    if gate.fields["through"] != "load_balancer":
-        return look
-
-    def counted(allowed: float) -> Look:
-        try:
-            return look(allowed)
-        finally:
-            here.probes.append(int(gate.fields["samples"]))
-
-    return counted
 
 
 def http_targets(gate: GateSpecification, place: Place, api: RuntimeApi) -> list[tuple[str, str]]:

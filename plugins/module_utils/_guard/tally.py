@@ -15,7 +15,7 @@ import typing as t
 
 from .._foundation import durable
 from .._foundation.errors import RolloutError
-from .._traffic.haproxy import RuntimeApi, counters
+from .._traffic.haproxy import Answers, RuntimeApi, counters
 
 FILE = "tally.json"
 
@@ -23,14 +23,14 @@ Told = dict[str, t.Any]
 
 
 def now(api: RuntimeApi, application: str) -> dict[str, Told]:
-    """Returns for each slot responses, responses_4xx, responses_5xx, connection_errors, times ({ms: answers}).
+    """Returns for each slot responses, responses_4xx, responses_5xx, connection_errors, and what Answers has.
 
     Raises CommandFailed when HAProxy does not say.
     """
-    times = api.times(application)
+    answers = api.answers(application)
     kept = ("responses", "responses_4xx", "responses_5xx", "connection_errors")
     return {
-        slot: {**{key: getattr(found, key) for key in kept}, "times": times.get(slot, {})}
+        slot: {**{key: getattr(found, key) for key in kept}, **answers.get(slot, Answers({}, {}))._asdict()}
         for slot, found in counters(api.statistics(), application).items()
     }
 
@@ -55,5 +55,10 @@ def remembered(folder: str, slot: str | None, release: str | None) -> Told | Non
         or (told.get("slot"), told.get("release")) != (slot, release)
     ):
         return None
-    tally: Told = told["tally"]
-    return {**tally, "times": {int(took): answers for took, answers in tally["times"].items()}}
+    return with_numbers(told["tally"])
+
+
+def with_numbers(told: Told) -> Told:
+    """Returns a tally out of JSON, which has texts for keys."""
+    keyed = {name: {int(key): count for key, count in told.get(name, {}).items()} for name in Answers._fields}
+    return {**told, **keyed}

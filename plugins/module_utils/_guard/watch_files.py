@@ -17,6 +17,7 @@ from .._foundation import durable
 from .._foundation.clock import Clock
 from .._gates.traffic import Slots, Tally
 from .._gates.watch import Progress, Times
+from . import tally
 from .place import WATCH_FILE
 from .samplers import Place
 
@@ -70,9 +71,7 @@ def place(application: str, asked: t.Mapping[str, t.Any]) -> Place:
     """Returns what is watched, as samplers want it."""
     slots = Slots(asked["run"]["slot"], asked["run"]["previous"], bool(asked["shared"]))
     before = asked.get("before")
-    # JSON has texts for keys.
-    times_before = {int(took): count for took, count in before["times"].items()} if before else {}
-    known = Tally(**{**before, "times": times_before}) if before else None
+    known = Tally(**tally.with_numbers(before)) if before else None
     return Place(application, slots, asked["public_url"], asked["connections"], int(asked["watches"]), known)
 
 

@@ -59,7 +59,8 @@ def watch(guard: Guard) -> str:
         ending = ending._replace(says=_take_back(guard, run, ending.says))
     if asked["alone"] and ending.what != STOPPED:
         ending = _settle(guard, asked, run, ending)
-    _note(guard, run, "end", "done" if ending.what == decision.GO else "failed", ending.says)
+    left = ending.what == STOPPED and not asked["alone"]  # the run needs it no more: others have decided
+    _note(guard, run, "end", "done" if left or ending.what == decision.GO else "failed", ending.says)
     _tell(guard, asked, ending.progress, ending)
     with guard.alone():  # it may hold secrets, and nobody needs it any more
         if _wanted(guard, asked) is not None:

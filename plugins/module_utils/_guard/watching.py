@@ -72,7 +72,7 @@ def _asked(call: Call) -> watch_files.Told:
 
 
 def _without_users(told: t.Mapping[str, t.Any]) -> str:
-    """Returns what follows when no user comes. A run that looks on knows whether some came through another host."""
+    """Returns what follows when too few users come. A run that looks on knows of those that other hosts have."""
     if told.get("users_optional"):
         return GO
     return "" if told.get("alone") or told["phase"] == "before_switch" else HOLD
@@ -139,6 +139,9 @@ def approve(call: Call) -> Result:
 
 def approved(call: Call) -> Result:
     """The step approved: how an approved watch has ended. Parameter: watch (its id)."""
+    asked = watch_files.read_asked(call.guard.folder)
+    if asked is not None and asked["id"] != call.parameters["watch"]:
+        return {"changed": False, "watch": {"ended": GO, "says": f"the run went on to phase {asked['phase']}"}}
     return {"changed": False, "watch": _seen(call)}
 
 

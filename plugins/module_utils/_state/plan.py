@@ -18,7 +18,7 @@ class Plan:
 
     *converge* is True when the release is live already, so that the run only repairs what drifted; *moves* when
     traffic leaves *previous_slot* for *slot*.
-    *kept_release_id* is the confirmed release that *slot* held before, which a refusal must bring back, or None.
+    *kept_release_id* is the confirmed release that *slot* held before, which a roll back goes to, or None.
     *steps* are sentences for people, in order.
     """
 

@@ -22,6 +22,7 @@ MASTER_SOCKET = "/run/haproxy-master.sock"
 
 _MASTER_POLL = 0.05
 _TIME = re.compile(r" key=(blue|green):([0-9]+) .*\bgpc0=([0-9]+)")
+_PROBE = re.compile(r" key=(blue|green):probe([1-5]) .*\bgpc0=([0-9]+)")
 _NO_SUCH_WORKER = "Can't find the target PID"
 
 
@@ -30,13 +31,19 @@ class NotRunning(CommandFailed):
 
 
 class Server(t.NamedTuple):
-    """One instance as HAProxy sees it: *up* by its own checks; *status* and *check* in HAProxy's words."""
+    """One instance as HAProxy sees it: *up* by its own checks; *status* and *check* in HAProxy's words.
+
+    *responses*, *responses_5xx* and *connection_errors* since HAProxy's last start or reload.
+    """
 
     slot: str
     name: str
     address: str
     status: str
     check: str
+    responses: int = 0
+    responses_5xx: int = 0
+    connection_errors: int = 0
 
     @property
     def up(self) -> bool:
@@ -57,6 +64,17 @@ class Counters(t.NamedTuple):
     responses_5xx: int
     connection_errors: int
     responses: int
+
+
+class Answers(t.NamedTuple):
+    """The answers of a slot: those to users by how long they took, those to probes by the class of their status.
+
+    *times*: from the whole request to the head of the answer, in ms, cut to two digits: 237 ms counts at 230.
+    *probes*: what a rollout itself asked (X-Rollout-Probe); class 5 is 500 to 599.
+    """
+
+    times: dict[int, int]
+    probes: dict[int, int]
 
 
 class RuntimeApi:
@@ -186,9 +204,9 @@ class RuntimeApi:
         """Returns the rows of ``show stat`` as dicts by HAProxy's column names."""
         return _rows(self.command("show stat"))
 
-    def times(self, application: str) -> dict[str, dict[int, int]]:
-        """Returns how long answers of each slot took: {slot: {ms: answers}}, see times()."""
-        return times(self.command(f"show table {application}_times"))
+    def answers(self, application: str) -> dict[str, Answers]:
+        """Returns what HAProxy counts of the answers of each slot, see answers()."""
+        return answers(self.command(f"show table {application}_times"))
 
     def old_statistics(self) -> list[list[dict[str, str]]]:
         """Returns statistics() of each old worker. Raises what ask_old_workers() raises."""
@@ -229,7 +247,8 @@ def servers(rows: t.Iterable[t.Mapping[str, str]], application: str) -> list[Ser
         slot = backend[len(application) + 1 :]
         if slot in ("blue", "green"):
             check = " ".join(part for part in (row.get("check_status"), row.get("last_chk")) if part)
-            found.append(Server(slot, name, row.get("addr") or "", row["status"], check))
+            counted = _responses(row), _number(row, "hrsp_5xx"), _number(row, "econ")
+            found.append(Server(slot, name, row.get("addr") or "", row["status"], check, *counted))
     return found
 
 
@@ -246,21 +265,24 @@ def counters(rows: t.Iterable[t.Mapping[str, str]], application: str) -> dict[st
                 responses_4xx=_number(row, "hrsp_4xx"),
                 responses_5xx=_number(row, "hrsp_5xx"),
                 connection_errors=_number(row, "econ"),
-                responses=sum(_number(row, f"hrsp_{kind}") for kind in ("1xx", "2xx", "3xx", "4xx", "5xx", "other")),
+                responses=_responses(row),
             )
     return found
+
+
+def _responses(row: t.Mapping[str, str]) -> int:
+    return sum(_number(row, f"hrsp_{kind}") for kind in ("1xx", "2xx", "3xx", "4xx", "5xx", "other"))
 
 
 def _number(row: t.Mapping[str, str], column: str) -> int:
     return int(row.get(column) or 0)
 
 
-def times(text: str) -> dict[str, dict[int, int]]:
-    """Returns how many answers of each slot took how long, {slot: {ms: answers}}, from ``show table``. Pure.
+def answers(text: str) -> dict[str, Answers]:
+    """Returns how many answers of each slot took how long, and how many were for probes, from ``show table``. Pure.
 
-    Times are from the whole request to the head of the answer, in ms, cut to two digits: 237 ms counts at 230. An
-    answer of HAProxy itself, such as after a timeout, took no time of an instance and is in none. Raises CommandFailed
-    without such a table: HAProxy was provisioned by an older version of the collection.
+    An answer of HAProxy itself, such as after a timeout, took no time of an instance and is in none. Raises
+    CommandFailed without such a table: HAProxy was provisioned by an older version of the collection.
     """
     if not text.startswith("# table:"):
         raise CommandFailed(
@@ -269,10 +291,11 @@ def times(text: str) -> dict[str, dict[int, int]]:
             found=text.strip() or "no answer",
             next_step=f"provision the load balancer: {playbook('provision')}",
         )
-    found: dict[str, dict[int, int]] = {}
+    found: dict[str, Answers] = {}
     for line in text.splitlines():
-        entry = _TIME.search(line)
-        if entry:
-            slot, milliseconds, answers = entry.groups()
-            found.setdefault(slot, {})[int(milliseconds)] = int(answers)
+        for pattern, kind in ((_TIME, "times"), (_PROBE, "probes")):
+            entry = pattern.search(line)
+            if entry:
+                slot, key, count = entry.groups()
+                getattr(found.setdefault(slot, Answers({}, {})), kind)[int(key)] = int(count)
     return found

@@ -10,6 +10,7 @@ import statistics
 import typing as t
 
 import pytest
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates import traffic
 from ansible_collections.vitalops.rollout.tests.bench import report, watch_page, watches
 
 
@@ -31,10 +32,16 @@ def test_there_are_points_with_slots_that_are_alike_and_worse_ones_with_little_a
 
 
 def test_slower_answers_are_more_often_slower_than_the_limit() -> None:
-    shares = [point.candidate for point in watches.points() if point.what == "latency"][:3]
+    shares = [watches.slow(300.0, factor) for factor in (1.0, 1.2, 1.5)]
     assert shares == sorted(shares)
-    # 10 % above the p95 of a lognormal with spread 0.6: the normal tail beyond 1.645 + ln(1.1) / 0.6.
-    assert shares[0] == pytest.approx(0.0356, abs=0.0005)
+    # Cut to two digits, only 310 ms are more than 300: a normal tail beyond ln(310 / 100) / 0.6.
+    assert shares[0] == pytest.approx(0.0297, abs=0.0005)
+
+
+def test_a_live_slot_has_the_times_that_its_answers_took() -> None:
+    times = watches.history(random.Random(3))
+    assert sum(times.values()) == watches.BEFORE
+    assert traffic.quantile(times, 0.95) == pytest.approx(0.268, abs=0.011)
 
 
 @pytest.mark.parametrize("share", [0.001, 0.05, 0.13])

@@ -147,14 +147,19 @@ def test_a_host_that_was_content_may_still_refuse(tmp_path: Path) -> None:
     assert told[1]["msg"] == "Refused by lb1; its message says why."
 
 
-def test_a_load_balancer_without_gates_keeps_its_guard_until_the_others_are_content(tmp_path: Path) -> None:
-    keeps = Task(tmp_path, "lb2", gates=[])
-    assert [told.get("failed") for told in together(keeps, Task(tmp_path, "lb1", *[seen("pass")] * 20, CONTENT))] == [
-        None,
-        None,
-    ]
-    assert set(keeps.asked) == {"renew"}
-    assert len(keeps.asked) > 10
+def test_a_load_balancer_without_gates_watches_too_so_that_a_person_can_end_it_there(tmp_path: Path) -> None:
+    keeps = Task(tmp_path, "lb2", CONTENT, gates=[])
+    looks = Task(tmp_path, "app1", gates=[], application_host=True)
+    found = together(keeps, looks, Task(tmp_path, "lb1", *[seen("pass")] * 20, CONTENT))
+    assert [told.get("failed") for told in found] == [None, None, None]
+    assert (keeps.asked[0], set(keeps.asked[1:-1]), keeps.asked[-1]) == ("watch", {"watched"}, "unwatch")
+    assert looks.asked == []
+
+
+def test_after_a_roll_back_a_load_balancer_without_gates_has_nothing_to_keep(tmp_path: Path) -> None:
+    looks = Task(tmp_path, "lb2", gates=[], phase="after_roll_back")
+    assert not looks.run().get("failed")
+    assert looks.asked == []
 
 
 def test_one_host_that_refuses_ends_the_watch_of_the_others(tmp_path: Path) -> None:
@@ -269,6 +274,38 @@ def test_a_command_that_cannot_be_stopped_is_not_waited_for(tmp_path: Path, monk
     began = time.monotonic()
     together(tests, Task(tmp_path, "lb1", seen("fail", "revert")))
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("enforce", [True, False])
+def test_a_command_whose_host_cannot_be_asked_is_an_error_of_its_gate(tmp_path: Path, enforce: bool) -> None:
+    tests = Task(tmp_path, "tester1", gates=[{**COMMAND, "enforce": enforce}], application_host=True)
+
+    def lost() -> dict[str, t.Any]:
+        raise OSError("no route to host")
+
+    tests.command = lost
+    told = tests.run()
+    assert told.get("failed", False) is enforce
+    assert not enforce or "smoke: error (no route to host)" in told["msg"]
+
+
+def test_users_elsewhere_count_while_a_program_still_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(action, "_LATE", 0.0)
+    long = [{**COMMAND, "timeout": "6 min"}]
+    stands_by = Task(tmp_path, "lb2", users(False, elapsed=1000.0), programs=long)
+    used = Task(tmp_path, "lb1", users(True), programs=long)
+    tests = Task(tmp_path, "tester1", gates=[COMMAND], application_host=True, programs=long)
+
+    def slow() -> dict[str, t.Any]:
+        time.sleep(0.5)
+        return {"verdict": "pass", "words": ["exit code 0"], "answers": []}
+
+    tests.command = slow
+    assert [told.get("failed") for told in together(used, stands_by, tests)] == [None, None, None]
+
+
+def test_the_longest_time_of_all_programs() -> None:
+    assert _watch.longest([{}, {"timeout": "90 s"}]) == 690.0
 
 
 def test_a_command_that_is_not_enforced_only_tells(tmp_path: Path) -> None:

@@ -127,6 +127,12 @@ def test_gates_that_can_look_are_no_problem() -> None:
             "guard",
         ),
         ({"before_switch": [{**READY, "paht": "/"}]}, {}, "has no paht, did you mean path?"),
+        ({"before_switch": [{**READY, "path": "ready"}]}, {}, "expected a path that begins with /, found ready"),
+        ({"before_switch": [{**READY, "path": None, "url": "ftp://x/"}]}, {}, "the scheme 'ftp'"),
+        ({"before_switch": [{**QUERY, "url": "prometheus:9090"}]}, {}, "cannot be asked"),
+        ({"before_switch": [{**SMOKE, "interval": "5 s"}]}, {}, "a gate of type command looks once"),
+        ({"during_shift": [TRAFFIC]}, {"rollout_shift": [0.5, 100]}, "whole shares that grow"),
+        ({"during_shift": [TRAFFIC]}, {"rollout_shift": ["5 %", 100]}, "whole shares that grow"),
     ],
 )
 def test_a_gate_that_proves_nothing_is_told(gates: dict[str, t.Any], variables: dict[str, t.Any], says: str) -> None:

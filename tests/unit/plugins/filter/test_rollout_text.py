@@ -71,6 +71,15 @@ def test_refusal_shows_the_log_of_the_instance_that_failed() -> None:
     assert "boom 1" not in text
 
 
+def test_refusal_says_where_the_release_can_be_looked_at() -> None:
+    held = [{"item": "app1", "slots": {"green": {"current": {"id": "1.1.0-bbb"}, "instances": []}}}]
+    assert "It stays in slot green, for a look at it, until" in refusal({"msg": "x"}, PLAN, held)
+    other = [{"item": "app1", "slots": {"green": {"current": {"id": "0.9.0-ccc"}, "instances": []}}}]
+    kept = {**PLAN, "kept_release_id": "1.1.0-bbb"}
+    for plan, words in ((PLAN, other), (PLAN, WORDS), (kept, held), ({**PLAN, "operation": "roll_back"}, held)):
+        assert "for a look at it" not in refusal({"msg": "x"}, plan, words)
+
+
 def test_refusal_by_a_watch_says_that_users_had_the_release() -> None:
     assert "Users had it for a moment" in refusal({"msg": "x", "changed": True}, PLAN, reverts=[{"changed": False}])
 

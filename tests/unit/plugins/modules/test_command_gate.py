@@ -18,7 +18,13 @@ from ansible_collections.vitalops.rollout.plugins.modules import command_gate
 
 def run(path: Path, command: list[str], check: bool = False) -> dict[str, t.Any]:
     gate = {"name": "load", "type": "command", "command": command, "timeout": "20 s"}
-    params = {"gate": gate, "phase": "bake", "runs_while": str(path), "masked": []}
+    params = {
+        "gate": gate,
+        "phase": "bake",
+        "runs_while": str(path),
+        "masked": [],
+        "program_environment": {"SLOT": "green"},
+    }
     return command_gate.run_gate(t.cast(t.Any, types.SimpleNamespace(params=params, check_mode=check)))
 
 
@@ -53,3 +59,7 @@ def test_a_file_of_somebody_else_is_not_taken_over(tmp_path: Path) -> None:
 def test_check_mode_runs_nothing(tmp_path: Path) -> None:
     assert run(tmp_path / "runs", ["false"], check=True)["verdict"] == "no_data"
     assert not os.listdir(tmp_path)
+
+
+def test_a_program_finds_in_its_environment_what_it_is_to_test(tmp_path: Path) -> None:
+    assert run(tmp_path / "runs", ["sh", "-c", 'test "$SLOT" = green -a -n "$PATH"'])["verdict"] == "pass"

@@ -81,6 +81,7 @@ def test_a_host_that_was_in_no_rollout_has_nothing_of_one(tmp_path: Path) -> Non
         "at_work": None,
         "live": None,
         "slots": dict.fromkeys(("blue", "green")),
+        "replaced": dict.fromkeys(("blue", "green")),
         "retires": None,
     }
 

@@ -425,3 +425,19 @@ def test_certificates_are_read_once_for_all_targets(monkeypatch: pytest.MonkeyPa
     assert asked == []
     http_look.sampler(gate, [("web-1", "https://10.0.0.1/"), ("web-2", "https://10.0.0.2/")])
     assert asked == [{"validate": False, "ca_path": None}]
+
+
+def test_samples_come_an_interval_apart_from_every_target(peers: Start) -> None:
+    first, second = peers(says()), peers(says())
+    began = time.monotonic()
+    found = look(first, second, samples=4, concurrency=2, sample_interval="100 ms")
+    assert found.verdict == PASS
+    assert 0.3 <= time.monotonic() - began < 3
+    assert (len(first.requests), len(second.requests)) == (4, 4)
+
+
+def test_a_look_that_is_over_waits_for_no_sample_and_says_how_many_are_missing(peers: Start) -> None:
+    began = time.monotonic()
+    found = sampler(peers(says()), samples=10, sample_interval="2 s", deadline="30 s")(3)
+    assert time.monotonic() - began < 8
+    assert "8 of 10 requests cut off by the deadline" in found.words

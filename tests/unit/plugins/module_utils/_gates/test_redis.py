@@ -16,7 +16,13 @@ import typing as t
 import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates import redis, specification
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.look import Look, Sampler
-from ansible_collections.vitalops.rollout.plugins.module_utils._gates.verdict import ERROR, FAIL, NO_DATA, PASS
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.verdict import (
+    ERROR,
+    FAIL,
+    INCONCLUSIVE,
+    NO_DATA,
+    PASS,
+)
 
 CONNECTION = {"host": "cache", "port": 6379, "user": None, "password": "hunter2-hunter2", "tls": False}
 
@@ -136,16 +142,27 @@ def test_counters_that_began_anew_are_read_twice_again(change: dict[str, t.Any],
     assert server.readings == 4
 
 
-def test_the_hit_share_is_of_the_last_lookups_when_there_were_enough(clock: types.SimpleNamespace) -> None:
-    server = Server(keyspace_hits=900, keyspace_misses=100)
+def test_the_hit_share_is_of_the_lookups_since_the_watch_began_and_too_few_prove_nothing(
+    clock: types.SimpleNamespace,
+) -> None:
+    server = Server(keyspace_hits=1_000_000, keyspace_misses=0)  # a good past hides nothing
     look = sampler(server, at_least={"hit_share": "60 %"}, min_samples=100)
-    assert look(5) == Look(PASS, ["hit_share 90 %, at least 60 %"])
+    assert look(5).verdict == NO_DATA
     clock.now = 5.0
-    server.info_now["keyspace_misses"] = 199
-    assert look(5) == Look(PASS, ["hit_share 81.9 %, at least 60 %"])  # 99 lookups prove nothing: of all of them
+    server.info_now["keyspace_hits"] += 99
+    assert look(5) == Look(INCONCLUSIVE, ["99 lookups, at least 100", "hit_share unknown, at least 60 %"])
     clock.now = 10.0
-    server.info_now["keyspace_misses"] = 299
-    assert look(5) == Look(FAIL, ["hit_share 0 %, at least 60 %"])
+    server.info_now["keyspace_misses"] += 1
+    assert look(5) == Look(PASS, ["hit_share 99 %, at least 60 %"])
+    clock.now = 15.0
+    server.info_now["keyspace_misses"] += 100
+    assert look(5) == Look(FAIL, ["hit_share 49.5 %, at least 60 %"])
+
+
+def test_a_limit_that_is_broken_fails_while_lookups_are_few() -> None:
+    server = Server(maxmemory=100, used_memory=99)
+    look = sampler(server, at_most={"memory_share": "80 %"}, at_least={"hit_share": "60 %"}, min_samples=100)
+    assert look(5).verdict == FAIL
 
 
 def test_without_any_lookup_there_is_no_hit_share() -> None:
@@ -174,11 +191,13 @@ def test_the_lookups_of_the_gate_itself_are_no_hits(clock: types.SimpleNamespace
             self.info_now["keyspace_misses"] += 1
             return super().type(key)
 
-    server = Counting(keyspace_hits=100, keyspace_misses=0)
-    look = sampler(server, queue="jobs", at_most={"queue_length": 10}, at_least={"hit_share": "60 %"})
+    server = Counting(keyspace_hits=0, keyspace_misses=0)
+    look = sampler(server, queue="jobs", at_most={"queue_length": 10}, at_least={"hit_share": "60 %"}, min_samples=2)
+    look(5)
     for _number in range(3):
-        assert look(5).verdict == PASS
         clock.now += 5
+        server.info_now["keyspace_hits"] += 2
+        assert "hit_share 100 %, at least 60 %" in look(5).words
 
 
 def failure(kind: type[Exception], text: str, cause: Exception) -> Exception:

@@ -237,3 +237,75 @@ def test_only_what_came_since_the_last_look_counts() -> None:
     before = Tally(10, 1, 2, 3, {5: 4})
     assert since(Tally(15, 1, 4, 3, {5: 6, 7: 3}), before) == Tally(5, 0, 2, 0, {5: 2, 7: 3})
     assert since(Tally(4, 0, 1, 0, {5: 1}), before) == Tally(4, 0, 1, 0, {5: 1})
+
+
+class Probed:
+    """A slot that gets probes; HAProxy tells an answer a moment before or after it tells that it was for a probe."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+
+    def __call__(self) -> dict[str, Tally]:
+        return {"blue": Tally(), "green": self.tally}
+
+    def answers(self, answers: int, probes: int, *, errors: int = 0, probe_errors: int = 0) -> None:
+        before = self.tally
+        good = before.probes.get(2, 0) + probes - probe_errors
+        self.tally = before._replace(
+            responses=before.responses + answers,
+            responses_5xx=before.responses_5xx + errors,
+            probes={2: good, 5: before.probes.get(5, 0) + probe_errors},
+        )
+
+
+def probed(slot: Probed) -> TrafficSampler:
+    told = {"name": "users", "type": "traffic", **ERRORS}
+    return TrafficSampler(specification.read({"bake": [told]})[0], slot, Slots("green", "blue"))
+
+
+def test_a_night_in_which_only_gates_ask_proves_nothing_whatever_is_counted_first() -> None:
+    slot = Probed()
+    slot.answers(5000, 3)  # it has served before
+    look = probed(slot)
+    for answers, probes in ((3, 2), (0, 1), (2, 3), (1, 0), (0, 3), (3, 0)) * 50:
+        slot.answers(answers, probes)
+        found = look(1.0)
+        assert found.verdict in (NO_DATA, INCONCLUSIVE), found
+        assert found.unused
+    assert found.words[0] in ("0 answers, at least 100", "1 answers, at least 100"), found
+
+
+def test_what_gates_break_is_no_error_of_users_and_hides_none() -> None:
+    slot = Probed()
+    look = probed(slot)
+    slot.answers(1050, 50, errors=50, probe_errors=50)
+    assert look(1.0).verdict == PASS
+    slot.answers(1000, 0, errors=200)
+    assert look(1.0).verdict == FAIL
+
+
+def test_a_reload_of_haproxy_is_no_user() -> None:
+    slot = Probed()
+    slot.answers(5000, 3000)
+    look = probed(slot)
+    slot.tally = Tally()
+    assert look(1.0).verdict == NO_DATA
+    slot.answers(4, 4)
+    assert look(1.0).verdict == NO_DATA
+
+
+def test_a_failure_names_the_instances_that_answered_with_errors() -> None:
+    slot, told = Probed(), {"name": "users", "type": "traffic", **ERRORS}
+    gate = specification.read({"bake": [told]})[0]
+    look = TrafficSampler(gate, slot, Slots("green", "blue"), blame=lambda: ["app1-web-2: 200 of its 400 answers"])
+    slot.answers(400, 0, errors=200)
+    assert look(1.0).answers == ["app1-web-2: 200 of its 400 answers"]
+
+
+def test_a_few_users_are_too_few_but_one_of_them_may_be_above_a_limit() -> None:
+    users = Users()
+    look = users.watched(ERRORS)
+    users.get("green", 5)
+    assert look(1.0).unused
+    users.get("green", 5, errors=1)
+    assert not look(1.0).unused

@@ -128,15 +128,20 @@ def test_times_of_answers_are_told_for_each_slot() -> None:
 0x7f6fa5b60a48: key=green:1 use=0 exp=86393912 shard=0 gpc0=2
 0x7f6fa5b60c88: key=green:910 use=1 exp=86395165 shard=0 gpc0=17
 0x7f6fa5b60bc8: key=blue:130 use=0 exp=86394049 shard=0 gpc0=1
+0x7f6fa5b60cd8: key=green:probe2 use=0 exp=86394050 shard=0 gpc0=5
+0x7f6fa5b60cf8: key=green:probe5 use=0 exp=86394050 shard=0 gpc0=3
 
 """
-    assert haproxy.times(table) == {"green": {1: 2, 910: 17}, "blue": {130: 1}}
-    assert haproxy.times("# table: shop_times, type: string, size:4096, used:0\n\n") == {}
+    assert haproxy.answers(table) == {
+        "green": haproxy.Answers({1: 2, 910: 17}, {2: 5, 5: 3}),
+        "blue": haproxy.Answers({130: 1}, {}),
+    }
+    assert haproxy.answers("# table: shop_times, type: string, size:4096, used:0\n\n") == {}
 
 
 def test_without_a_table_of_times_provision_is_named() -> None:
     with pytest.raises(CommandFailed, match="provision"):
-        haproxy.times("No such table\n")
+        haproxy.answers("No such table\n")
 
 
 # Captured from HAProxy 2.6.12 (Debian 12) and 3.0.11 (Debian 13); the versions differ in nothing else.
