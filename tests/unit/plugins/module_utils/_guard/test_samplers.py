@@ -1,0 +1,57 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What looks for the gates of a load balancer, told by a HAProxy that is not there; Molecule asks a real one."""
+
+from __future__ import annotations
+
+import types
+import typing as t
+
+import pytest
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import NotFound
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates import specification
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.traffic import Slots
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.watch import Times
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import samplers
+
+PLACE = samplers.Place("shop", Slots("green", "blue"), "https://shop.example.com/ready", {})
+
+
+def server(name: str, answers: int, errors: int = 0, connections: int = 0, slot: str = "green") -> dict[str, str]:
+    told = {"pxname": f"shop_{slot}", "svname": name, "status": "UP", "addr": f"10.0.0.11:{18000 + len(name)}"}
+    counted = {"hrsp_2xx": answers - errors, "hrsp_5xx": errors, "econ": connections}
+    return {**told, **{key: str(count) for key, count in counted.items()}}
+
+
+def haproxy(*rows: dict[str, str]) -> t.Any:
+    return types.SimpleNamespace(statistics=lambda: list(rows), path="/run/haproxy/admin.sock")
+
+
+def gate(**told: t.Any) -> specification.GateSpecification:
+    return specification.read({"bake": [{"name": "ready", "type": "http", **told}]})[0]
+
+
+def test_the_instances_with_most_errors_since_the_watch_began_are_named_the_worst_first() -> None:
+    api = haproxy(server("a", 900, 800), server("b", 0), server("c", 0), server("x", 0, slot="blue"))
+    worst = samplers._blame(samplers._Here(PLACE, Times(1, 1), api))
+    assert worst() == []
+    now = [server("a", 1000, 801), server("b", 40, 12, 3), server("c", 50), server("x", 90, 90, slot="blue")]
+    api.statistics = lambda: now
+    assert worst() == [
+        "b: 12 of its 40 answers were errors, 3 connections failed",
+        "a: 1 of its 100 answers were errors, 0 connections failed",
+    ]
+
+
+def test_a_gate_asks_the_instances_of_the_candidate_or_what_users_ask() -> None:
+    api = haproxy(server("a", 1), server("bb", 1), server("x", 1, slot="blue"))
+    assert samplers.http_targets(gate(path="/ready"), PLACE, api) == [
+        ("a", "http://10.0.0.11:18001/ready"),
+        ("bb", "http://10.0.0.11:18002/ready"),
+    ]
+    through = gate(path="/login", through="load_balancer")
+    assert samplers.http_targets(through, PLACE, api) == [("load balancer", "https://shop.example.com/login")]
+    assert samplers.http_targets(gate(url="http://other:81/x"), PLACE, api) == [("other:81", "http://other:81/x")]
+    with pytest.raises(NotFound, match="no instance to ask"):
+        samplers.http_targets(gate(path="/ready"), PLACE, haproxy())
