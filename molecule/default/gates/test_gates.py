@@ -253,6 +253,8 @@ def test_stores_are_asked_from_where_the_application_reaches_them(lab: t.Any) ->
     assert missing.code != 0
     assert "the Python library redis" in missing.output
     assert lab.play("provision", "-e", wanted("1.1.0", **stores)).code == 0
+    sees = "runuser -u postgres -- psql -qc 'GRANT pg_read_all_stats TO reference'"
+    lab.connect(lab.group("postgres")[0]).check_output(sees)
     other = {"rollout_gates": {"before_switch": [{**database, "expected": "2"}]}, "rollout_bake_seconds": 0}
     refused = deploy(lab, "1.1.0", **other)
     assert refused.code != 0

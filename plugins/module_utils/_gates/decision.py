@@ -19,6 +19,7 @@ ACTIONS = (GO, HOLD, REVERT)
 #: or revert.
 EXTEND = "extend"
 POLICIES = (EXTEND, HOLD, REVERT)
+_PERSON = ", a person must decide: confirm or roll_back"
 #: How a limit calls what it counts.
 _WORDS = ((FAIL, "failures"), (ERROR, "errors"), (NO_DATA, "looks without data"))
 
@@ -83,11 +84,11 @@ def _wanted(gate: Gate, over: bool, may_extend: bool) -> tuple[str, str]:
     if not over or (not gate.verdicts and may_extend):
         return HOLD, ""
     if gate.without_users == GO or (gate.without_users == HOLD and gate.on_inconclusive != REVERT):
-        return gate.without_users, "too few users came"
+        return gate.without_users, f"too few users came{_PERSON if gate.on_inconclusive == HOLD else ''}"
     newest = gate.verdicts[-1] if gate.verdicts else NO_DATA
     if newest == PASS:
         return GO, ""
     if gate.on_inconclusive == EXTEND:
         return (HOLD, f"{newest}, watched for longer") if may_extend else (REVERT, f"{newest} when its time was over")
-    told = "a person must decide: confirm or roll_back" if gate.on_inconclusive == HOLD else "it says revert then"
-    return gate.on_inconclusive, f"{newest} when its time was over, {told}"
+    told = _PERSON if gate.on_inconclusive == HOLD else ", it says revert then"
+    return gate.on_inconclusive, f"{newest} when its time was over{told}"
