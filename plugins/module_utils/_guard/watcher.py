@@ -43,7 +43,10 @@ class Ending(t.NamedTuple):
 
 
 def watch(guard: Guard) -> str:
-    """What the unit runs: watches what watch.json asks for, to its end. Returns one sentence for the system journal."""
+    """What the unit runs: watches what watch.json asks for, to its end.
+
+    Returns a sentence for the system journal and, when the release is refused, the last answers under it.
+    """
     asked = watch_files.read_asked(guard.folder)
     if asked is None:
         return f"{guard.application}: nothing is to be watched"
@@ -65,7 +68,8 @@ def watch(guard: Guard) -> str:
     with guard.alone():  # it may hold secrets, and nobody needs it any more
         if _wanted(guard, asked) is not None:
             watch_files.remove_asked(guard.folder)
-    return f"{guard.application}: {ending.says}"
+    answers = [answer for gate in ending.progress.gates for answer in gate["answers"]]
+    return "\n  ".join([f"{guard.application}: {ending.says}", *(answers if ending.what == decision.REVERT else [])])
 
 
 def cut_short(guard: Guard, why: str) -> None:

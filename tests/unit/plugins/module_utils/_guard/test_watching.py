@@ -104,14 +104,16 @@ def test_a_release_that_fails_users_goes_back_by_itself(host: t.Any) -> None:
     watch = asks(host, run, seconds=60, most=60)["watch"]
     ended = started(host)
     time.sleep(0.1)
+    host.peer.rows[1] = "shop_green,app1-web-1,0,0,UP,0,50,450,0,L7OK,200,192.0.2.1:18100,400"
     users_get(host, 400, 50)
     said = ended()
+    assert "\n  app1-web-1: 50 of its 450 answers were errors, 0 connections failed" in said
     assert host.traffic() == ("blue", "blue")
     assert host.intent() is None
     assert "was refused (phase bake: errors: " in said
     assert "traffic is back on blue" in said
     seen = looks(host, run, watch)
-    assert (seen["ended"], seen["says"]) == ("revert", said.partition(": ")[2])
+    assert (seen["ended"], seen["says"]) == ("revert", said.splitlines()[0].partition(": ")[2])
     assert host.journal(run.id)[-3:] == [
         ("revert", "begin", None),
         ("revert", "end", "done"),
