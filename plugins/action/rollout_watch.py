@@ -49,6 +49,7 @@ _POLL = 1.0  # s
 _SPEAK = 5.0  # s between two lines while nothing changes
 _OVERDUE = 60.0  # s after the longest time of a watch
 _LATE = 5.0  # s after the longest time of a watch, by which the others have decided
+_COLORS = {"good": "COLOR_OK", "bad": "COLOR_ERROR", "open": "COLOR_VERBOSE"}
 _APPROVED = 5.0  # s from the first host that a person has approved to the last one
 _STOPPING = 5.0  # s that a program may take to end when nobody needs it any more
 
@@ -184,7 +185,8 @@ class ActionModule(Step):
         verdicts, now = _watch.verdicts(progress), time.monotonic()
         if now - self._said >= _SPEAK or verdicts != self._known:
             self._said, self._known = now, verdicts
-            self._display.display(_watch.line(self._host, self._wanted["phase"], progress))
+            color = getattr(constants, _COLORS[_watch.worst(verdicts)])
+            self._display.display(_watch.line(self._host, self._wanted["phase"], progress), color=color)
 
     def _refused(self, says: str, progress: t.Mapping[str, t.Any] | None) -> Result:
         moved = self._wanted["phase"] in ("during_shift", "bake")

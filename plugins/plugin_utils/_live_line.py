@@ -34,6 +34,7 @@ class LiveLine:
         self._ended = threading.Event()
         self._title = self._work = ""
         self._since = 0.0
+        self._verdicts: dict[str, tuple[str, ...]] = {}  # of gates, by host
         self._title_stands = self._shown = self._half_a_line = False
 
     def start(self, *streams: t.Any) -> None:
@@ -48,6 +49,7 @@ class LiveLine:
         """Shows the phase *title* until it ends."""
         with self._lock:
             self._title, self._work, self._since, self._title_stands = title, "", time.monotonic(), False
+            self._verdicts = {}
             self._draw()
 
     def work(self, text: str) -> None:
@@ -80,11 +82,26 @@ class LiveLine:
             with self._lock:
                 # A worker inherits the streams for the moment until it has let go of them.
                 if text and os.getpid() == self._process:
+                    if self._title and self._updates(text):
+                        return len(text)
                     self._make_room()
                     self._half_a_line = not text.endswith("\n")
                 return write(text)
 
         return watched
+
+    def _updates(self, text: str) -> bool:
+        """Whether *text* is new numbers of gates whose verdicts are known: these are shown in place and do not stay."""
+        found = words.gate_line(text)
+        if found is None:
+            return False
+        host, verdicts = found
+        known, self._verdicts[host] = self._verdicts.get(host), verdicts
+        if known != verdicts:
+            return False
+        self._work = words.without_color(text).strip()
+        self._draw()
+        return True
 
     def _make_room(self) -> None:
         self._erase()

@@ -10,6 +10,8 @@ import re
 import typing as t
 import unicodedata
 
+from ansible_collections.vitalops.rollout.plugins.plugin_utils._watch import PHASES
+
 CHANGED = "changed"
 WOULD_CHANGE = "would change"
 FAILED = "failed"
@@ -27,6 +29,9 @@ LABEL_COLUMNS = 60
 MOST_LABELS = 5
 # A command's last lines hold the reason; a package manager writes hundreds before them.
 MOST_OUTPUT_LINES = 20
+_GATES = re.compile(rf"  (\S+)  (?:{'|'.join(PHASES.values())}), [0-9]+:")
+_VERDICT = re.compile(r"\b(pass|fail|inconclusive|no_data|error|running)(?= \()")
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +142,18 @@ def live_line(title: str, seconds: float, at_work: str, width: int) -> str:
     line = cut(f"{title} …", width - columns(clock)) + clock
     room = width - columns(line) - 2
     return f"{line}  {cut(at_work, room)}" if at_work and room > 0 else cut(line, width)
+
+
+def gate_line(text: str) -> tuple[str, tuple[str, ...]] | None:
+    """Returns the host and the verdicts of a line that says what gates see; None for any other text."""
+    plain = without_color(text)
+    found = _GATES.match(plain)
+    return (found.group(1), tuple(_VERDICT.findall(plain))) if found and plain.count("\n") <= 1 else None
+
+
+def without_color(text: str) -> str:
+    """Returns *text* as a file would get it."""
+    return _COLOR.sub("", text)
 
 
 def is_rescued(task: t.Any) -> bool:

@@ -80,6 +80,13 @@ def verdicts(progress: t.Mapping[str, t.Any]) -> list[str]:
     return [str(one["verdict"]) for one in progress["gates"]]
 
 
+def worst(verdicts: t.Sequence[str]) -> str:
+    """Returns whether these verdicts are all good, one of them is bad, or something is open."""
+    if any(one in ("fail", "error") for one in verdicts):
+        return "bad"
+    return "good" if verdicts and all(one == "pass" for one in verdicts) else "open"
+
+
 def saw_users(progress: t.Mapping[str, t.Any]) -> bool:
     """Whether an enforced gate has passed on what users got."""
     gates = progress.get("gates") or []

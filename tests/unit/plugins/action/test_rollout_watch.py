@@ -64,7 +64,7 @@ class Task:
         plugin._connection = types.SimpleNamespace(_shell=types.SimpleNamespace(tmpdir=None))
         plugin._play_context = plugin._loader = plugin._templar = None
         plugin._supports_check_mode = plugin._supports_async = True
-        plugin._display = types.SimpleNamespace(display=self.said.append)
+        plugin._display = types.SimpleNamespace(display=lambda text, color=None: self.said.append(text))
         plugin._low_level_execute_command = self._execute
         plugin._execute_module = lambda *_names, **_options: self.command()
 

@@ -478,3 +478,26 @@ def test_the_live_line_makes_room_and_waits_for_an_answer() -> None:
     assert [row.rstrip() for row in screen(stream.getvalue(), 80)] == ["[1/2] Plan", "Password: typed", ""]
     assert "A task" not in stream.getvalue()
     assert "[1/2] Plan …  0 s  The next task" in stream.getvalue()
+
+
+def test_numbers_of_gates_are_updated_in_place_and_a_verdict_that_changes_stays() -> None:
+    stream = io.StringIO()
+    live = _live_line.LiveLine(stream, threading.RLock())
+    live.start(stream)
+    live.begin("[6/9] Watch: bake")
+    line = "  lb1  bake, 0:0{} of 0:10  users: {} ({} answers)\n"
+    for number, verdict in enumerate(("no_data", "no_data", "inconclusive", "inconclusive", "pass", "pass")):
+        stream.write(f"\x1b[0;34m{line.format(number, verdict, 10 * number)[:-1]}\x1b[0m\n")
+    stream.write("  lb2  bake, 0:05 of 0:10  users: pass (7 answers)\n")
+    stream.write("Something else\n")
+    live.end()
+    assert [row.rstrip() for row in screen(stream.getvalue(), 80)] == [
+        "[6/9] Watch: bake",
+        "  lb1  bake, 0:00 of 0:10  users: no_data (0 answers)",
+        "  lb1  bake, 0:02 of 0:10  users: inconclusive (20 answers)",
+        "  lb1  bake, 0:04 of 0:10  users: pass (40 answers)",
+        "  lb2  bake, 0:05 of 0:10  users: pass (7 answers)",
+        "Something else",
+        "",
+    ]
+    assert "[6/9] Watch: bake …  0 s  lb1  bake, 0:05 of 0:10  users: pass (50 answers)" in stream.getvalue()
