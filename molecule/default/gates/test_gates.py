@@ -78,12 +78,8 @@ print(json.dumps(answers))
 def five_times(lab: t.Any, **headers: str) -> list[tuple[str, str]]:
     """Asks five times as a user does. Returns version and cookie of each answer."""
     sent = json.dumps({name.replace("_", "-"): value for name, value in headers.items()})
-    return [
-        (version, cookie)
-        for version, cookie in json.loads(
-            lab.connect("client1").check_output("python3 -c %s %s %s", ASK, f"{lab.urls()[0]}version", sent)
-        )
-    ]
+    told = lab.connect("client1").check_output("python3 -c %s %s %s", ASK, f"{lab.urls()[0]}version", sent)
+    return list(map(tuple, json.loads(told)))
 
 
 def live(lab: t.Any) -> str:
