@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vitalops.rollout.plugins.plugin_utils._gate_phases import checked
+from ansible_collections.vitalops.rollout.plugins.plugin_utils._gate_problems import is_true
 
 DOCUMENTATION = r"""
 name: planned_gates
@@ -92,7 +93,7 @@ def _who(attended: bool) -> str:
 
 
 def _named(gate: t.Mapping[str, t.Any]) -> str:
-    measured = ", not enforced" if str(gate.get("enforce", True)).lower() in ("false", "no", "off", "0") else ""
+    measured = "" if is_true(gate, "enforce") else ", not enforced"
     return f"{gate.get('name')} ({gate.get('type')}{measured})"
 
 

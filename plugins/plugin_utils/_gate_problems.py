@@ -10,11 +10,10 @@ import typing as t
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates import http_look, prometheus, specification
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.assertion import HAS_JMESPATH
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard.samplers import LIBRARIES
 
 #: Where gates of these types find what they look at.
 STORES = {"postgres": "rollout_database", "redis": "rollout_redis"}
-#: The Python library that such a gate needs on the host from which it looks.
-LIBRARIES = {"postgres": "psycopg2", "redis": "redis"}
 #: What a load balancer looks at by itself.
 ALONE = ("http", "traffic", "prometheus")
 
@@ -36,7 +35,7 @@ def gate_problems(variables: t.Mapping[str, t.Any], inventory: t.Collection[str]
             where="rollout_shift",
         )
         return
-    alone = float(variables.get("rollout_bake_seconds") or 0) > 0 and not _true(variables, "rollout_bake_attended")
+    alone = float(variables.get("rollout_bake_seconds") or 0) > 0 and not is_true(variables, "rollout_bake_attended")
     told = {
         "bake": float(variables.get("rollout_bake_seconds") or 0),
         "after_roll_back": float(variables.get("rollout_after_roll_back_seconds") or 0),
@@ -53,7 +52,7 @@ def gate_problems(variables: t.Mapping[str, t.Any], inventory: t.Collection[str]
                 next_step="set both or none of them",
             )
     unguarded = [name for name, used in (("rollout_shift", len(shares) > 1), ("rollout_bake_attended", alone)) if used]
-    if unguarded and not _true(variables, "rollout_guard"):
+    if unguarded and not is_true(variables, "rollout_guard"):
         yield RolloutError(
             "Without a guard nobody would take the traffic back.",
             expected="rollout_guard: true",
@@ -70,7 +69,7 @@ def missing_libraries(
 ) -> t.Iterator[RolloutError]:
     """Yields what gates on stores miss on *host*, whose *python* is as host_info tells it."""
     gates = [gate for phase in (variables.get("rollout_gates") or {}).values() for gate in phase]
-    needed = {LIBRARIES[gate["type"]] for gate in gates if gate.get("type") in LIBRARIES}
+    needed = {LIBRARIES[gate["type"]][0] for gate in gates if gate.get("type") in LIBRARIES}
     missing = sorted(library for library in needed if not (python.get("libraries") or {}).get(library))
     if missing:
         yield RolloutError(
@@ -82,7 +81,8 @@ def missing_libraries(
         )
 
 
-def _true(variables: t.Mapping[str, t.Any], name: str) -> bool:
+def is_true(variables: t.Mapping[str, t.Any], name: str) -> bool:
+    """Returns a flag as YAML or a command line tells it; one that is not told is true."""
     return str(variables.get(name, True)).strip().lower() not in ("false", "no", "off", "0")
 
 
@@ -148,7 +148,7 @@ def _problems(
             where=where,
             next_step="move it to phase before_switch or bake",
         )
-    attended = _true(variables, "rollout_bake_attended")
+    attended = is_true(variables, "rollout_bake_attended")
     if gate.phase == "bake" and gate.type not in ALONE and not attended:
         yield RolloutError(
             "A load balancer cannot look through this gate in a bake that nobody attends.",

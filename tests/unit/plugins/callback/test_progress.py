@@ -73,7 +73,7 @@ PLAYBOOK = f"""
       ansible.builtin.fail: {{msg: "{{{{ item }}}} is bad"}}
       when: item != 'good'
       loop: [good, worse]
-      ignore_errors: true  # the same, of a loop
+      ignore_errors: true  # what is tested is how a failed item of a loop is told that a play ignores
     - name: The gates look at the release, which is a name that is much wider than this terminal
       say_from_worker:
       run_once: true
