@@ -238,7 +238,7 @@ LOSSES = {
 #: Seconds that a confirmation may take once the workers have moved.
 CONFIRMATION = 10.0
 DEFAULT_GUARD_DEADLINE, DEFAULT_STOP_TIMEOUT = 60.0, 30.0
-DEFAULT_LEASE, DEFAULT_GATE_DEADLINE = 300.0, 60.0
+DEFAULT_LEASE, DEFAULT_READY_DEADLINE = 300.0, 60.0
 
 
 def lost_safety(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
@@ -295,18 +295,18 @@ def short_guards(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
 
 
 def short_leases(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
-    """A lease that ends while the gate still looks would let another run in beside a living one."""
+    """A lease that ends while instances still start would let another run in beside a living one."""
     for host in hosts:
         lease = _number(host, "rollout_lease_seconds", DEFAULT_LEASE)
-        gate = _number(host, "rollout_gate_deadline", DEFAULT_GATE_DEADLINE)
+        ready = _number(host, "rollout_ready_deadline", DEFAULT_READY_DEADLINE)
         accepted = "short_lease" in (host.variables.get("rollout_allow") or [])
-        if "application" in host.groups and lease < gate and not accepted:
+        if "application" in host.groups and lease < ready and not accepted:
             yield RolloutError(
-                "The lease would end while the gate still looks, and let another run in.",
-                expected=f"rollout_lease_seconds of at least rollout_gate_deadline, {gate:g} s",
+                "The lease would end while instances still start, and let another run in.",
+                expected=f"rollout_lease_seconds of at least rollout_ready_deadline, {ready:g} s",
                 found=f"{lease:g} s",
                 where=host.name,
-                next_step=f"rollout_lease_seconds: {gate:g}; or accept it by name: rollout_allow: [short_lease]",
+                next_step=f"rollout_lease_seconds: {ready:g}; or accept it by name: rollout_allow: [short_lease]",
             )
             return
 

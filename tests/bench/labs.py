@@ -28,7 +28,7 @@ FOLDER = "/var/lib/lab-bench"
 VARIABLES = ROOT / "inventories" / "lab" / "group_vars" / "all" / "rollout.yml"
 # The last one stays live after every roll back, the others take turns: a deploy always replaces another release.
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0")
-GATES = ("Every instance answers as it must",)
+GATES = ("Every instance is ready",)
 _TASK = re.compile(r"^TASK \[(.+?)\] \*+$")
 # A line of the callback profile_tasks, printed before each task: how long the one before it took.
 _SPENT = re.compile(r"^\w+ \d+ \w+ \d{4}  [\d:]+ \S+ \((\d+):(\d\d):([\d.]+)\)")
@@ -128,7 +128,7 @@ def application() -> dict[str, str]:
     return {
         "name": told["rollout_application"],
         "environment": told["rollout_environment"],
-        "check_path": told["rollout_gate_path"],
+        "check_path": told["rollout_ready_path"],
         "path": told["rollout_verify_path"],
         "body": told["rollout_verify_body"],
     }

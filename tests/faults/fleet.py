@@ -107,7 +107,7 @@ class Fleet:
             process["instances"] = 1  # of web there is one on each application host
         folder = self.inventory / "group_vars" / "all"
         folder.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump({"rollout_processes": processes, "rollout_gate_interval": 0.1}, sort_keys=False)
+        text = yaml.safe_dump({"rollout_processes": processes, "rollout_ready_interval": 0.1}, sort_keys=False)
         (folder / "faults.yml").write_text(f"---\n{text}", encoding="utf-8")
 
     def known_versions(self, host: str = "lb1") -> list[str]:

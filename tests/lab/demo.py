@@ -130,7 +130,7 @@ class Demo:
 
     def broken(self) -> str:
         """The gate refuses a release that is never ready."""
-        self.play("deploy", "-e", "rollout_version=1.2.0", "-e", "rollout_gate_deadline=15", expected=2)
+        self.play("deploy", "-e", "rollout_version=1.2.0", "-e", "rollout_ready_deadline=15", expected=2)
         self.expect_version("1.1.0")
         return "refused by its gate, 1.1.0 stays live"
 

@@ -83,7 +83,7 @@ def test_a_release_that_answers_wrongly_through_the_load_balancer_is_taken_back(
 
 def test_a_release_that_is_never_ready_is_refused_and_kept_for_a_look_at_it(lab: t.Any) -> None:
     before = lab.running("web")
-    played = lab.play("deploy", "-e", "rollout_version=1.2.0", "-e", "rollout_gate_deadline=12")
+    played = lab.play("deploy", "-e", "rollout_version=1.2.0", "-e", "rollout_ready_deadline=12")
     assert played.code != 0
     assert "Users noticed nothing: 1.1.0-" in played.output
     assert "It stays in slot blue, for a look at it" in played.output
@@ -147,7 +147,7 @@ def test_the_only_slot_that_answers_keeps_users_and_gets_the_work_until_a_releas
         lab.wait_for(name, "rollout-guard status", "INCONSISTENT", "green does: a person must look", seconds=60)
     assert lab.ask("/version")["version"] == "1.1.0"
     assert "blue does not answer and green does: a person must look" in " ".join(lab.play("status").output.split())
-    played = lab.play("deploy", "-e", "rollout_version=1.2.0", "-e", "rollout_gate_deadline=12")
+    played = lab.play("deploy", "-e", "rollout_version=1.2.0", "-e", "rollout_ready_deadline=12")
     assert played.code != 0
     assert lab.ask("/version")["version"] == "1.1.0"
     assert all("-green-" in worker for worker in lab.running("worker"))
@@ -197,7 +197,7 @@ def test_provisioning_a_live_fleet_again_changes_nothing(lab: t.Any) -> None:
 
 
 def test_a_changed_setting_of_the_load_balancer_is_a_reload(lab: t.Any) -> None:
-    assert lab.play("provision", "-e", "rollout_gate_path=/health").code == 0
+    assert lab.play("provision", "-e", "rollout_ready_path=/health").code == 0
     for name in lab.group("load_balancer"):
         assert "/health" in lab.connect(name).check_output("cat /etc/haproxy/rollout.d/reference.cfg")
 

@@ -35,7 +35,11 @@ ERROR_WORDS: tuple[tuple[type[Exception], str], ...] = (
     (http.client.IncompleteRead, "the connection was closed in the middle of the answer"),
 )
 REDIRECTS = (301, 302, 303, 307, 308)
-TOLD_HEADERS = ("Content-Type", "Retry-After")
+# Names that are known to hold no secret; what an application puts into any other one, nobody knows.
+TOLD_HEADERS = (
+    *("Content-Type", "Retry-After", "Server", "Via"),
+    *("X-Request-Id", "X-Correlation-Id", "Traceparent"),
+)
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 

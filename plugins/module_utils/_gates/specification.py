@@ -90,7 +90,7 @@ TYPES: t.Mapping[str, Type] = {
             "url": Field(TEXT),
             "path": Field(TEXT),
             "through": Field(TEXT, "instance", choices=("instance", "load_balancer")),
-            "method": Field(TEXT, "GET", choices=("GET", "HEAD", "POST", "PUT", "OPTIONS")),
+            "method": Field(TEXT, "GET", choices=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")),
             "headers": Field(WORDS, {}),
             "secret_headers": Field(WORDS, {}),
             "body": Field(TEXT),

@@ -45,7 +45,7 @@ def wait_for_servers(api: RuntimeApi, application: str, slot: str, wanted: int, 
                 found=f"{len(up)} up: {seen or 'no instance is configured for this slot'}",
                 where=api.path,
                 next_step=f"compare rollout_processes with what was provisioned ({playbook('provision')}), and ask an "
-                "instance from the load-balancer host: curl -i http://ADDRESS:PORT, with rollout_gate_path",
+                "instance from the load-balancer host: curl -i http://ADDRESS:PORT, with rollout_ready_path",
             )
         time.sleep(POLL_SECONDS)
 

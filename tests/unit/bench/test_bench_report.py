@@ -13,7 +13,7 @@ PLAYED = """\
 PLAY [Stage] ********************************************************************
 Saturday 21 November 2026  20:00:00 +0000 (0:00:00.086)       0:00:00.086 *****
 
-TASK [gate : Every instance answers as it must] *********************************
+TASK [rollout : Every instance is ready] *********************************
 ok: [app1]
 Saturday 21 November 2026  20:01:02 +0000 (0:01:02.250)       0:01:02.336 *****
 

@@ -77,7 +77,7 @@ PLAYBOOK = f"""
     - name: The gates look at the release, which is a name that is much wider than this terminal
       say_from_worker:
       run_once: true
-    - name: The release passes its gate
+    - name: The release is ready
       block:
         - name: The gate is in a file of its own
           ansible.builtin.include_tasks: gate.yml

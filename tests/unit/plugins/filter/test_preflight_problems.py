@@ -15,7 +15,7 @@ from ansible_collections.vitalops.rollout.plugins.filter.preflight_problems impo
 KNOWN = ["rollout_environment", "rollout_application", "rollout_processes", "rollout_ports", "rollout_database"]
 KNOWN += ["rollout_guard", "rollout_guard_deadline", "rollout_drain_deadline", "rollout_keep_warm_seconds"]
 KNOWN += ["rollout_allow", "rollout_public_port", "rollout_version", "rollout_bind_address"]
-KNOWN += ["rollout_lease_seconds", "rollout_gate_deadline"]
+KNOWN += ["rollout_lease_seconds", "rollout_ready_deadline"]
 GROUPS = {"lb1": "load_balancer", "app1": "application", "app2": "application", "data1": "postgres"}
 VARIABLES: dict[str, t.Any] = {
     "rollout_environment": "production",
@@ -113,8 +113,8 @@ FOUND: list[tuple[str, Change, list[str]]] = [
     ),
     (
         "a lease that is shorter than the gate",
-        everywhere(rollout_lease_seconds=30, rollout_gate_deadline=90),
-        ["The lease would end while the gate", "at least rollout_gate_deadline, 90 s", "found: 30 s"],
+        everywhere(rollout_lease_seconds=30, rollout_ready_deadline=90),
+        ["The lease would end while instances", "at least rollout_ready_deadline, 90 s", "found: 30 s"],
     ),
     (
         "unreachable hosts share one message",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import platform
 import socket
 import threading
 import time
@@ -28,6 +29,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._gates.verdict im
 READY = b'{"status": "ready"}'
 MIB = 1024 * 1024
 MEBIBYTE = b"x" * MIB
+SERVER = f"Server: BaseHTTP/0.6 Python/{platform.python_version()}"
 SECRET = 'Bearer t0ken"of-the-shop'
 
 
@@ -356,12 +358,16 @@ def test_what_can_never_be_asked_is_refused_before_anything_starts(url: str, tol
 def test_the_newest_bad_answers_are_told_with_what_helps_a_person(peers: Start) -> None:
     peer = peers(
         lambda handler: handler.say(
-            b"down\n%d " % handler.number + b"x" * 400, 503, Content_Type="text/plain", Retry_After="5"
+            b"down\n%d " % handler.number + b"x" * 400,
+            503,
+            Content_Type="text/plain",
+            Retry_After="5",
+            X_Request_Id="r7",
         )
     )
     seen = look(peer, samples=7)
     assert len(seen.answers) == 5
-    told = f"web-1 GET {peer.url}: 503, Content-Type: text/plain, Retry-After: 5, body: down 6 "
+    told = f"web-1 GET {peer.url}: 503, Content-Type: text/plain, Retry-After: 5, {SERVER}, X-Request-Id: r7, body: down 6 "
     assert seen.answers[-1] == f"{told}{'x' * (300 - len('down 6 ...'))}..."
 
 
@@ -369,7 +375,7 @@ def test_a_good_status_with_a_wrong_body_says_what_is_wrong_with_it(peers: Start
     peer = peers(says(b"", Content_Type="text/html"))
     seen = look(peer, samples=1, text="ready")
     problem = "the text 'ready' is not in the body"
-    assert seen.answers == [f"web-1 GET {peer.url}: 200, {problem}, Content-Type: text/html, body: (empty)"]
+    assert seen.answers == [f"web-1 GET {peer.url}: 200, {problem}, Content-Type: text/html, {SERVER}, body: (empty)"]
 
 
 def test_a_request_has_the_method_headers_and_body_that_were_described(peers: Start) -> None:

@@ -80,7 +80,7 @@ def test_every_phase_and_type_can_be_described() -> None:
         (READY | {"status": 42}, "status: expected statuses of HTTP, 100 to 599, found 42"),
         (
             READY | {"method": "GOT"},
-            "method: expected GET or HEAD or POST or PUT or OPTIONS, found GOT, did you mean GET?",
+            "method: expected GET or HEAD or POST or PUT or PATCH or DELETE or OPTIONS, found GOT, did you mean GET?",
         ),
         (READY | {"enforce": "no"}, "enforce: expected true or false, found 'no'"),
         (READY | {"min_samples": 0}, "min_samples: expected 1 or more: what was not seen is no pass"),
