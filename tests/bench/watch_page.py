@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.traffic import RISK, RISK_AGAINST_LIVE
+
 from .watches import BEFORE, EARLY, FLOOR, LIVE_TIMES, LOOKS, P95_LIMIT, SHIFTED, STEPS, SWITCHED, TRAFFIC
 
 Row = t.Mapping[str, t.Any]
@@ -23,12 +25,14 @@ HEAD = f"""\
 
 A candidate is compared with the live slot: shares of failed requests, and shares of slow ones. The watch looks {LOOKS}
 times, and looking often must not cost false alarms: the evidence is an e-process, which exceeds its limit at any look
-with a probability of at most 1 % while the candidate is not worse by more than is allowed. That is a theorem (Turner,
-Ly, Grünwald 2021), no tuning: `plugins/module_utils/_gates/comparison.py`. Slow requests are counted, not averaged: a
-share can be tested exactly with any number of looks, a mean of latencies cannot, and HAProxy's own averages forget all
-but the last 1024 requests. Simulated are limits of {FLOOR:.1%} more errors, and of a p95 that is {P95_LIMIT:.0%}
-longer; what is worse by less is within its limit. A gate with several limits, and a rollout over several load
-balancers and shares, divides the 1 % among them.
+with a probability of at most {RISK_AGAINST_LIVE:.0%} while the candidate is not worse by more than is allowed. That is
+a theorem (Turner, Ly, Grünwald 2021; `plugins/module_utils/_gates/comparison.py`), and it speaks of a candidate exactly
+at its limit: one that is like the live slot is refused far more rarely, as the table shows. Slow requests are counted,
+not averaged: a share can be tested exactly with any number of looks, a mean of latencies cannot, and HAProxy's own
+averages forget all but the last 1024 requests. Simulated are limits of {FLOOR:.1%} more errors, and of a p95 that is
+{P95_LIMIT:.0%} longer; what is worse by less is within its limit. A gate with several limits, and a rollout over
+several load balancers and shares, divides the {RISK_AGAINST_LIVE:.0%} among them. Limits that stand for themselves
+(`at_most`) have {RISK:.0%}.
 
 Simulated with that code by `make bench` (`--only watches`); the same seed gives the same figures. "{SHIFTED}": both
 slots have traffic, the live one {LIVE_TIMES} times as much. "{SWITCHED}": the live slot has none any more, and is known

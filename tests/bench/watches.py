@@ -90,9 +90,17 @@ def watch(point: Point, chance: random.Random, times: t.Mapping[int, int]) -> in
     switched, size = point.mode == SWITCHED, TRAFFIC[point.traffic]
     if point.what == "errors":
         live, candidate = point.live, point.candidate
-        comparison = Comparison(floor=FLOOR, looks=LOOKS, before=_draw(chance, BEFORE, live), retired=switched)
+        comparison = Comparison(
+            floor=FLOOR,
+            risk=traffic.RISK_AGAINST_LIVE,
+            looks=LOOKS,
+            before=_draw(chance, BEFORE, live),
+            retired=switched,
+        )
     else:
-        slowness = traffic.against(times, 0.95, P95_LIMIT, risk=traffic.RISK, looks=LOOKS, shared=not switched)
+        slowness = traffic.against(
+            times, 0.95, P95_LIMIT, risk=traffic.RISK_AGAINST_LIVE, looks=LOOKS, shared=not switched
+        )
         live, candidate = (slow(1000 * slowness.longest, factor) for factor in (point.live, point.candidate))
         comparison = slowness.comparison
     for _look in range(LOOKS):

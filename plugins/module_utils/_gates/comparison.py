@@ -4,8 +4,10 @@
 """Whether a candidate has a larger share of bad requests than the live slot, looked at again and again. Pure. PRIVATE.
 
 "Bad" is what the caller counts: errors, or requests slower than a limit. Looking often must not make a false alarm more
-likely, so evidence is an e-process: as long as the candidate is not worse, it exceeds 1 / risk at any look of a watch
-with a probability of at most *risk* (Ville's inequality), whatever the traffic and however often one looks.
+likely, so evidence is an e-process: as long as the candidate is not worse by more than the floor, it exceeds 1 / risk
+at any look of a watch with a probability of at most *risk* (Ville's inequality), whatever the traffic and however often
+one looks. That is said of a candidate exactly at the floor; of one that is like the live slot it is far less probable
+(docs/comparison.md).
 """
 
 from __future__ import annotations
@@ -19,6 +21,10 @@ from .verdict import FAIL, INCONCLUSIVE, NO_DATA, PASS
 #: By how much the share of a bad candidate may exceed what is tolerated; evidence is an average over all of them, so
 #: that small and large faults are both found without knowing which to expect.
 LIFTS = (0.005, 0.02, 0.05, 0.15, 0.5)
+#: Part of the risk that a bound on the share of a retired slot costs; the rest is that of the bets against it.
+BOUND = 0.15
+# Part of all bets that begin at the first look: most bad releases are bad from the start.
+_FIRST = 0.8
 _SMALLEST = 1e-6  # of a share: neither 0 nor 1 can be bet on
 _HALVINGS = 30
 _LARGEST = 700.0  # of a logarithm whose number a float can hold
@@ -62,14 +68,17 @@ def judge(found: Finding, min_samples: int) -> str:
 
 
 class Comparison:
-    """One watch. *floor*: difference of shares (0 to 1) that does not matter. *risk*: of a false alarm in the watch.
+    """One watch. *floor*: difference of shares (0 to 1) that does not matter. *risk*: of a false alarm in the watch
+    about a candidate that is exactly at the floor.
 
     *looks* is how often about the watch will look: a release may turn bad at any of them, and what it did well before
     shall not hide that. Looking more often is allowed, and finds late faults a little later.
 
     *before* is what the live slot showed before the watch. When it is *retired*, without traffic in the watch, a bound
-    on its share comes from that, which costs half of the risk; else it only says what to expect. With *tolerated* there
-    is no live slot: that share (0 to 1) of bad requests is allowed, whatever another slot does. Raises BadInput.
+    on its share comes from that, which costs a part of the risk (BOUND); else it only says what to expect. With
+    *tolerated* there is no live slot: that share (0 to 1) of bad requests is allowed, whatever another slot does.
+
+    Raises BadInput.
     """
 
     def __init__(
@@ -91,13 +100,13 @@ class Comparison:
             if wrong:
                 raise BadInput(f"A comparison with this {what} can never be made.", expected=expected, where=what)
         self._floor = floor
-        self._bound = upper_bound(_checked(before), risk / 2) if retired else tolerated
-        self._needed = math.log(2 / risk if retired else 1 / risk)
+        self._bound = upper_bound(_checked(before), risk * BOUND) if retired else tolerated
+        self._needed = -math.log(risk * (1 - BOUND) if retired else risk)
         self._live, self._candidate, self._compared = before, NOTHING, 0
-        # Of each lift, the evidence of all beginnings up to now: half of the weight begins at the first look.
+        # Of each lift, the evidence of all beginnings up to now.
         self._begun = [-math.inf] * len(LIFTS)
         self._waiting = 1.0
-        self._later = 0.5 / looks
+        self._later = (1 - _FIRST) / looks
         self._most = -math.inf
 
     def look(self, live: Counts, candidate: Counts) -> Finding:
@@ -106,7 +115,7 @@ class Comparison:
         _checked(candidate)
         if self._comparable(live):
             self._compared += candidate.requests
-        begins = min(self._waiting, 0.5 if self._waiting == 1.0 else self._later)
+        begins = min(self._waiting, _FIRST if self._waiting == 1.0 else self._later)
         self._waiting -= begins
         weight = _log(begins)
         self._begun = [

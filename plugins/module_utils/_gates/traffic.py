@@ -14,14 +14,16 @@ import typing as t
 
 from .._foundation.errors import RolloutError
 from . import quantity
-from .comparison import Comparison, Counts, Finding, judge, upper_bound
+from .comparison import BOUND, Comparison, Counts, Finding, judge, upper_bound
 from .look import Look, broken
 from .quantity import DURATION, GROWTH, SHARE
 from .specification import GateSpecification
 from .verdict import FAIL, INCONCLUSIVE, NO_DATA, PASS, combine
 
-#: Of a false alarm of one gate in one watch.
+#: Of a false alarm of one gate in one watch: about a candidate exactly at a limit that stands for itself; and about one
+#: exactly as much worse than the live slot as it may be. One that is like the live slot is refused far more rarely.
 RISK = 0.01
+RISK_AGAINST_LIVE = 0.12
 _SMALLEST_FLOOR = 0.01  # of the difference of shares of slow answers
 
 
@@ -198,11 +200,11 @@ class TrafficSampler:
         now = read()
         self._users = {slot: Users(now.get(slot, Tally())) for slot in (slots.live or "", slots.candidate)}
         history = Users(before or Tally()).look(now.get(slots.live or "", Tally()))
-        risk = RISK / max(1, len(gate.at_most) + len(gate.relative)) / watches
-        self._limits = [_absolute(name, limit, risk, looks) for name, limit in gate.at_most.items()]
+        among = max(1, len(gate.at_most) + len(gate.relative)) * watches
+        self._limits = [_absolute(name, limit, RISK / among, looks) for name, limit in gate.at_most.items()]
         if slots.live is not None:
             self._limits += [
-                _relative(name, limit, risk, looks, history, slots.shared, gate.min_samples)
+                _relative(name, limit, RISK_AGAINST_LIVE / among, looks, history, slots.shared, gate.min_samples)
                 for name, limit in gate.relative.items()
             ]
         self._answers = 0
@@ -287,14 +289,14 @@ def against(
     With *shared* traffic both slots are compared on the same minutes: what makes both slow is nobody's fault. The
     candidate may have as many more slow answers as lie between what the live slot has beyond *longest* and what the
     quantile allows. Without, the live slot is what it was: its quantile is known only so well, and the highest value
-    that it may have counts, which costs half of the risk.
+    that it may have counts, which costs a part of the risk (BOUND).
     """
     allowed, answers = 1 - quantile_share, sum(times.values())
-    known = quantile(times, quantile_share if shared else _upper(quantile_share, answers, risk / 2)) or 0.0
+    known = quantile(times, quantile_share if shared else _upper(quantile_share, answers, risk * BOUND)) or 0.0
     # Nothing is faster than the step of the counter: 20 % more than 1 ms would be a limit of chance.
     longest = max(known * (1 + limit), known + 0.002)
     if not shared:
-        return Slowness(longest, Comparison(tolerated=allowed, risk=risk / 2, looks=looks))
+        return Slowness(longest, Comparison(tolerated=allowed, risk=risk * (1 - BOUND), looks=looks))
     before = slower(times, longest)
     floor = max(_SMALLEST_FLOOR, allowed - (before.share or 0.0))
     return Slowness(longest, Comparison(floor=floor, risk=risk, looks=looks, before=before))

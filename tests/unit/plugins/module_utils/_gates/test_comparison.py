@@ -82,7 +82,7 @@ def test_five_points_more_errors_are_found_within_500_requests(retired: bool) ->
 
 def test_a_release_that_turns_bad_late_is_found_in_spite_of_all_that_it_did_well() -> None:
     chance = random.Random(6)
-    watch = Comparison(floor=0.005, looks=120)
+    watch = Comparison(floor=0.005, risk=0.12, looks=120)
     for _look in range(100):
         assert not watch.look(draw(chance, 300, 0.01), draw(chance, 100, 0.01)).worse
     assert any(watch.look(draw(chance, 300, 0.01), draw(chance, 100, 0.06)).worse for _look in range(6))

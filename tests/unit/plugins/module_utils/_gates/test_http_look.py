@@ -367,7 +367,8 @@ def test_the_newest_bad_answers_are_told_with_what_helps_a_person(peers: Start) 
     )
     seen = look(peer, samples=7)
     assert len(seen.answers) == 5
-    told = f"web-1 GET {peer.url}: 503, Content-Type: text/plain, Retry-After: 5, {SERVER}, X-Request-Id: r7, body: down 6 "
+    headers = f"Content-Type: text/plain, Retry-After: 5, {SERVER}, X-Request-Id: r7"
+    told = f"web-1 GET {peer.url}: 503, {headers}, body: down 6 "
     assert seen.answers[-1] == f"{told}{'x' * (300 - len('down 6 ...'))}..."
 
 
