@@ -1,0 +1,123 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""No secret shows: each one is a marked string, all is set up with them, and then they are looked for everywhere."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+
+#: Where anybody may look. What root alone may read is where secrets live.
+PUBLIC = "/etc /home /mnt /opt /root /run /srv /tmp /usr/local /var"
+SAMPLER = """
+import json, os, time
+seen = set()
+while not os.path.exists("/run/stop-sampling"):
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            seen.add(open(f"/proc/{process}/cmdline").read())
+        except OSError:
+            pass
+    time.sleep(0.02)
+json.dump(sorted(seen), open("/run/sampled.json", "w"))
+"""
+
+
+@pytest.fixture(scope="module")
+def marks(lab: t.Any) -> dict[str, str]:
+    """Every secret of the inventory, by what it is: marked strings; what the registry knows is one by itself."""
+    names = ("lab_postgres_password", "lab_redis_password", "lab_admin_token", "gate_header")
+    made = {name: f"marked{secrets.token_hex(12)}" for name in names}
+    return {**made, "lab_registry_password": str(lab.hosts["vars"]["lab_registry_password"])}
+
+
+class Seen(t.NamedTuple):
+    """What runs at the highest verbosity wrote, and the command lines that ran meanwhile, by host."""
+
+    output: str
+    arguments: dict[str, list[str]]
+
+
+@pytest.fixture(scope="module")
+def seen(lab: t.Any, marks: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    """Everything is provisioned and deployed with the marks, as talkatively as can be."""
+    inventory: Path = tmp_path_factory.mktemp("marked") / "marked.yml"
+    gates = [
+        {
+            "name": "ready",
+            "type": "http",
+            "path": "/ready",
+            "secret_headers": {"Authorization": f"Bearer {marks['gate_header']}"},
+        },
+        {"name": "database", "type": "postgres", "query": "SELECT true", "expected": "true"},
+        {"name": "cache", "type": "redis", "at_most": {"memory_share": "90 %"}},
+    ]
+    variables = {name: mark for name, mark in marks.items() if name.startswith("lab_")}
+    inventory.write_text(yaml.safe_dump({"all": {"vars": {**variables, "rollout_gates": {"before_switch": gates}}}}))
+    names = sorted({*lab.group("application"), *lab.group("load_balancer"), *lab.group("postgres")})
+    for name in names:
+        lab.connect(name).check_output("rm -f /run/stop-sampling; setsid python3 -c %s >&- 2>&- <&- &", SAMPLER)
+    talkative = ("-vvvvv", "--diff")
+    provisioned = lab.play("provision", *talkative, inventories=[inventory])
+    deployed = lab.play("deploy", *talkative, "-e", "rollout_version=1.1.0", inventories=[inventory])
+    again = lab.play(
+        "deploy", *talkative, "-e", "rollout_version=1.2.0", "-e", "rollout_ready_deadline=5", inventories=[inventory]
+    )
+    for name in names:
+        lab.connect(name).check_output("touch /run/stop-sampling")
+        lab.wait_for(name, "ls /run/sampled.json", "/run/sampled.json", seconds=10)
+    assert (provisioned.code, deployed.code) == (0, 0)
+    assert again.code == 2, "1.2.0 is never ready: its refusal tells much, and must not tell secrets"
+    arguments = {name: json.loads(lab.connect(name).check_output("cat /run/sampled.json")) for name in names}
+    return Seen(provisioned.output + deployed.output + again.output, arguments)
+
+
+def shapes(marks: dict[str, str]) -> dict[str, str]:
+    """Returns what to look for, by what it is: the marks, and what basic authentication makes of them."""
+    encoded = base64.b64encode(f"rollout:{marks['lab_registry_password']}".encode()).decode()
+    return {**marks, "basic authentication": encoded}
+
+
+def test_the_output_of_runs_has_no_secret(seen: Seen, marks: dict[str, str]) -> None:
+    assert "PLAYBOOK: deploy.yml" in seen.output, "the runs were not as talkative as they should be"
+    assert [name for name, mark in shapes(marks).items() if mark in seen.output] == []
+
+
+def test_no_process_has_a_secret_in_its_command_line(seen: Seen, marks: dict[str, str]) -> None:
+    for name, lines in seen.arguments.items():
+        assert any("python3" in line for line in lines), f"nothing was seen on {name}"
+        assert [line for line in lines for mark in shapes(marks).values() if mark in line] == []
+
+
+def test_logs_have_no_secret(lab: t.Any, seen: Seen, marks: dict[str, str]) -> None:
+    for name in seen.arguments:
+        host = lab.connect(name)
+        logs = host.check_output("journalctl --no-pager -o cat; find /var/log -type f -name '*.log' -exec cat {} +")
+        assert "rollout" in logs
+        assert [what for what, mark in shapes(marks).items() if mark in logs] == []
+
+
+def test_state_and_journals_of_rollouts_have_no_secret(lab: t.Any, seen: Seen, marks: dict[str, str]) -> None:
+    for name in lab.group("load_balancer"):
+        state = lab.connect(name).check_output("find /var/lib/rollout -type f -exec cat {} +")
+        assert "1.1.0" in state
+        assert [what for what, mark in shapes(marks).items() if mark in state] == []
+
+
+def test_nobody_can_read_a_secret(lab: t.Any, seen: Seen, marks: dict[str, str]) -> None:
+    control = f"marked{secrets.token_hex(12)}"
+    for name in seen.arguments:
+        host = lab.connect(name)
+        host.check_output("echo %s > /var/tmp/control; chmod 644 /var/tmp/control", control)
+        lines = "\n".join([control, *shapes(marks).values()])
+        search = f"grep -rlsF --devices=skip -f - {PUBLIC}"
+        found = host.run("echo %s | runuser -u nobody -- sh -c %s", lines, search).stdout.split()
+        host.check_output("rm /var/tmp/control")
+        assert found == ["/var/tmp/control"], "only the control, which anybody may read"
