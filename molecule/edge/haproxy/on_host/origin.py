@@ -11,6 +11,8 @@ asks for an upgrade gets it, and then its bytes come back with the slot in front
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 import sys
 
@@ -38,7 +40,7 @@ class Instance:
         path = first.split()[1]
         headers = {name.lower(): value.strip() for name, _colon, value in (line.partition(":") for line in lines)}
         if headers.get("upgrade"):
-            await self._echo(reader, writer, headers["upgrade"])
+            await self._echo(reader, writer, headers)
             return False
         await reader.readexactly(int(headers.get("content-length") or 0))
         if path.startswith("/slow"):
@@ -53,8 +55,14 @@ class Instance:
         await writer.drain()
         return True
 
-    async def _echo(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, protocol: str) -> None:
-        writer.write(f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n".encode())
+    async def _echo(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, headers: dict[str, str]) -> None:
+        # As RFC 6455 has it; HAProxy looks at it, too.
+        key = headers["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        accepted = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
+        writer.write(
+            f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {headers['upgrade']}\r\n"
+            f"Sec-WebSocket-Accept: {accepted}\r\n\r\n".encode()
+        )
         while received := await reader.read(4096):
             writer.write(self.slot.encode() + b":" + received)
             await writer.drain()
