@@ -213,12 +213,12 @@ class Edge:
     def from_client(self, *arguments: str, piped: str = "") -> str:
         """Asks from client1, whose address may do what others may not, with *piped* on standard input.
 
-        Returns what curl writes.
+        Returns what curl writes; it is not content with an answer that comes before all of the request is sent.
         """
         config = str(PROJECT / ".lab" / NAME / "ssh_config")
         client = testinfra.get_host("ssh://client1", ssh_config=config, controlpersist=60)
         command = "printf %s | curl -sk" + " %s" * len(arguments)
-        return str(client.check_output(command, piped, *arguments))
+        return str(client.run(command, piped, *arguments).stdout)
 
     def provision(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs the playbook of this folder."""
