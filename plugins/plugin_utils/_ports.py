@@ -36,6 +36,9 @@ def expected_ports(variables: t.Mapping[str, t.Any], groups: t.Collection[str]) 
     wanted: list[tuple[int, str, str, str | None]] = []
     if "load_balancer" in groups:
         wanted.append((int(variables.get("rollout_public_port") or 80), "load balancer, users", "^haproxy", None))
+        if variables.get("load_balancer_tls"):
+            secured = int(variables.get("load_balancer_tls_port") or 443)
+            wanted.append((secured, "load balancer, users by HTTPS", "^haproxy", None))
     if "application" in groups:
         application = re.escape(str(variables.get("rollout_application") or ""))
         count = web_instances(variables)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 import typing as t
 
-from . import gates, refusals, watch_page
+from . import gates, refusals, tls, watch_page
 from .on_host.request_log import percentile
 
 Figures = t.Mapping[str, t.Any]
@@ -115,7 +115,13 @@ def everything(result: Figures) -> list[str]:
     lines: list[str] = []
     if rows := [*result.get("fleets", []), *result.get("pair", [])]:
         lines += ["", *fleets(rows)]
-    for key, part in (("switch", switch), ("revert", revert), ("refusals", refusals.lines), ("switches", switches)):
+    for key, part in (
+        ("switch", switch),
+        ("revert", revert),
+        ("refusals", refusals.lines),
+        ("switches", switches),
+        ("tls", tls.lines),
+    ):
         if key in result:
             lines += ["", *part(result[key])]
     if "gates" in result:

@@ -106,8 +106,9 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if context.stopping:
-                    message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+                # The load balancer logs which release answered, and keeps it from users.
+                headers = [*message.get("headers", ()), (b"x-release-id", context.settings.release.encode())]
+                message["headers"] = [*headers, (b"connection", b"close")] if context.stopping else headers
             await send(message)
 
         context.metrics.in_flight += 1
