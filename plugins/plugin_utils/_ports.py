@@ -42,6 +42,9 @@ def expected_ports(variables: t.Mapping[str, t.Any], groups: t.Collection[str]) 
     if "load_balancer" in groups:
         owner = f"^{load_balancer_driver(variables)}"
         wanted.append((int(variables.get("rollout_public_port") or 80), "load balancer, users", owner, None))
+        if owner == "^nginx":
+            status = int(variables.get("load_balancer_nginx_status_port") or 8406)
+            wanted.append((status, "load balancer, its traffic pointer", owner, None))
     if "application" in groups:
         application = re.escape(str(variables.get("rollout_application") or ""))
         count = web_instances(variables)
