@@ -11,11 +11,11 @@ module: rollout_info
 short_description: Tell what a load-balancer host knows about an application
 version_added: "0.1.0"
 description:
-  - Reads the recorded state, the durable traffic pointer, the one that HAProxy uses now, and HAProxy's view of every
+  - Reads the recorded state, the durable traffic pointer, the one that HAProxy or nginx uses now, and its view of every
     instance.
   - Tells who may change the application, at which step a run was cut off, what its guard is armed for, and what happens
     next.
-  - Does not fail when HAProxy is down; the reason is returned in RV(haproxy_error).
+  - Does not fail when the load balancer is down; the reason is returned in RV(haproxy_error).
 author: The vitalops.rollout maintainers (@vitalops)
 extends_documentation_fragment:
   - vitalops.rollout.attributes.info
@@ -25,7 +25,7 @@ options:
     type: str
     required: true
   socket:
-    description: HAProxy's admin socket.
+    description: HAProxy's admin socket, on a host that runs HAProxy.
     type: path
     default: /run/haproxy/admin.sock
 """
@@ -48,18 +48,23 @@ pointer:
   returned: always
   type: dict
   sample: {"live": "blue", "candidate": null, "weight": 0}
+load_balancer:
+  description: What routes on this host, V(HAProxy) or V(nginx).
+  returned: always
+  type: str
+  sample: HAProxy
 haproxy_pointer:
-  description: The pointer that HAProxy routes by at this moment, or V(null).
+  description: The pointer that the load balancer, whichever it is, routes by at this moment, or V(null).
   returned: always
   type: dict
 servers:
-  description: Every instance as HAProxy sees it.
+  description: Every instance as the load balancer sees it.
   returned: always
   type: list
   elements: dict
   sample: [{"slot": "blue", "name": "app1-web-1", "address": "192.0.2.11:18000", "status": "UP", "up": true}]
 counters:
-  description: Per slot, the requests in flight and queued now, and the totals since HAProxy's last start.
+  description: Per slot, the requests in flight and queued now, and the totals since HAProxy's last start; empty with nginx, which counts none.
   returned: always
   type: dict
 lease:
@@ -127,7 +132,7 @@ problem:
   returned: always
   type: str
 haproxy_error:
-  description: Why HAProxy could not be asked, or an empty string.
+  description: Why the load balancer could not be asked, or an empty string.
   returned: always
   type: str
 """
@@ -139,14 +144,15 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.error
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard import view
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard.guard import Guard
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
-from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import haproxy, pointer
+from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import driver, haproxy, pointer
 
 
 def look(module: AnsibleModule) -> dict[str, t.Any]:
     application = module.params["application"]
-    api = haproxy.RuntimeApi(module.params["socket"])
+    api = driver.of(application, haproxy_socket=module.params["socket"])
     path = pointer.path_of(application)
     result: dict[str, t.Any] = {
+        "load_balancer": api.name,
         "haproxy_pointer": None,
         "servers": [],
         "counters": {},
@@ -155,16 +161,16 @@ def look(module: AnsibleModule) -> dict[str, t.Any]:
     }
     try:
         used = api.pointer(application, path)
-        rows = api.statistics()
+        servers, counters = api.servers(application), api.counters(application)
     except RolloutError as error:
-        # What the view found of HAProxy is this same error.
+        # What the view found of the load balancer is this same error.
         problem = result["problem"].replace(str(error), "").strip()
         return {**result, "problem": problem, "haproxy_error": str(error)}
     return {
         **result,
         "haproxy_pointer": used._asdict() if used else None,
-        "servers": [{**server._asdict(), "up": server.up} for server in haproxy.servers(rows, application)],
-        "counters": {slot: found._asdict() for slot, found in haproxy.counters(rows, application).items()},
+        "servers": [{**server._asdict(), "up": server.up} for server in servers],
+        "counters": counters,
     }
 
 

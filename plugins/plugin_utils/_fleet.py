@@ -183,7 +183,7 @@ def _joined(*parts: str) -> str:
 
 
 def _differences(first: str, expected: Fields, host: str, result: Fields) -> list[str]:
-    found = []
+    found, name = [], result.get("load_balancer") or "HAProxy"
     if result["pointer"] != expected["pointer"]:
         found.append(
             f"load balancers differ: traffic goes to {_live(expected)} on {first}, to {_live(result)} on {host}"
@@ -191,11 +191,11 @@ def _differences(first: str, expected: Fields, host: str, result: Fields) -> lis
     if _core(result.get("state")) != _core(expected.get("state")):
         found.append(f"load balancers differ: the state of {host} is not the state of {first}")
     if result.get("haproxy_error"):
-        found.append(f"HAProxy of {host} does not answer: {result['haproxy_error']}")
+        found.append(f"{name} of {host} does not answer: {result['haproxy_error']}")
     elif "haproxy_pointer" in result and result["haproxy_pointer"] != result["pointer"]:
         found.append(
-            f"HAProxy of {host} routes otherwise than its map file says; the next run puts that right. "
-            "Do not reload HAProxy: the file may name a slot that nobody confirmed"
+            f"{name} of {host} routes otherwise than its map file says; the next run puts that right. "
+            f"Do not reload {name}: the file may name a slot that nobody confirmed"
         )
     return found
 

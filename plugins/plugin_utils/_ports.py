@@ -12,6 +12,11 @@ DEFAULT_PORTS = {"blue": 18000, "green": 18100}
 SLOTS = ("blue", "green")
 
 
+def load_balancer_driver(variables: t.Mapping[str, t.Any]) -> str:
+    """Returns which program routes on a load balancer: haproxy or nginx."""
+    return str(variables.get("load_balancer_driver") or "haproxy")
+
+
 def web_instances(variables: t.Mapping[str, t.Any]) -> int:
     """Returns how many web instances one slot has on an application host."""
     return sum(
@@ -35,10 +40,14 @@ def expected_ports(variables: t.Mapping[str, t.Any], groups: t.Collection[str]) 
     """
     wanted: list[tuple[int, str, str, str | None]] = []
     if "load_balancer" in groups:
-        wanted.append((int(variables.get("rollout_public_port") or 80), "load balancer, users", "^haproxy", None))
+        owner = f"^{load_balancer_driver(variables)}"
+        wanted.append((int(variables.get("rollout_public_port") or 80), "load balancer, users", owner, None))
         if variables.get("load_balancer_tls"):
             secured = int(variables.get("load_balancer_tls_port") or 443)
-            wanted.append((secured, "load balancer, users by HTTPS", "^haproxy", None))
+            wanted.append((secured, "load balancer, users by HTTPS", owner, None))
+        if owner == "^nginx":
+            status = int(variables.get("load_balancer_nginx_status_port") or 8406)
+            wanted.append((status, "load balancer, its traffic pointer", owner, None))
     if "application" in groups:
         application = re.escape(str(variables.get("rollout_application") or ""))
         count = web_instances(variables)

@@ -13,7 +13,7 @@ import typing as t
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError
 
 from ._gate_problems import gate_problems, missing_libraries
-from ._ports import expected_ports, first_ports, web_instances
+from ._ports import expected_ports, first_ports, load_balancer_driver, web_instances
 
 NEEDED_GROUPS = {
     "deploy": ("load_balancer", "application"),
@@ -320,11 +320,30 @@ def problems_of_gates(
     hosts: t.Sequence[Host], verb: str, gates: t.Mapping[str, t.Any], inventory: t.Collection[str]
 ) -> t.Iterator[RolloutError]:
     """Gates that cannot be used; on a host that is provisioned first, nothing is missing yet."""
-    found = list(gate_problems(gates, inventory))
+    found = [*gate_problems(gates, inventory), *uncounted_gates(hosts, gates)]
     yield from found
     stores_from = next((host for host in hosts if "application" in host.groups), None)
     if not found and verb == "deploy" and stores_from is not None and stores_from.told is not None:
         yield from missing_libraries(gates, stores_from.name, stores_from.told.get("python") or {})
+
+
+def uncounted_gates(hosts: t.Sequence[Host], gates: t.Mapping[str, t.Any]) -> t.Iterator[RolloutError]:
+    """Gates that would read counters which the load balancer does not have."""
+    without = [host.name for host in hosts if "load_balancer" in host.groups and _routes_with_nginx(host)]
+    phases = (gates.get("rollout_gates") or {}).items()
+    names = [f"{phase}: {gate.get('name')}" for phase, each in phases for gate in each if gate.get("type") == "traffic"]
+    if without and names:
+        yield RolloutError(
+            "nginx does not count what each slot answers; gates of type traffic would never have anything to look at.",
+            expected="gates of the types http and prometheus, or load_balancer_driver: haproxy",
+            found=f"traffic ({', '.join(names)})",
+            where=f"rollout_gates; nginx on {', '.join(without)}",
+            next_step="look at the application itself: through http, or its own metrics by prometheus (docs/gates.md)",
+        )
+
+
+def _routes_with_nginx(host: Host) -> bool:
+    return load_balancer_driver(host.variables) == "nginx"
 
 
 def names_to_bind(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:

@@ -4,7 +4,7 @@
 """arm → switch → confirm: the one way in which traffic moves. What takes it back is in revert.py. PRIVATE.
 
 Every method is one idempotent change of this load-balancer host that journals its own begin and end. What is durable
-comes first (intent before timer, map file before HAProxy, state before the intent goes), so that a kill between any
+comes first (intent before timer, map file before the load balancer, state before the intent goes), so that a kill between any
 two lines leaves something that the guard or the next run completes.
 """
 
@@ -21,7 +21,6 @@ from .._state.intent import Intent
 from .._state.run import Run
 from .._traffic import pointer as pointers
 from .._traffic import switch as traffic
-from .._traffic.haproxy import servers
 from .place import NotConfirmed, Place
 from .probe import Check
 
@@ -55,13 +54,13 @@ class Guard(Place):
     """The guard of one application on this load-balancer host."""
 
     def instances(self, target: str, wanted: int, wait: float) -> dict[str, list[str]]:
-        """Returns the addresses per slot as HAProxy has them, once *wanted* of *target* are up within *wait* seconds.
+        """Returns the addresses per slot as the load balancer has them, once *wanted* of *target* are up within *wait* seconds.
 
         Raises CommandFailed when they are not. Takes no lock: the guard of an earlier switch must not wait for it.
         """
         traffic.wait_for_servers(self.api, self.application, target, wanted, wait)
         known: dict[str, list[str]] = {slot: [] for slot in states.SLOTS}
-        for server in servers(self.api.statistics(), self.application):
+        for server in self.api.servers(self.application):
             if server.address:
                 known[server.slot].append(server.address)
         return known

@@ -18,9 +18,10 @@ from .._state import intent as intents
 from .._state import state as states
 from .._state.intent import Intent
 from .._state.run import Run
+from .._traffic import driver as drivers
 from .._traffic import pointer as pointers
 from .._traffic import switch as traffic
-from .._traffic.haproxy import NotRunning, RuntimeApi, servers
+from .._traffic.driver import Driver, NotRunning
 from .probe import Check, anyone
 from .timer import Timer
 
@@ -29,7 +30,7 @@ ACTOR = "guard"
 #: What is watched here until the switch is confirmed or taken back, see watching.py.
 WATCH_FILE = "watch.json"
 LOCK_SECONDS = 55.0
-# For how long a HAProxy that does not run may be one that starts and has read the map file before it was changed.
+# For how long a load balancer that does not run may be one that starts and has read its file before it was changed.
 STARTING_SECONDS = 2.0
 _POLL = 0.1  # s
 #: How often a run asks a slot that it wants to go back to before it is given up, and the seconds between.
@@ -49,7 +50,7 @@ class Place:
         application: str,
         *,
         root: str = states.ROOT,
-        api: RuntimeApi | None = None,
+        api: Driver | None = None,
         timer: Timer | None = None,
         clock: Clock | None = None,
         probe: t.Callable[[t.Sequence[str], Check], bool] = anyone,
@@ -59,7 +60,7 @@ class Place:
         self.folder = states.folder_of(application, root)
         self.map_path = pointers.path_of(application, root)
         self.intent_path = os.path.join(self.folder, intents.FILE)
-        self.api = api or RuntimeApi()
+        self.api = api or drivers.of(application, root)
         self.timer = timer or Timer(application)
         self.clock = clock or Clock()
         self._probe = probe
@@ -97,7 +98,7 @@ class Place:
         return live is not None and live.release["id"] == run.release
 
     def moved_to(self, target: str | None) -> bool:
-        """Whether traffic goes to *target*, in the map file or in HAProxy. A file that nobody can read may say so."""
+        """Whether traffic goes to *target*, in the map file or in use. A file that nobody can read may say so."""
         used: list[pointers.Pointer | None] = []
         try:
             used.append(pointers.read_file(self.application, self.map_path))
@@ -108,13 +109,14 @@ class Place:
         return any(one is not None and target in (one.live, one.candidate) for one in used if target)
 
     def answers(self, slot: str | None, intent: Intent | None) -> bool:
-        """Whether an instance of *slot* answers; without an intent, which knows how to ask, HAProxy's word counts."""
+        """Whether an instance of *slot* answers; without an intent, which knows how to ask, the load balancer's
+        word counts."""
         if slot is None:
             return False
         if intent is not None:
             return self._probe(intent.instances.get(slot, ()), Check(**intent.check))
         with contextlib.suppress(RolloutError):
-            return any(one.up for one in servers(self.api.statistics(), self.application) if one.slot == slot)
+            return any(one.up for one in self.api.servers(self.application) if one.slot == slot)
         return False
 
     def answers_in_the_end(self, slot: str | None, intent: Intent | None) -> bool:
@@ -129,9 +131,9 @@ class Place:
         return False
 
     def point(self, live: str | None) -> bool:
-        """Sends all traffic to *live*: the map file counts even when HAProxy is down. Returns whether it moved.
+        """Sends all traffic to *live*: the map file counts even when nobody routes. Returns whether it moved.
 
-        Raises CommandFailed when a HAProxy that runs does not follow, OSError when the disk takes no file; HAProxy
+        Raises CommandFailed when a load balancer that runs does not follow, OSError when the disk takes no file; it
         is told in that case, too, so that users need not wait for a disk.
         """
         wanted = pointers.Pointer(live, None, 0)
@@ -146,21 +148,22 @@ class Place:
             try:
                 return traffic.switch(self.api, self.application, self.map_path, wanted) or written
             except (NotRunning, NotFound):
-                # It reads the file when it starts; it has no map that could send users elsewhere.
+                # It reads what is kept when it starts; it has no map that could send users elsewhere.
+                self.api.keep(self.application, wanted)
                 if time.monotonic() >= ends:
                     return written
                 time.sleep(_POLL)
 
     def must_serve(self, target: str) -> None:
-        """Raises NotConfirmed when traffic goes anywhere but to *target*, in the map file or in HAProxy."""
+        """Raises NotConfirmed when traffic goes anywhere but to *target*, in the map file or in use."""
         wanted = pointers.Pointer(target, None, 0)
-        in_file, in_haproxy = traffic.current(self.api, self.application, self.map_path)
-        if (in_file, in_haproxy) != (wanted, wanted):
+        in_file, in_use = traffic.current(self.api, self.application, self.map_path)
+        if (in_file, in_use) != (wanted, wanted):
             raise NotConfirmed(
                 "The switch is not confirmed: traffic is not where this run moved it.",
                 expected=wanted.text(),
                 found=f"file {in_file.text() if in_file else 'nothing'}, "
-                f"HAProxy {in_haproxy.text() if in_haproxy else 'nothing'}",
+                f"{self.api.name} {in_use.text() if in_use else 'nothing'}",
                 where=self.map_path,
                 next_step=f"{playbook('status')} says what is live; then run again",
             )

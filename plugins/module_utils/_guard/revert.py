@@ -57,7 +57,7 @@ def _only(guard: Place, run: Run, intent: Intent | None) -> bool:
 def _nowhere(guard: Place, run: Run, intent: Intent | None) -> CommandFailed:
     """The slot before is dead, the refused one serves: leaves traffic there and returns the failure that says so."""
     says = f"traffic stays on {run.slot}, which was refused: {run.previous} does not answer"
-    guard.point(run.slot)  # a revert that was cut off may have left HAProxy and the file apart
+    guard.point(run.slot)  # a revert that was cut off may have left the load balancer and the file apart
     if intent is not None:
         intents.write(guard.folder, intent._replace(status="inconsistent", says=f"{says}; a person must look"))
     return CommandFailed(
@@ -200,7 +200,7 @@ def _keep(guard: Place, intent: Intent, who: str, when: str, *, alive: bool) -> 
     earlier = f"{intent.previous} does not answer" if intent.previous else "there is no earlier slot"
     answers = f"{intent.target} does" if alive else "nothing else answers"
     says = f"{who}, but {earlier} and {answers}: a person must look"
-    guard.point(intent.target)  # a revert that was cut off may have left HAProxy and the file apart
+    guard.point(intent.target)  # a revert that was cut off may have left the load balancer and the file apart
     intents.write(guard.folder, intent._replace(status="inconsistent", says=says))
     _note(guard, intent, "revert", "begin", None, says, when)
     _note(guard, intent, "revert", "end", "failed", says, when)

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Gives each gate of a watch what looks for it on this host: HAProxy's counters, instances, stores. PRIVATE."""
+"""Gives each gate of a watch what looks for it on this host: the counters of its load balancer, instances, stores. PRIVATE."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from .._gates.look import Sampler
 from .._gates.specification import GateSpecification
 from .._gates.traffic import Slots, Tally, TrafficSampler
 from .._gates.watch import Times, Watched
-from .._traffic.haproxy import RuntimeApi, Server, servers
-from . import tally
+from .._traffic.driver import Driver, Server
 
 _WORST = 3  # instances that are named
 #: What the samplers of these types need on the host, as Python and as Debian call it.
@@ -41,22 +40,22 @@ class Place(t.NamedTuple):
 
 
 class _Here(t.NamedTuple):
-    """The *place*, and its HAProxy."""
+    """The *place*, and its load balancer."""
 
     place: Place
     times: Times
-    api: RuntimeApi
+    api: Driver
 
 
-def watched(gates: t.Sequence[GateSpecification], place: Place, times: Times, api: RuntimeApi) -> list[Watched]:
+def watched(gates: t.Sequence[GateSpecification], place: Place, times: Times, api: Driver) -> list[Watched]:
     """Returns every gate with its sampler. Raises RolloutError for a gate that can never look here."""
     here = _Here(place, times, api)
     return [Watched(gate, _MAKERS[gate.type](gate, here)) for gate in gates]
 
 
-def tallies(api: RuntimeApi, application: str) -> dict[str, Tally]:
-    """Returns what each slot has answered since HAProxy's start. Raises CommandFailed when HAProxy does not say."""
-    return {slot: Tally(**told) for slot, told in tally.now(api, application).items()}
+def tallies(api: Driver, application: str) -> dict[str, Tally]:
+    """Returns what each slot has answered since the load balancer's start. Raises CommandFailed when it does not say."""
+    return {slot: Tally(**told) for slot, told in api.tallies(application).items()}
 
 
 def _traffic(gate: GateSpecification, here: _Here) -> Sampler:
@@ -76,7 +75,7 @@ def _blame(here: _Here) -> t.Callable[[], list[str]]:
     """Returns what names the instances of the candidate with most errors from now on."""
 
     def read() -> dict[str, Server]:
-        found = servers(here.api.statistics(), here.place.application)
+        found = here.api.servers(here.place.application)
         return {server.name: server for server in found if server.slot == here.place.slots.candidate}
 
     before = read()
@@ -103,7 +102,7 @@ def _http(gate: GateSpecification, here: _Here) -> Sampler:
     )
 
 
-def http_targets(gate: GateSpecification, place: Place, api: RuntimeApi) -> list[tuple[str, str]]:
+def http_targets(gate: GateSpecification, place: Place, api: Driver) -> list[tuple[str, str]]:
     """Returns name and address of what the gate asks. Raises NotFound when the slot has no instance."""
     url, path = gate.fields["url"], str(gate.fields["path"] or "/")
     if url:
@@ -112,13 +111,13 @@ def http_targets(gate: GateSpecification, place: Place, api: RuntimeApi) -> list
         return [("load balancer", urljoin(place.public_url, path))]
     found = [
         (server.name, f"http://{server.address}{path}")
-        for server in servers(api.statistics(), place.application)
+        for server in api.servers(place.application)
         if server.slot == place.slots.candidate and server.address
     ]
     if not found:
         raise NotFound(
             f"The gate {gate.name} has no instance to ask.",
-            expected=f"instances of slot {place.slots.candidate} in HAProxy's configuration",
+            expected=f"instances of slot {place.slots.candidate} in {api.name}'s configuration",
             found="none",
             where=api.path,
         )

@@ -18,7 +18,7 @@ from .._state import state as states
 from .._state.run import Run
 from .._traffic import pointer as pointers
 from .._traffic import switch as traffic
-from .._traffic.haproxy import NotRunning
+from .._traffic.driver import NotRunning
 from . import revert as reverting
 from . import tally
 from . import view as views
@@ -119,7 +119,7 @@ def switch(call: Call) -> Result:
     guard, target = call.guard, t.cast(str, call.run.slot)
     wanted = pointers.Pointer(target, None, 0)
     before = _pointers(call)
-    diff = {"before": _shown(*before), "after": _shown(wanted, wanted)}
+    diff = {"before": _shown(call, *before), "after": _shown(call, wanted, wanted)}
     if call.check:
         return {"changed": before != (wanted, wanted), "diff": diff}
     with call.alone("switch"):
@@ -141,7 +141,7 @@ def shift(call: Call) -> Result:
             found=f"{weight} %, and {call.run.previous or 'no slot'}",
         )
     wanted = pointers.Pointer(call.run.previous, target, weight)
-    diff = {"before": _shown(*_pointers(call)), "after": _shown(wanted, wanted)}
+    diff = {"before": _shown(call, *_pointers(call)), "after": _shown(call, wanted, wanted)}
     if call.check:
         return {"changed": True, "diff": diff}
     with call.alone("shift"):
@@ -149,7 +149,7 @@ def shift(call: Call) -> Result:
 
 
 def _pointers(call: Call) -> tuple[pointers.Pointer | None, pointers.Pointer | None]:
-    """Returns the pointers of file and HAProxy. In check mode without HAProxy, the file stands for both."""
+    """Returns the pointers in the file and in use. In check mode, when nobody routes, the file stands for both."""
     guard = call.guard
     try:
         return traffic.provisioned(guard.api, guard.application, guard.map_path)
@@ -160,11 +160,13 @@ def _pointers(call: Call) -> tuple[pointers.Pointer | None, pointers.Pointer | N
     return in_file, in_file
 
 
-def _shown(in_file: pointers.Pointer | None, in_haproxy: pointers.Pointer | None) -> dict[str, str | None]:
-    """Returns the pointers for a diff; HAProxy's own only where it is another one."""
+def _shown(
+    call: Call, in_file: pointers.Pointer | None, in_use: pointers.Pointer | None
+) -> dict[str, str | None]:
+    """Returns the pointers for a diff; the load balancer's own only where it is another one."""
     told = {"traffic pointer": in_file.text() if in_file else None}
-    if in_haproxy != in_file:
-        told["traffic pointer of HAProxy"] = in_haproxy.text() if in_haproxy else None
+    if in_use != in_file:
+        told[f"traffic pointer of {call.guard.api.name}"] = in_use.text() if in_use else None
     return told
 
 
@@ -186,13 +188,13 @@ def drain(call: Call) -> Result:
             )
     ended = traffic.drain(guard.api, guard.application, slot, deadline, while_waiting=_now_and_then(call.alive))
     if not ended.done and call.parameters.get("required", True):
+        where, look = guard.api.in_flight_hint(guard.application, slot)
         raise RolloutError(
             f"Slot {slot} of {guard.application} still has requests in flight; nothing of it was stopped.",
             expected=f"0 requests in flight within {deadline:g} s",
             found=f"{ended.in_flight} in flight or queued",
-            where=f"HAProxy's backend {guard.application}_{slot}",
-            next_step=f"see what they are: echo 'show sess' | socat - {guard.api.path} (package socat); "
-            "raise rollout_drain_deadline if they are meant to last",
+            where=where,
+            next_step=f"{look}; raise rollout_drain_deadline if they are meant to last",
         )
     return {"changed": False, "drained": ended.done, "in_flight": ended.in_flight, "seconds": ended.seconds}
 

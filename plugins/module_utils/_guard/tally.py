@@ -15,30 +15,18 @@ import typing as t
 
 from .._foundation import durable
 from .._foundation.errors import RolloutError
-from .._traffic.haproxy import Answers, RuntimeApi, counters
+from .._traffic.driver import Driver
+from .._traffic.haproxy import Answers
 
 FILE = "tally.json"
 
 Told = dict[str, t.Any]
 
 
-def now(api: RuntimeApi, application: str) -> dict[str, Told]:
-    """Returns for each slot responses, responses_4xx, responses_5xx, connection_errors, and what Answers has.
-
-    Raises CommandFailed when HAProxy does not say.
-    """
-    answers = api.answers(application)
-    kept = ("responses", "responses_4xx", "responses_5xx", "connection_errors")
-    return {
-        slot: {**{key: getattr(found, key) for key in kept}, **answers.get(slot, Answers({}, {}))._asdict()}
-        for slot, found in counters(api.statistics(), application).items()
-    }
-
-
-def remember(api: RuntimeApi, application: str, folder: str, slot: str, release: str) -> None:
+def remember(api: Driver, application: str, folder: str, slot: str, release: str) -> None:
     """Keeps what *slot* has answered by now. Worth nothing that a confirmation should fail for."""
     with contextlib.suppress(RolloutError, OSError):
-        told = {"slot": slot, "release": release, "tally": now(api, application).get(slot)}
+        told = {"slot": slot, "release": release, "tally": api.tallies(application).get(slot)}
         durable.write_volatile(os.path.join(folder, FILE), json.dumps(told))
 
 

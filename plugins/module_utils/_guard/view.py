@@ -14,7 +14,7 @@ from .._state import lease as leases
 from .._state import state as states
 from .._state.recovery import Action, Seen
 from .._traffic import pointer as pointers
-from .._traffic.haproxy import NotRunning, servers
+from .._traffic.driver import NotRunning
 from .guard import Guard
 from .place import ACTOR
 
@@ -40,15 +40,15 @@ def find(guard: Guard) -> Finding:
     state = states.load(guard.application, guard.root)
     in_file = pointers.read_file(guard.application, guard.map_path)
     try:
-        in_haproxy = guard.api.pointer(guard.application, guard.map_path)
+        in_use = guard.api.pointer(guard.application, guard.map_path)
     except (NotRunning, NotFound):
-        in_haproxy = in_file  # it reads the file when it starts, and sends nobody anywhere until then
+        in_use = in_file  # it reads the file when it starts, and sends nobody anywhere until then
     seen = recovery.look(
         entry,
         state=state,
         intent=intent,
         file=in_file.target if in_file else None,
-        haproxy=in_haproxy.target if in_haproxy else None,
+        haproxy=in_use.target if in_use else None,
     )
     action = recovery.decide(seen)
     by_guard = standing is not None and standing.actor == ACTOR
@@ -87,15 +87,16 @@ def view(
     intent = _read(problems, guard.intent)
     lease = _read(problems, lambda: leases.read(guard.folder))
     in_file = _read(problems, lambda: pointers.read_file(guard.application, guard.map_path))
-    in_haproxy = _read(problems, lambda: guard.api.pointer(guard.application, guard.map_path))
+    in_use = _read(problems, lambda: guard.api.pointer(guard.application, guard.map_path))
     # What cannot be understood as a whole still has a last step.
     entry = finding.entry if finding else _read(problems, lambda: recovery.unfinished(journal.read(guard.folder)))
-    rows = _read(problems, guard.api.statistics) if servers_too and not problems else None
+    found = _read(problems, lambda: guard.api.servers(guard.application)) if servers_too and not problems else None
     return {
         "application": guard.application,
+        "load_balancer": guard.api.name,
         "environment": state.environment if state else environment,
         "state": state.to_dict() if state else None,
-        "pointer": {"file": _text(in_file), "haproxy": _text(in_haproxy)},
+        "pointer": {"file": _text(in_file), "haproxy": _text(in_use)},
         "intent": _shown(intent, guard) if intent else None,
         "lease": {**lease._asdict(), "remaining": round(leases.remaining(lease, guard.clock), 1)} if lease else None,
         "unfinished": entry._asdict() if entry else None,
@@ -103,7 +104,7 @@ def view(
         "unsettled": finding.unsettled._asdict() if finding and finding.unsettled else None,
         "says": finding.says if finding else "",
         "watch": _watch(guard),
-        "servers": [{**one._asdict(), "up": one.up} for one in servers(rows or [], guard.application)],
+        "servers": [{**one._asdict(), "up": one.up} for one in found or []],
         "problem": "\n".join(problems),
     }
 

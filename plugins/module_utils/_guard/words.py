@@ -124,7 +124,7 @@ def lines(told: t.Mapping[str, t.Any]) -> list[str]:
         f"{told['application']} ({told['environment'] or 'never rolled out'})",
         f"  live        {record['release']['id'] if record else 'nothing'} in slot {live or 'none'}",
         f"  traffic     {told['pointer']['file'] or 'nowhere'}, "
-        f"HAProxy {told['pointer']['haproxy'] or 'does not answer'}",
+        f"{told['load_balancer']} {told['pointer']['haproxy'] or 'does not answer'}",
     ]
     if lease and lease["remaining"] > 0:
         text.append(

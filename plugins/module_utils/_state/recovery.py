@@ -282,7 +282,7 @@ def _found(seen: Seen, entry: Entry | None, intent: Intent | None) -> str:
 
 def _traffic_says(seen: Seen, target: str | None, previous: str | None) -> str:
     if seen.traffic == "split":
-        return "differs between map file and HAProxy"
+        return "differs between map file and load balancer"
     if target is None and previous is None:
         return "not moved by it"
     if seen.traffic == "elsewhere":
@@ -304,5 +304,5 @@ _NOW = {
     Action.DISARM: "Now: its guard is disarmed, traffic stays.",
     Action.FINISH: "Now: its release stays, as it was confirmed; what is left over is cleared away.",
     Action.COMPLETE: "Now: it is closed, as traffic was taken back already.",
-    Action.REPAIR: "Now: HAProxy follows the map file.",
+    Action.REPAIR: "Now: the load balancer follows the map file.",
 }

@@ -15,6 +15,7 @@ import typing as t
 
 from .._foundation.errors import CommandFailed, NotFound, playbook
 from . import pointer as pointers
+from .driver import NotRunning, Server
 
 SOCKET = "/run/haproxy/admin.sock"
 MASTER_SOCKET = "/run/haproxy-master.sock"
@@ -24,31 +25,6 @@ _MASTER_POLL = 0.05
 _TIME = re.compile(r" key=(blue|green):([0-9]+) .*\bgpc0=([0-9]+)")
 _PROBE = re.compile(r" key=(blue|green):probe([1-5]) .*\bgpc0=([0-9]+)")
 _NO_SUCH_WORKER = "Can't find the target PID"
-
-
-class NotRunning(CommandFailed):
-    """Nobody listens on the admin socket: HAProxy is not installed, not provisioned or stopped."""
-
-
-class Server(t.NamedTuple):
-    """One instance as HAProxy sees it: *up* by its own checks; *status* and *check* in HAProxy's words.
-
-    *responses*, *responses_5xx* and *connection_errors* since HAProxy's last start or reload.
-    """
-
-    slot: str
-    name: str
-    address: str
-    status: str
-    check: str
-    responses: int = 0
-    responses_5xx: int = 0
-    connection_errors: int = 0
-
-    @property
-    def up(self) -> bool:
-        """Whether HAProxy would send it requests."""
-        return self.status.startswith("UP")
 
 
 class Counters(t.NamedTuple):
@@ -83,6 +59,8 @@ class RuntimeApi:
     Every call opens a connection of its own and has *deadline* seconds. Without *master*, the distribution's master
     socket goes with the distribution's admin socket; another HAProxy has none, and only its current worker is known.
     """
+
+    name = "HAProxy"
 
     def __init__(self, path: str = SOCKET, deadline: float = 5.0, master: str | None = None) -> None:
         self.path = path
@@ -150,6 +128,10 @@ class RuntimeApi:
             )
         self.tell_old_workers(application, map_path, pointer)
 
+    def keep(self, application: str, pointer: pointers.Pointer) -> bool:
+        """HAProxy reads the map file itself when it starts."""
+        return False
+
     def tell_old_workers(self, application: str, map_path: str, pointer: pointers.Pointer) -> None:
         """Makes the workers that a reload left route by *pointer*, too, as far as they listen."""
         with contextlib.suppress(CommandFailed):
@@ -207,6 +189,60 @@ class RuntimeApi:
     def answers(self, application: str) -> dict[str, Answers]:
         """Returns what HAProxy counts of the answers of each slot, see answers()."""
         return answers(self.command(f"show table {application}_times"))
+
+    def servers(self, application: str) -> list[Server]:
+        """Returns the instances of both slots, see servers()."""
+        return servers(self.statistics(), application)
+
+    def counters(self, application: str) -> dict[str, dict[str, int]]:
+        """Returns the counters of each slot, see counters()."""
+        return {slot: found._asdict() for slot, found in counters(self.statistics(), application).items()}
+
+    def tallies(self, application: str) -> dict[str, dict[str, t.Any]]:
+        """Returns for each slot responses, responses_4xx, responses_5xx, connection_errors, and what Answers has."""
+        told = self.answers(application)
+        kept = ("responses", "responses_4xx", "responses_5xx", "connection_errors")
+        return {
+            slot: {**{key: getattr(found, key) for key in kept}, **told.get(slot, Answers({}, {}))._asdict()}
+            for slot, found in counters(self.statistics(), application).items()
+        }
+
+    def in_flight(self, application: str, slot: str) -> int:
+        """Returns how many requests to *slot* are in flight or queued, in the current worker and in all old ones.
+
+        An old worker without such a backend has none. Raises NotFound when the current worker has no such backend, or
+        when nobody listens on the master socket, for instance with an operator's own unit file without ``-S``: requests
+        that cannot be seen have not ended. Raises CommandFailed when HAProxy, or an old worker that still runs, does
+        not answer.
+        """
+        # The current worker first: one that a reload replaces between both looks is then seen twice, and never not at
+        # all.
+        found = counters(self.statistics(), application).get(slot)
+        if found is None:
+            raise NotFound(
+                f"HAProxy has no backend for slot {slot} of {application}; nobody can say whether it has drained.",
+                expected=f"the backend {application}_{slot} in HAProxy's statistics",
+                where=self.path,
+                next_step=f"provision the load balancer: {playbook('provision')}",
+            )
+        try:
+            old = [counters(rows, application).get(slot) for rows in self.old_statistics()]
+        except NotRunning as error:
+            raise NotFound(
+                "HAProxy's master does not listen; nobody can say whether workers that a reload left have drained.",
+                expected=f"HAProxy started with -Ws -S {self.master}",
+                found=error.found,
+                where=str(self.master),
+                next_step=f"provision the load balancer: {playbook('provision')}; in a unit file of your own, add -S",
+            ) from error
+        return sum(one.in_flight + one.queued for one in (found, *old) if one)
+
+    def in_flight_hint(self, application: str, slot: str) -> tuple[str, str]:
+        """Returns the backend, and the question to HAProxy."""
+        return (
+            f"HAProxy's backend {application}_{slot}",
+            f"see what they are: echo 'show sess' | socat - {self.path} (package socat)",
+        )
 
     def old_statistics(self) -> list[list[dict[str, str]]]:
         """Returns statistics() of each old worker. Raises what ask_old_workers() raises."""

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Moving traffic between slots and watching the slot that lost it. PRIVATE to the collection.
 
-The order makes a switch survive a reload or a reboot: the map file first, then HAProxy, then both are read back.
+The order makes a switch survive a reload or a reboot: the map file first, then the load balancer, then both are read
+back.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import typing as t
 
 from .._foundation.errors import CommandFailed, NotFound, playbook
 from . import pointer as pointers
-from .haproxy import NotRunning, RuntimeApi, Server, counters, servers
+from .driver import Driver, Server
 
 POLL_SECONDS = 0.1
 
@@ -26,14 +27,14 @@ class Drained(t.NamedTuple):
     seconds: float
 
 
-def wait_for_servers(api: RuntimeApi, application: str, slot: str, wanted: int, deadline: float) -> list[Server]:
-    """Waits until *wanted* instances of *slot* are up in HAProxy's own eyes; at most *deadline* seconds.
+def wait_for_servers(api: Driver, application: str, slot: str, wanted: int, deadline: float) -> list[Server]:
+    """Waits until *wanted* instances of *slot* are up in the load balancer's own eyes; at most *deadline* seconds.
 
-    Raises CommandFailed with what HAProxy says of each instance.
+    Raises CommandFailed with what it says of each instance.
     """
     ends = time.monotonic() + deadline
     while True:
-        found = [server for server in servers(api.statistics(), application) if server.slot == slot]
+        found = [server for server in api.servers(application) if server.slot == slot]
         up = [server for server in found if server.up]
         if len(up) >= wanted:
             return found
@@ -51,94 +52,66 @@ def wait_for_servers(api: RuntimeApi, application: str, slot: str, wanted: int, 
 
 
 def current(
-    api: RuntimeApi, application: str, map_path: str
+    api: Driver, application: str, map_path: str
 ) -> tuple[pointers.Pointer | None, pointers.Pointer | None]:
-    """Returns the durable pointer (file) and the one HAProxy uses now; they differ only while a switch is under way."""
+    """Returns the durable pointer (file) and the one in use now; they differ only while a switch is under way."""
     return pointers.read_file(application, map_path), api.pointer(application, map_path)
 
 
-def provisioned(api: RuntimeApi, application: str, map_path: str) -> tuple[pointers.Pointer, pointers.Pointer | None]:
-    """Returns what current() returns. Raises NotFound when there is no map to change, in the file or in HAProxy."""
-    in_file, in_haproxy = current(api, application, map_path)
+def provisioned(api: Driver, application: str, map_path: str) -> tuple[pointers.Pointer, pointers.Pointer | None]:
+    """Returns what current() returns. Raises NotFound when there is no map to change, in the file or in use."""
+    in_file, in_use = current(api, application, map_path)
     if in_file is None:
         raise NotFound(
             f"There is no traffic map for {application} on this host.",
             expected=map_path,
             next_step=f"provision the load balancer: {playbook('provision')}",
         )
-    return in_file, in_haproxy
+    return in_file, in_use
 
 
-def switch(api: RuntimeApi, application: str, map_path: str, wanted: pointers.Pointer) -> bool:
-    """Makes *wanted* the pointer, durably first, then in HAProxy, and reads both back. Returns whether it changed.
+def switch(api: Driver, application: str, map_path: str, wanted: pointers.Pointer) -> bool:
+    """Makes *wanted* the pointer, durably first, then in use, and reads both back. Returns whether it changed.
 
     Raises CommandFailed when what is read back is not what was written.
     """
     pointers.check(wanted)
     if provisioned(api, application, map_path) == (wanted, wanted):
-        # Whoever came this far may have been killed before the old workers knew.
+        # Whoever came this far may have been killed before it was kept, or before the old workers knew.
+        api.keep(application, wanted)
         api.tell_old_workers(application, map_path, wanted)
         return False
     pointers.write_file(application, map_path, wanted)
     api.set_pointer(application, map_path, wanted)
-    in_file, in_haproxy = current(api, application, map_path)
-    if in_file != wanted or in_haproxy != wanted:
+    in_file, in_use = current(api, application, map_path)
+    if in_file != wanted or in_use != wanted:
         raise CommandFailed(
             "The traffic pointer is not what was just written: somebody else changes it at the same time.",
             expected=wanted.text(),
             found=f"file {in_file.text() if in_file else 'nothing'}, "
-            f"HAProxy {in_haproxy.text() if in_haproxy else 'nothing'}",
+            f"{api.name} {in_use.text() if in_use else 'nothing'}",
             where=map_path,
             next_step="find the other run, then run again",
         )
     return True
 
 
-def in_flight(api: RuntimeApi, application: str, slot: str) -> int:
-    """Returns how many requests to *slot* are in flight or queued, in the current worker and in all old ones.
-
-    An old worker without such a backend has none. Raises NotFound when the current worker has no such backend, or when
-    nobody listens on the master socket, for instance with an operator's own unit file without ``-S``: requests that
-    cannot be seen have not ended. Raises CommandFailed when HAProxy, or an old worker that still runs, does not answer.
-    """
-    # The current worker first: one that a reload replaces between both looks is then seen twice, and never not at all.
-    found = counters(api.statistics(), application).get(slot)
-    if found is None:
-        raise NotFound(
-            f"HAProxy has no backend for slot {slot} of {application}; nobody can say whether it has drained.",
-            expected=f"the backend {application}_{slot} in HAProxy's statistics",
-            where=api.path,
-            next_step=f"provision the load balancer: {playbook('provision')}",
-        )
-    try:
-        old = [counters(rows, application).get(slot) for rows in api.old_statistics()]
-    except NotRunning as error:
-        raise NotFound(
-            "HAProxy's master does not listen; nobody can say whether workers that a reload left have drained.",
-            expected=f"HAProxy started with -Ws -S {api.master}",
-            found=error.found,
-            where=str(api.master),
-            next_step=f"provision the load balancer: {playbook('provision')}; in a unit file of your own, add -S",
-        ) from error
-    return sum(one.in_flight + one.queued for one in (found, *old) if one)
-
-
 def drain(
-    api: RuntimeApi,
+    api: Driver,
     application: str,
     slot: str,
     deadline: float,
     while_waiting: t.Callable[[], None] = lambda: None,
 ) -> Drained:
-    """Waits until *slot* has no request in flight or queued, observed in HAProxy's counters; at most *deadline* s.
+    """Waits until *slot* has no request in flight or queued, observed by the load balancer; at most *deadline* s.
 
     The slot must have lost its traffic before; this only watches: the current worker, and those that a reload left to
-    finish. *while_waiting* is called between two looks. Raises what in_flight() raises.
+    finish. *while_waiting* is called between two looks. Raises what the driver's in_flight() raises.
     """
     started = time.monotonic()
     quiet = 0
     while True:
-        left = in_flight(api, application, slot)
+        left = api.in_flight(application, slot)
         # Twice in a row: a request that read the old pointer may be between the map and the backend.
         quiet = quiet + 1 if left == 0 else 0
         elapsed = time.monotonic() - started

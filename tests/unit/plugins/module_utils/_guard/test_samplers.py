@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 import typing as t
 
@@ -14,6 +15,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._gates import spe
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.traffic import Slots
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.watch import Times
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard import samplers
+from ansible_collections.vitalops.rollout.plugins.module_utils._traffic.haproxy import RuntimeApi
 
 PLACE = samplers.Place("shop", Slots("green", "blue"), "https://shop.example.com/ready", {})
 
@@ -25,7 +27,9 @@ def server(name: str, answers: int, errors: int = 0, connections: int = 0, slot:
 
 
 def haproxy(*rows: dict[str, str]) -> t.Any:
-    return types.SimpleNamespace(statistics=lambda: list(rows), path="/run/haproxy/admin.sock")
+    api = types.SimpleNamespace(statistics=lambda: list(rows), path="/run/haproxy/admin.sock", name="HAProxy")
+    api.servers = functools.partial(RuntimeApi.servers, api)
+    return api
 
 
 def gate(**told: t.Any) -> specification.GateSpecification:

@@ -245,7 +245,7 @@ def test_a_roll_back_to_what_is_confirmed_is_finished_when_it_died_half_way(host
     host.arms(run)
     host.route("blue", "green")
     _run, view = host.begins(next_run(host), **BREAK)
-    assert "HAProxy follows the map file" in view["says"]
+    assert "the load balancer follows the map file" in view["says"]
     assert (view["action"], host.traffic(), host.intent()) == ("finish", ("blue", "blue"), None)
 
 

@@ -655,7 +655,7 @@ def test_the_line_of_a_first_rollout_names_no_slot() -> None:
 
 def test_nothing_is_said_of_nothing() -> None:
     assert recovery.says(look(None), Action.NOTHING, None) == "Nothing was left unfinished."
-    assert "HAProxy follows the map file" in recovery.says(look(None, haproxy="green"), Action.REPAIR, None)
+    assert "the load balancer follows the map file" in recovery.says(look(None, haproxy="green"), Action.REPAIR, None)
 
 
 def test_the_way_out_of_a_contradiction_that_is_told_is_one() -> None:

@@ -227,17 +227,17 @@ def test_requests_in_all_workers_count(peer: t.Any, master: Master) -> None:
     master.listed = [5544, 5545, 5546]
     # The last one is so old that it does not know the application.
     master.rows = {5544: [peer.backend("blue", 2)], 5545: [peer.backend("blue", 3)], 5546: ["other,BACKEND,0,9,UP"]}
-    assert switch.in_flight(peer.api, "shop", "blue") == 6
+    assert peer.api.in_flight("shop", "blue") == 6
 
 
 def test_a_worker_that_ended_between_two_questions_has_nothing_in_flight(peer: t.Any, master: Master) -> None:
-    assert switch.in_flight(peer.api, "shop", "blue") == 0
+    assert peer.api.in_flight("shop", "blue") == 0
     assert master.asked == ["show proc", "@!5544 show stat", "show proc"]
 
 
 def test_without_old_workers_one_question_is_asked(peer: t.Any, master: Master) -> None:
     master.listed = []
-    assert switch.in_flight(peer.api, "shop", "blue") == 0
+    assert peer.api.in_flight("shop", "blue") == 0
     assert master.asked == ["show proc"]
 
 
