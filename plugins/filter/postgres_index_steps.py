@@ -24,7 +24,7 @@ options:
     elements: dict
     required: true
   results:
-    description: Results of a loop over names of databases that asked for relations, each with C(item) and C(query_result).
+    description: Results of a loop over names of databases, each with C(item) and C(query_result), rows of relations.
     type: list
     elements: dict
     required: true
@@ -40,8 +40,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(leftovers) are INVALID and have to go, C(missing) have to be made, C(waiting) are messages on those that have no table yet
-      or are being made.
+    - C(leftovers) are INVALID and have to go, C(missing) have to be made, C(waiting) are messages on those that have no
+      table yet or are being made.
   type: dict
 """
 
@@ -56,7 +56,9 @@ def postgres_index_steps(
         told = {one["item"]: one.get("query_result") or [] for one in results}
         return indexes.steps(wanted, told)._asdict()
     except (AttributeError, KeyError, TypeError) as error:
-        raise AnsibleFilterError(f"{NAME}: expected indexes and results, found {type(error).__name__}: {error}") from error
+        raise AnsibleFilterError(
+            f"{NAME}: expected indexes and results, found {type(error).__name__}: {error}"
+        ) from error
 
 
 class FilterModule:

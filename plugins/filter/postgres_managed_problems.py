@@ -16,7 +16,8 @@ name: postgres_managed_problems
 short_description: Why a managed PostgreSQL is not what an application needs
 version_added: "0.1.0"
 description:
-  - Looks at the version, the encryption, the rights of who logs in, and the settings of a server that nobody can log in to by SSH.
+  - Looks at the version, the encryption, the rights of who logs in, and the settings of a server that nobody can log in
+    to by SSH.
 author: The vitalops.rollout maintainers (@vitalops)
 options:
   _input:
@@ -64,7 +65,9 @@ def postgres_managed_problems(
     try:
         return managed.problems(login, told, int(least_version), least_settings)
     except (AttributeError, KeyError, TypeError, ValueError, RolloutError) as error:
-        raise AnsibleFilterError(f"{NAME}: expected an answer and a login, found {type(error).__name__}: {error}") from error
+        raise AnsibleFilterError(
+            f"{NAME}: expected an answer and a login, found {type(error).__name__}: {error}"
+        ) from error
 
 
 class FilterModule:

@@ -16,9 +16,10 @@ name: postgres_plan
 short_description: What the variables of role postgres come to on a host
 version_added: "0.1.0"
 description:
-  - Finds everything that stands in the way before anything is touched, memory that is too small for the tuning and access
-    rules that lock somebody out among it.
-  - Works out settings, access rules, roles, extensions, packages and indexes. Where there are problems, nothing else is worked out.
+  - Finds everything that stands in the way before anything is touched, memory that is too small for the tuning and
+    access rules that lock somebody out among it.
+  - Works out settings, access rules, roles, extensions, packages and indexes. Where there are problems, nothing else
+    is worked out.
 author: The vitalops.rollout maintainers (@vitalops)
 options:
   _input:
@@ -52,8 +53,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(problems), and without any C(settings), C(access) (lines of pg_hba.conf), C(roles) (with passwords), C(connections),
-      C(readers), C(extensions), C(indexes) and C(packages).
+    - C(problems), and without any C(settings), C(access) (lines of pg_hba.conf), C(roles) (with passwords),
+      C(connections), C(readers), C(extensions), C(indexes) and C(packages).
   type: dict
 """
 

@@ -16,8 +16,9 @@ name: postgres_tuning
 short_description: Settings of PostgreSQL that follow from memory and cores
 version_added: "0.1.0"
 description:
-  - Works out C(shared_buffers), C(effective_cache_size), C(work_mem), C(maintenance_work_mem), the sizes of the WAL and the numbers
-    of workers, as role postgres does. The rules and their sources stand in F(plugins/plugin_utils/_postgres_tuning.py).
+  - Works out C(shared_buffers), C(effective_cache_size), C(work_mem), C(maintenance_work_mem), the sizes of the WAL and
+    the numbers of workers, as role postgres does. The rules and their sources stand in
+    F(plugins/plugin_utils/_postgres_tuning.py).
 author: The vitalops.rollout maintainers (@vitalops)
 options:
   _input:
@@ -55,7 +56,9 @@ def postgres_tuning(memory: str, cores: int, connections: int = 100) -> dict[str
     """Returns the settings. Raises AnsibleFilterError for what is no amount or no number above 0."""
     try:
         if int(cores) < 1 or int(connections) < 1:
-            raise AnsibleFilterError(f"{NAME}: expected 1 core and 1 connection or more, found {cores} and {connections}")
+            raise AnsibleFilterError(
+                f"{NAME}: expected 1 core and 1 connection or more, found {cores} and {connections}"
+            )
         return tuning.tuning(tuning.size(memory), int(cores), int(connections))
     except (RolloutError, TypeError, ValueError) as error:
         raise AnsibleFilterError(f"{NAME}: {error}") from error

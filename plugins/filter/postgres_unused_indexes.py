@@ -24,7 +24,7 @@ options:
     elements: dict
     required: true
   results:
-    description: Results of a loop over names of databases that asked for relations, each with C(item) and C(query_result).
+    description: Results of a loop over names of databases, each with C(item) and C(query_result), rows of relations.
     type: list
     elements: dict
     required: true
@@ -55,7 +55,9 @@ def postgres_unused_indexes(
         wanted = [{**index, "database": one["name"]} for one in databases for index in one.get("indexes") or []]
         return indexes.unused(wanted, {one["item"]: one.get("query_result") or [] for one in results})
     except (AttributeError, KeyError, TypeError) as error:
-        raise AnsibleFilterError(f"{NAME}: expected databases and results, found {type(error).__name__}: {error}") from error
+        raise AnsibleFilterError(
+            f"{NAME}: expected databases and results, found {type(error).__name__}: {error}"
+        ) from error
 
 
 class FilterModule:

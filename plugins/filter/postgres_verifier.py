@@ -16,8 +16,8 @@ name: postgres_verifier
 short_description: What PostgreSQL keeps of a password
 version_added: "0.1.0"
 description:
-  - Makes the SCRAM-SHA-256 verifier of a password, with a new salt each time, so that the password itself is not in any statement
-    that a server may log.
+  - Makes the SCRAM-SHA-256 verifier of a password, with a new salt each time, so that the password itself is not in any
+    statement that a server may log.
 author: The vitalops.rollout maintainers (@vitalops)
 options:
   _input:
@@ -48,7 +48,9 @@ NAME = "vitalops.rollout.postgres_verifier"
 def postgres_verifier(password: str) -> str:
     """Returns the verifier. Raises AnsibleFilterError for what is no text, or empty."""
     if not isinstance(password, str) or not password:
-        raise AnsibleFilterError(f"{NAME}: expected a password, found {'nothing' if password == '' else type(password).__name__}")
+        raise AnsibleFilterError(
+            f"{NAME}: expected a password, found {'nothing' if password == '' else type(password).__name__}"
+        )
     return verifiers.verifier(password, os.urandom(16))
 
 

@@ -66,7 +66,9 @@ free_bytes:
   type: dict
   sample: {"/": 8589934592, "/var/lib": 8589934592}
 memory_bytes:
-  description: Bytes of memory, all, available for new programs, and usable (all, or the limit of the control group that the host is).
+  description:
+    - Bytes of memory, all, available for new programs, and usable (all, or the limit of the control group that the
+      host is).
   returned: success
   type: dict
   sample: {"total": 4294967296, "available": 2147483648, "usable": 4294967296}

@@ -56,8 +56,8 @@ def problems(rules: t.Sequence[t.Mapping[str, t.Any]], wanted: t.Sequence[Login]
             found.append(f"postgres_access_rules, rule {number}: type local has no networks, all others need some.")
         if rule["type"] == "local" and "postgres" in rule["users"]:
             found.append(
-                f"postgres_access_rules, rule {number} would lock the role itself out: it and its operators log in as postgres "
-                "over the socket, by peer. Leave postgres out of rules of type local."
+                f"postgres_access_rules, rule {number} would lock the role itself out: it and its operators log "
+                "in as postgres over the socket, by peer. Leave postgres out of rules of type local."
             )
     if found:
         return found
@@ -65,9 +65,9 @@ def problems(rules: t.Sequence[t.Mapping[str, t.Any]], wanted: t.Sequence[Login]
         first = next((number for number, rule in enumerate(rules, 1) if _decides(rule, login)), None)
         if first is not None and rules[first - 1]["method"] == "reject":
             found.append(
-                f"postgres_access_rules, rule {first} would lock {login.user} out of {login.database} from {login.network}. "
-                "Expected: owners and users of postgres_databases and postgres_users are let in. Narrow its users, databases or "
-                "networks, or put a rule that lets them in before it."
+                f"postgres_access_rules, rule {first} would lock {login.user} out of {login.database} from "
+                f"{login.network}. Expected: owners and users of postgres_databases and postgres_users are let in. "
+                "Narrow its users, databases or networks, or put a rule that lets them in before it."
             )
     return list({message.split(" from ")[0]: message for message in found}.values())
 
@@ -107,4 +107,6 @@ def _lines(rule: t.Mapping[str, t.Any]) -> list[str]:
 
 
 def _names(names: t.Sequence[str]) -> str:
-    return ",".join(name if name in _KEYWORDS else f'+"{name[1:]}"' if name.startswith("+") else f'"{name}"' for name in names)
+    return ",".join(
+        name if name in _KEYWORDS else f'+"{name[1:]}"' if name.startswith("+") else f'"{name}"' for name in names
+    )

@@ -28,7 +28,8 @@ def steps(wanted: t.Sequence[Index], told: t.Mapping[str, Rows]) -> Steps:
         table, present = _look(index, told.get(index["database"], ()))
         if table is None:
             found.waiting.append(
-                f"{_named(index)} waits for its table {index['schema']}.{index['table']}: run provision again when it is there."
+                f"{_named(index)} waits for its table {index['schema']}.{index['table']}: "
+                "provision again when it is there."
             )
         elif present is None:
             found.missing.append(index)
@@ -52,8 +53,8 @@ def unused(wanted: t.Sequence[Index], told: t.Mapping[str, Rows]) -> list[str]:
             messages.append(f"{_named(index)} is INVALID. Next: provision, which makes it anew.")
         elif not present["scans"]:
             messages.append(
-                f"{_named(index)} was never used (idx_scan 0 in pg_stat_user_indexes). Expected: 1 scan or more. Next: EXPLAIN the "
-                "query that it is for; an index that nothing uses slows every write down."
+                f"{_named(index)} was never used (idx_scan 0 in pg_stat_user_indexes). Expected: 1 scan or more. Next: "
+                "EXPLAIN the query that it is for; an index that nothing uses slows every write down."
             )
     return messages
 

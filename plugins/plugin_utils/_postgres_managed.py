@@ -19,14 +19,16 @@ def problems(
 ) -> list[str]:
     """Returns a message for everything that is too old, too small, unencrypted, or not allowed.
 
-    *login* is the connection (host, user, sslmode), *told* what the server answered: version (a number such as 170006), tls,
+    *login* is the connection (host, user, sslmode), *told* what the server answered: version (such as 170006), tls,
     superuser, may_create_roles, may_create_databases, and settings ({name: [setting, unit, vartype]}).
     """
     where = f"{login['host']} as {login['user']}"
     found = []
     version = int(told["version"]) // 10000
     if version < least_version:
-        found.append(_refused("PostgreSQL is too old.", f"version {least_version} or newer", f"version {version}", where))
+        found.append(
+            _refused("PostgreSQL is too old.", f"version {least_version} or newer", f"version {version}", where)
+        )
     if login.get("sslmode") in ("require", "verify-ca", "verify-full") and not told["tls"]:
         found.append(_refused("The connection is not encrypted.", f"TLS ({login['sslmode']})", "no TLS", where))
     for right, key in (("CREATEROLE", "may_create_roles"), ("CREATEDB", "may_create_databases")):
@@ -39,7 +41,13 @@ def problems(
         elif not amounts.at_least(wanted, *row):
             has = f"{row[0]}{' x ' + row[1] if row[1] else ''}"
             found.append(
-                _refused(f"{name} is too small.", f"{wanted} or more", has, where, "change the server's parameter group or plan")
+                _refused(
+                    f"{name} is too small.",
+                    f"{wanted} or more",
+                    has,
+                    where,
+                    "change the server's parameter group or plan",
+                )
             )
     return found
 

@@ -97,7 +97,10 @@ def rules(told: t.Mapping[str, t.Any]) -> list[str]:
 
 def roles(told: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
     """Returns name, password and attributes of every role, each once. It holds secrets."""
-    found = {one["owner"]: {"name": one["owner"], "password": one["password"], "flags": _flags([])} for one in told["databases"]}
+    found = {
+        one["owner"]: {"name": one["owner"], "password": one["password"], "flags": _flags([])}
+        for one in told["databases"]
+    }
     for user in told["users"]:
         found[user["name"]] = {
             "name": user["name"],
@@ -120,7 +123,11 @@ def readers(told: t.Mapping[str, t.Any]) -> list[dict[str, str]]:
 
 def connections(told: t.Mapping[str, t.Any]) -> list[dict[str, str]]:
     """Returns database and user for everyone beside the owners who may connect."""
-    return [{"database": database, "user": user["name"]} for user in told["users"] for database in user.get("databases") or []]
+    return [
+        {"database": database, "user": user["name"]}
+        for user in told["users"]
+        for database in user.get("databases") or []
+    ]
 
 
 def extensions(told: t.Mapping[str, t.Any]) -> list[dict[str, str]]:
@@ -186,7 +193,8 @@ def _names(told: t.Mapping[str, t.Any]) -> t.Iterator[str]:
     for user in told["users"]:
         strange = [name for name in user.get("databases") or [] if name not in databases]
         if strange:
-            yield f"postgres_users: {user['name']} names databases that postgres_databases does not: {', '.join(strange)}."
+            unknown = ", ".join(strange)
+            yield f"postgres_users: {user['name']} names databases that postgres_databases does not: {unknown}."
 
 
 def _networks(told: t.Mapping[str, t.Any]) -> t.Iterator[str]:
@@ -196,14 +204,14 @@ def _networks(told: t.Mapping[str, t.Any]) -> t.Iterator[str]:
         yield f"postgres_allowed_networks takes networks such as 10.0.0.0/8. Found: {', '.join(bad)}."
     if networks and not told["listen_addresses"]:
         yield (
-            f"postgres_allowed_networks lets {', '.join(networks)} in, but postgres_listen_addresses is empty, so PostgreSQL "
-            "listens on 127.0.0.1 alone. Add the address of this host, or '*'."
+            f"postgres_allowed_networks lets {', '.join(networks)} in, but postgres_listen_addresses is empty, so "
+            "PostgreSQL listens on 127.0.0.1 alone. Add the address of this host, or '*'."
         )
 
 
 def _is_network(text: str) -> bool:
     try:
-        ipaddress.ip_network(text)
+        ipaddress.ip_network(text, strict=False)
     except ValueError:
         return False
     return "/" in text
@@ -214,7 +222,7 @@ def _memory(told: t.Mapping[str, t.Any], host: Host) -> t.Iterator[str]:
     if tuning.budget(told["memory"], host.memory) > host.memory or needed.total > most:
         parts = ", ".join(f"{amount // MIB} MB for {name}" for name, amount in needed.parts.items())
         yield (
-            f"There is not enough memory for the tuning. Expected: postgres_memory of {told['memory']} or less than that in use, "
-            f"within {most // MIB} MB, {tuning.PROMISED:.0%} of what this host has. Found: {needed.total // MIB} MB needed: {parts}. "
+            f"There is not enough memory for the tuning. Expected: at most {most // MIB} MB, {tuning.PROMISED:.0%} of "
+            f"what this host has. Found: {needed.total // MIB} MB, postgres_memory {told['memory']}: {parts}. "
             "Lower postgres_memory, postgres_max_connections, shared_buffers or work_mem."
         )

@@ -62,7 +62,7 @@ def tuning(memory: int, cores: int, connections: int) -> dict[str, t.Any]:
     - maintenance_work_mem: a sixteenth, 64 MB to 2 GB (PGTune): vacuum and index builds run few at a time.
     - max_wal_size: a quarter, 1 GB to 16 GB, so that checkpoints come by time and not by size (28.5); min_wal_size an
       eighth of it. Both take disk, not memory.
-    - max_worker_processes and max_parallel_workers: one for each core, max_worker_processes at least 8, PostgreSQL's own;
+    - max_worker_processes and max_parallel_workers: one for each core, the former at least 8, PostgreSQL's own;
       max_parallel_workers_per_gather and max_parallel_maintenance_workers: half the cores, 1 to 4 (PGTune).
     """
     shared = max(128 * MIB, _whole(memory // 4))

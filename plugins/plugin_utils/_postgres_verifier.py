@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """SCRAM-SHA-256 verifiers, so that a server never sees, and never logs, a password. Pure but for the salt. PRIVATE.
 
-The text is what PostgreSQL keeps in pg_authid (RFC 5803, RFC 7677); a password is prepared as RFC 4013 says, and is taken
-as it is where that is not possible, which is what libpq does.
+The text is what PostgreSQL keeps in pg_authid (RFC 5803, RFC 7677); a password is prepared as RFC 4013 says, and is
+taken as it is where that is not possible, which is what libpq does.
 """
 
 from __future__ import annotations

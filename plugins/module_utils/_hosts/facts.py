@@ -54,7 +54,9 @@ def memory_limit(groups: str, read: t.Callable[[str], str]) -> int | None:
         _number, controllers, path = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
             continue
-        root, file = ("/sys/fs/cgroup/memory", "memory.limit_in_bytes") if controllers else ("/sys/fs/cgroup", "memory.max")
+        root, file = (
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes") if controllers else ("/sys/fs/cgroup", "memory.max")
+        )
         parts = [part for part in path.split("/") if part]
         for length in range(len(parts) + 1):
             told = read("/".join([root, *parts[:length], file])).strip()

@@ -22,12 +22,14 @@ def size(text: t.Any) -> int:
     """Returns the bytes of an amount with a unit, such as 512MB. Raises BadInput for anything else."""
     found = _AMOUNT.fullmatch(str(text))
     if found is None or found["unit"] not in SIZES or float(found["number"]) < 0:
-        raise BadInput(f"{text} is not an amount of memory.", expected="a number with B, kB, MB, GB or TB, such as 512MB")
+        raise BadInput(
+            f"{text} is not an amount of memory.", expected="a number with B, kB, MB, GB or TB, such as 512MB"
+        )
     return int(float(found["number"]) * SIZES[found["unit"]])
 
 
 def written(amount: int) -> str:
-    """Returns *amount* (bytes) as PostgreSQL writes it, in the largest unit that keeps it whole; less than 1 kB is lost."""
+    """Returns *amount* (bytes) as PostgreSQL writes it, in the largest unit that keeps it whole; kB at least."""
     for unit in ("GB", "MB"):
         if amount and amount % SIZES[unit] == 0:
             return f"{int(amount // SIZES[unit])}{unit}"
@@ -35,7 +37,7 @@ def written(amount: int) -> str:
 
 
 def same(wanted: t.Any, setting: str, unit: str | None, kind: str) -> bool:
-    """Returns whether *wanted*, as somebody writes it, is the running *setting* of pg_settings (with its unit and vartype)."""
+    """Returns whether *wanted*, as somebody writes it, is the running *setting* (unit, vartype: as in pg_settings)."""
     text = str(wanted).lower() if isinstance(wanted, bool) else str(wanted).strip()
     if kind == "bool":
         return _truth(text) == _truth(setting)
@@ -60,7 +62,7 @@ def _truth(text: str) -> bool | None:
 
 
 def _number(text: str, unit: str | None) -> float | None:
-    """Returns the number of *unit* (pg_settings: kB, 8kB, MB, ms, s, min, none) that *text* says; None when it says none."""
+    """Returns the number of *unit* (pg_settings: kB, 8kB, ms, s, none …) that *text* says; None when it says none."""
     found = _AMOUNT.fullmatch(text)
     if found is None:
         return None

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One PostgreSQL cluster of a host, as Debian lays it out: its files, its identity, its answers. PRIVATE to the collection."""
+"""One PostgreSQL cluster of a host, as Debian lays it out: its files, its identity, its answers. PRIVATE."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def parse(text: str) -> list[Cluster]:
 
 
 def listening(cluster: Cluster, text: str | None) -> Cluster:
-    """Returns *cluster* as its postmaster.pid (*text*, None without one) tells: files may say what waits for a restart."""
+    """Returns *cluster* as its postmaster.pid (*text*) tells: other files may say what waits for a restart."""
     lines = (text or "").splitlines()
     if len(lines) < 5 or not os.path.exists(f"/proc/{lines[0].strip()}"):
         return cluster._replace(runs=False)

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a change of settings means before anything is touched: which ones change, and which wait for a restart. Pure. PRIVATE."""
+"""What a change of settings means before anything is touched: what differs, what waits for a restart. Pure. PRIVATE."""
 
 from __future__ import annotations
 
