@@ -9,6 +9,7 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError
+from ansible_collections.vitalops.rollout.plugins.module_utils._postgres import amounts
 from ansible_collections.vitalops.rollout.plugins.plugin_utils import _postgres_tuning as tuning
 
 DOCUMENTATION = r"""
@@ -59,7 +60,7 @@ def postgres_tuning(memory: str, cores: int, connections: int = 100) -> dict[str
             raise AnsibleFilterError(
                 f"{NAME}: expected 1 core and 1 connection or more, found {cores} and {connections}"
             )
-        return tuning.tuning(tuning.size(memory), int(cores), int(connections))
+        return tuning.tuning(amounts.size(memory), int(cores), int(connections))
     except (RolloutError, TypeError, ValueError) as error:
         raise AnsibleFilterError(f"{NAME}: {error}") from error
 

@@ -63,10 +63,12 @@ def configure(
     old, new = _read(cluster), Files(settings.render(wanted), "".join(f"{line}\n" for line in access))
     if new.settings != old.settings:
         trial.check(cluster, new.settings or "")
-    running = clusters.ask(cluster, _RUNNING) if cluster.runs else None
+    running: t.Any = clusters.ask(cluster, _RUNNING) if cluster.runs else None
     rows = {name: settings.Running(*row) for name, row in running["settings"].items()} if running else {}
     change = settings.change(old.settings or "", new.settings or "", rows)
-    waiting = sorted({*change.waiting, *(running["pending"] if running else ())})
+    # Of files that it has read, the server itself knows what waits.
+    foreseen = change.waiting if new.settings != old.settings else ()
+    waiting = sorted({*foreseen, *(running["pending"] if running else ())})
     restarts = bool(waiting) and restart == WHEN_NEEDED and running is not None
     actions = _planned(cluster, old, new, running, restarts)
     before: dict[str, t.Any] = {"settings": change.before, "access": (old.access or "").splitlines()}
@@ -74,8 +76,8 @@ def configure(
     if waiting:
         after["restart"] = f"{'restarts' if restarts else 'waits for a restart'}: {', '.join(waiting)}"
     if not dry:
-        if actions:
-            _act(cluster, old, new, restart)
+        if actions and not _act(cluster, old, new, restart):
+            actions = [action for action in actions if action != "restarted"]
         if clusters.remember_identity(cluster, found) and not actions:
             actions = ["identity of the data kept"]
         cluster = clusters.find(version)
@@ -101,7 +103,8 @@ def _planned(
     return [*actions, "restarted"] if restarts else actions
 
 
-def _act(cluster: Cluster, old: Files, new: Files, restart: str) -> None:
+def _act(cluster: Cluster, old: Files, new: Files, restart: str) -> bool:
+    """Returns whether the server restarted. Raises what went wrong, with the old files back in effect."""
     touched = ""
     try:
         _write(cluster, new)
@@ -113,6 +116,7 @@ def _act(cluster: Cluster, old: Files, new: Files, restart: str) -> None:
             touched = "restart"
             clusters.restart(cluster)
             _refuse_errors(clusters.find(cluster.version))
+        return touched == "restart"
     except RolloutError as error:
         _write(cluster, old)
         if touched == "restart":
