@@ -66,10 +66,17 @@ free_bytes:
   type: dict
   sample: {"/": 8589934592, "/var/lib": 8589934592}
 memory_bytes:
-  description: Bytes of memory, all and available for new programs.
+  description:
+    - Bytes of memory, all, available for new programs, and usable (all, or the limit of the control group that the
+      host is).
   returned: success
   type: dict
-  sample: {"total": 4294967296, "available": 2147483648}
+  sample: {"total": 4294967296, "available": 2147483648, "usable": 4294967296}
+cores:
+  description: Number of cores that programs may run on.
+  returned: success
+  type: int
+  sample: 4
 boot_id:
   description: Identity of this boot; it changes with every reboot.
   returned: success

@@ -16,6 +16,7 @@ import typing as t
 SPACE_OF = ("/", "/var/lib")
 #: Python libraries without which gates cannot ask a store.
 LIBRARIES = ("psycopg2", "redis")
+_NO_LIMIT = 1 << 60  # bytes; control groups of version 1 write a number near 2^63 for none
 
 
 def parse_os_release(text: str) -> dict[str, str]:
@@ -42,10 +43,34 @@ def parse_meminfo(text: str) -> dict[str, int]:
     return {"total": kibibytes.get("MemTotal", 0) * 1024, "available": kibibytes.get("MemAvailable", 0) * 1024}
 
 
+def memory_limit(groups: str, read: t.Callable[[str], str]) -> int | None:
+    """Returns the smallest limit (bytes) that the control groups of a process set, None without one.
+
+    *groups* is the text of its /proc/PID/cgroup, *read* gives the text of a file. Knows both versions (cgroups(7)): a
+    group is limited by each of its parents, too.
+    """
+    limits = []
+    for line in groups.splitlines():
+        _number, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root, file = (
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes") if controllers else ("/sys/fs/cgroup", "memory.max")
+        )
+        parts = [part for part in path.split("/") if part]
+        for length in range(len(parts) + 1):
+            told = read("/".join([root, *parts[:length], file])).strip()
+            if told.isdigit() and int(told) < _NO_LIMIT:
+                limits.append(int(told))
+    return min(limits, default=None)
+
+
 def collect() -> dict[str, t.Any]:
     """Returns the description of this host (see RETURN of host_info), without its listeners."""
     release = parse_os_release(_text("/etc/os-release"))
     name = _text("/proc/1/comm").strip()
+    memory = parse_meminfo(_text("/proc/meminfo"))
+    limit = memory_limit(_text("/proc/1/cgroup"), _text)
     return {
         "init": {"name": name, "systemd": name == "systemd" and os.path.isdir("/run/systemd/system")},
         "python": {
@@ -60,7 +85,8 @@ def collect() -> dict[str, t.Any]:
             "name": release.get("PRETTY_NAME", ""),
         },
         "free_bytes": {path: _free(path) for path in SPACE_OF if os.path.isdir(path)},
-        "memory_bytes": parse_meminfo(_text("/proc/meminfo")),
+        "memory_bytes": {**memory, "usable": min(limit or memory["total"], memory["total"])},
+        "cores": len(os.sched_getaffinity(0)),
         "boot_id": _text("/proc/sys/kernel/random/boot_id").strip(),
         "uptime": float((_text("/proc/uptime").split() or ["0"])[0]),
         "clock": time.time(),

@@ -10,6 +10,7 @@ import time
 import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._hosts.facts import (
     collect,
+    memory_limit,
     parse_meminfo,
     parse_os_release,
 )
@@ -48,12 +49,41 @@ def test_memory_is_told_in_bytes(text: str, total: int, available: int) -> None:
     assert parse_meminfo(text) == {"total": total, "available": available}
 
 
+@pytest.mark.parametrize(
+    ("groups", "files", "expected"),
+    [
+        ("0::/init.scope\n", {"/sys/fs/cgroup/memory.max": "max\n"}, None),
+        ("0::/\n", {"/sys/fs/cgroup/memory.max": "536870912\n"}, 536870912),
+        (
+            "0::/machine/box/init.scope\n",
+            {"/sys/fs/cgroup/machine/memory.max": "2000\n", "/sys/fs/cgroup/machine/box/memory.max": "3000\n"},
+            2000,
+        ),
+        (
+            "9:memory:/docker/1f\n1:cpu,cpuacct:/docker/1f\n",
+            {
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+                "/sys/fs/cgroup/memory/docker/1f/memory.limit_in_bytes": "1073741824\n",
+            },
+            1073741824,
+        ),
+        ("", {}, None),
+    ],
+)
+def test_a_control_group_is_limited_by_its_parents_too(
+    groups: str, files: dict[str, str], expected: int | None
+) -> None:
+    assert memory_limit(groups, lambda path: files.get(path, "")) == expected
+
+
 def test_this_machine_is_described() -> None:
     told = collect()
     assert told["init"]["name"]
     assert told["distribution"]["id"]
     assert told["free_bytes"]["/"] > 0
     assert 0 < told["memory_bytes"]["available"] <= told["memory_bytes"]["total"]
+    assert 0 < told["memory_bytes"]["usable"] <= told["memory_bytes"]["total"]
+    assert told["cores"] >= 1
     assert len(told["boot_id"]) == 36
     assert told["uptime"] > 0
     assert told["clock"] == pytest.approx(time.time(), abs=5)

@@ -1,0 +1,312 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PostgreSQL on each Debian: what a server is made of, what may change while people use it, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+import typing as t
+
+import pytest
+
+SERVERS = {"data1": "17", "data4": "15"}
+CONVERGE = "../molecule/data_services/postgres_converge"
+CHANGED = re.compile(r"^(\w+) +: ok=\d+ +changed=(\d+)", re.MULTILINE)
+
+
+def sql(lab: t.Any, name: str, statement: str, database: str = "postgres") -> str:
+    """Returns the answer, asked as the superuser over the socket."""
+    return str(lab.connect(name).check_output("runuser -u postgres -- psql -XAtq -d %s -c %s", database, statement))
+
+
+def changed(output: str) -> dict[str, int]:
+    return {name: int(count) for name, count in CHANGED.findall(output)}
+
+
+def converge(lab: t.Any, *arguments: str, hosts: str = "data1:data4", **variables: t.Any) -> t.Any:
+    return lab.play(CONVERGE, "--limit", hosts, "-e", json.dumps(variables), *arguments)
+
+
+def alive(lab: t.Any, name: str) -> list[str]:
+    """Returns what a refused run must not change: files, the running server, and what it has read."""
+    settings = "/etc/postgresql/*/main/conf.d/rollout.conf /etc/postgresql/*/main/pg_hba.conf"
+    files = f"sha256sum {settings} /etc/postgresql-common/certificates/*.*"
+    asked = "SELECT pg_postmaster_start_time(), pg_conf_load_time()"
+    return [lab.connect(name).check_output(files), sql(lab, name, asked)]
+
+
+@pytest.fixture
+def nothing_changes(lab: t.Any) -> t.Iterator[None]:
+    before = {name: alive(lab, name) for name in SERVERS}
+    yield
+    assert {name: alive(lab, name) for name in SERVERS} == before
+
+
+def login(lab: t.Any, name: str, user: str, statement: str, mode: str = "require") -> t.Any:
+    """Logs in to database clinic from client1, as an application does; the password travels on standard input."""
+    code = (
+        "import sys, psycopg2; host, user, mode, asked = sys.argv[1:]; c = psycopg2.connect(host=host, "
+        "dbname='clinic', user=user, sslmode=mode, password=sys.stdin.read()).cursor(); c.execute(asked); "
+        "print(c.fetchone()[0])"
+    )
+    secret = lab.hosts["vars"]["lab_postgres_password"]
+    return lab.connect("client1").run(
+        "printf %%s %s | python3 -c %s %s %s %s %s", secret, code, lab.address(name), user, mode, statement
+    )
+
+
+@pytest.mark.parametrize(("name", "version"), SERVERS.items())
+def test_a_new_cluster_has_the_version_of_its_debian_checksums_and_scram(lab: t.Any, name: str, version: str) -> None:
+    assert sql(lab, name, "SHOW server_version").startswith(version)
+    assert sql(lab, name, "SHOW data_checksums") == "on"
+    assert (
+        sql(lab, name, "SELECT DISTINCT left(rolpassword, 14) FROM pg_authid WHERE rolpassword <> ''")
+        == "SCRAM-SHA-256$"
+    )
+    assert (
+        sql(lab, name, "SELECT count(*) FROM pg_hba_file_rules WHERE error IS NOT NULL OR auth_method = 'trust'") == "0"
+    )
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_settings_follow_from_the_memory_that_was_given(lab: t.Any, name: str) -> None:
+    assert sql(lab, name, "SHOW shared_buffers") == "192MB"
+    assert sql(lab, name, "SHOW effective_cache_size") == "576MB"
+    assert sql(lab, name, "SHOW log_min_duration_statement") == "1s"
+    assert "rollout.conf" in sql(lab, name, "SELECT sourcefile FROM pg_settings WHERE name = 'work_mem'")
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_from_outside_only_tls_gets_in(lab: t.Any, name: str) -> None:
+    asked = "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+    assert login(lab, name, "clinic", asked).stdout.strip() == "TLSv1.3"
+    refused = login(lab, name, "clinic", "SELECT 1", mode="disable")
+    assert refused.rc != 0 and "no encryption" in refused.stderr
+    key = lab.connect(name).file("/etc/postgresql-common/certificates/server.key")
+    assert (key.mode & 0o137, key.group) == (0, "postgres")
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_reader_reads_what_is_there_and_what_will_be_and_writes_nothing(lab: t.Any, name: str) -> None:
+    sql(lab, name, "SET ROLE clinic; DROP TABLE IF EXISTS later; CREATE TABLE later AS SELECT 7 AS n", "clinic")
+    assert login(lab, name, "reporter", "SELECT n FROM later").stdout.strip() == "7"
+    refused = login(lab, name, "reporter", "INSERT INTO later VALUES (8) RETURNING n")
+    assert "permission denied for table later" in refused.stderr
+    assert "no pg_hba.conf entry" in login(lab, name, "replicator", "SELECT 1").stderr or login(
+        lab, name, "replicator", "SELECT 1"
+    ).stderr.count("pg_hba.conf rejects")
+    assert sql(lab, name, "SELECT rolreplication FROM pg_roles WHERE rolname = 'replicator'") == "t"
+
+
+def test_extensions_are_there_and_work(lab: t.Any) -> None:
+    for name in SERVERS:
+        assert int(sql(lab, name, "SELECT count(*) FROM pg_stat_statements", "clinic")) > 0
+    assert sql(lab, "data1", "SELECT '[1,2]'::vector <-> '[1,3]'::vector", "clinic") == "1"
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_the_unit_is_hardened_and_the_log_is_rotated(lab: t.Any, name: str) -> None:
+    host = lab.connect(name)
+    unit = f"postgresql@{SERVERS[name]}-main.service"
+    exposure = re.search(
+        r"Overall exposure level .*: ([0-9.]+)", host.run(f"systemd-analyze security --no-pager {unit}").stdout
+    )
+    assert exposure and float(exposure[1]) < 4
+    assert host.check_output(f"grep NoNewPrivs /proc/$(systemctl show -P MainPID {unit})/status").split()[1] == "1"
+    host.check_output("logrotate --force /etc/logrotate.d/postgresql-common")
+    assert host.check_output("ls /var/log/postgresql | grep -c -- -20").strip() != "0"
+    assert host.check_output("systemctl is-enabled logrotate.timer") == "enabled"
+
+
+def test_an_index_that_an_interrupted_run_left_is_made_anew_and_must_be_used(lab: t.Any) -> None:
+    for name in SERVERS:
+        made = (
+            "SET ROLE clinic; DROP TABLE IF EXISTS visits; CREATE TABLE visits AS SELECT n AS id, n % 1000 AS patient "
+            "FROM generate_series(1, 20000) AS n; CREATE INDEX visits_by_patient ON visits (patient); ANALYZE visits"
+        )
+        sql(lab, name, made, "clinic")
+        sql(
+            lab,
+            name,
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'visits_by_patient'::regclass",
+            "clinic",
+        )
+    before = {name: sql(lab, name, "SELECT 'visits_by_patient'::regclass::oid", "clinic") for name in SERVERS}
+    assert converge(lab).code == 0
+    for name in SERVERS:
+        assert sql(lab, name, "SELECT 'visits_by_patient'::regclass::oid", "clinic") != before[name]
+        valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'visits_by_patient'::regclass"
+        assert sql(lab, name, valid, "clinic") == "t"
+    check = ("../molecule/data_services/postgres_indexes", "--limit", "data1:data4")
+    told = lab.play(*check)
+    assert told.code != 0 and "visits_by_patient of database clinic was never used" in told.output
+    for name in SERVERS:
+        sql(lab, name, "SELECT count(*) FROM visits WHERE patient = 7; SELECT pg_sleep(1)", "clinic")
+        lab.wait_for(
+            name,
+            "runuser -u postgres -- psql -Atd clinic -c 'SELECT idx_scan FROM pg_stat_user_indexes'",
+            "1",
+            seconds=10,
+        )
+    assert lab.play(*check).code == 0
+
+
+def test_settings_change_under_load_with_a_reload_and_no_query_fails(lab: t.Any) -> None:
+    host = lab.connect("data1")
+    bench = "runuser -u postgres -- /usr/lib/postgresql/17/bin/pgbench"
+    host.check_output(f"{bench} -iq -s 1 postgres")
+    started = sql(lab, "data1", "SELECT pg_postmaster_start_time()")
+    # Two sessions that stay, and with -C one that logs in anew for every transaction: each must find the server.
+    host.check_output(
+        f"systemd-run --unit=bench --property=Type=exec {bench} -n -c 2 -T 40 postgres && "
+        f"systemd-run --unit=bench-new --property=Type=exec {bench} -n -S -C -c 1 -T 40 postgres"
+    )
+    began = time.monotonic()
+    played = converge(lab, hosts="data1", postgres_settings={"work_mem": "9MB"})
+    wall = time.monotonic() - began
+    assert played.code == 0
+    assert sql(lab, "data1", "SHOW work_mem") == "9MB"
+    assert sql(lab, "data1", "SELECT pg_postmaster_start_time()") == started
+    for unit in ("bench", "bench-new"):
+        lab.wait_for(
+            "data1", f"journalctl -u {unit} -o cat", "number of failed transactions: 0 (0.000%)", "tps =", seconds=60
+        )
+        assert "aborted" not in host.check_output(f"journalctl -u {unit} -o cat")
+    print(f"settings change with a reload: {wall:.1f} s wall")
+
+
+def test_a_restart_waits_when_it_may_not_be_and_the_plan_names_what_for(lab: t.Any) -> None:
+    started = {name: sql(lab, name, "SELECT pg_postmaster_start_time()") for name in SERVERS}
+    wanted: dict[str, t.Any] = {"postgres_max_connections": 120}
+    planned = converge(lab, "--check", "--diff", **wanted)
+    assert planned.code == 0
+    assert "restarts: max_connections" in planned.output
+    held = converge(lab, **wanted, postgres_restart="never")
+    assert held.code == 0
+    assert "wait for a restart of PostgreSQL on data4: max_connections" in held.output
+    for name in SERVERS:
+        assert sql(lab, name, "SHOW max_connections") == "100"
+        assert sql(lab, name, "SELECT pg_postmaster_start_time()") == started[name]
+    assert converge(lab, **wanted).code == 0
+    for name in SERVERS:
+        assert sql(lab, name, "SHOW max_connections") == "120"
+    assert converge(lab).code == 0
+    assert {sql(lab, name, "SHOW max_connections") for name in SERVERS} == {"100"}
+
+
+def rule(method: str, **changes: t.Any) -> dict[str, t.Any]:
+    return {"type": "host", "databases": ["all"], "users": ["all"], "networks": ["all"], "method": method, **changes}
+
+
+REFUSED = {
+    "settings that are no settings": (
+        {"data1": {"work_mem": "4 bananas"}, "data4": {"no_such_setting": 1}},
+        ("4 bananas", "unrecognized configuration parameter", "nothing has changed"),
+    ),
+    "settings that a server would not start with": (
+        {
+            "data1": {"wal_level": "minimal", "max_wal_senders": 10},
+            "data4": {"shared_preload_libraries": "no_such_library"},
+        },
+        ('WAL streaming ("max_wal_senders" > 0)', "no_such_library", "would not start with these settings"),
+    ),
+}
+
+
+@pytest.mark.usefixtures("nothing_changes")
+@pytest.mark.parametrize(("by_host", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_settings_are_refused_before_the_server_is_touched(
+    lab: t.Any, by_host: dict[str, t.Any], message: tuple[str, ...]
+) -> None:
+    played = converge(lab, bad=by_host, postgres_settings="{{ bad[inventory_hostname] }}")
+    assert played.code != 0
+    for part in message:
+        assert part in played.output
+
+
+@pytest.mark.usefixtures("nothing_changes")
+def test_lock_outs_and_too_little_memory_are_refused_together(lab: t.Any) -> None:
+    played = converge(lab, postgres_access_rules=[rule("reject")], postgres_shared_buffers="900GB")
+    assert played.code != 0
+    for part in (
+        "rule 1 would lock clinic out of clinic",
+        "There is not enough memory",
+        "921600 MB for shared_buffers",
+    ):
+        assert part in played.output
+
+
+@pytest.mark.usefixtures("nothing_changes")
+def test_an_access_rule_that_postgresql_does_not_understand_is_refused(lab: t.Any) -> None:
+    played = converge(lab, postgres_access_rules=[rule("peer", networks=["10.0.0.0/8"])])
+    assert played.code != 0
+    assert "peer authentication is only supported on local sockets" in played.output
+    assert "the server was not touched" in played.output
+
+
+@pytest.mark.usefixtures("nothing_changes")
+def test_a_certificate_with_the_key_of_another_is_refused(lab: t.Any) -> None:
+    kind = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x -days 365"
+    made = f"openssl req -x509 {kind} -keyout /dev/stdout -out /dev/stdout"
+    pairs = [subprocess.run(made.split(), check=True, capture_output=True, text=True).stdout for _number in range(2)]
+    chain = pairs[0][pairs[0].index("-----BEGIN CERTIFICATE") :]
+    key = pairs[1][: pairs[1].index("-----BEGIN CERTIFICATE")]
+    played = converge(lab, postgres_tls_chain=chain, postgres_tls_key=key, postgres_tls_names=[])
+    assert played.code != 0
+    assert "key" in played.output and key.splitlines()[1] not in played.output
+
+
+@pytest.mark.usefixtures("nothing_changes")
+def test_data_of_another_cluster_is_refused(lab: t.Any) -> None:
+    mark = "/etc/postgresql/17/main/rollout.json"
+    host = lab.connect("data1")
+    host.check_output(f'cp -p {mark} /root/kept && sed -i \'s/: "[0-9]*"/: "42"/\' {mark}')
+    try:
+        played = converge(lab, hosts="data1", postgres_settings={"work_mem": "9MB"})
+    finally:
+        host.check_output(f"mv /root/kept {mark}")
+    assert played.code != 0
+    for part in ("The data directory belongs to another cluster", "system identifier 42"):
+        assert part in played.output
+
+
+def test_a_run_that_was_killed_after_writing_is_put_right_by_the_next(lab: t.Any) -> None:
+    name, host = "data4", lab.connect("data4")
+    path = "/etc/postgresql/15/main/conf.d/rollout.conf"
+    host.check_output(f"sleep 1; touch {path}")  # written, and nobody has read it
+    loaded = sql(lab, name, "SELECT pg_conf_load_time()")
+    assert changed(converge(lab, hosts=name).output)[name] == 1
+    assert sql(lab, name, "SELECT pg_conf_load_time()") != loaded
+    assert changed(converge(lab, hosts=name).output)[name] == 0
+
+
+def test_a_managed_server_has_what_was_asked_for_over_the_wire(lab: t.Any) -> None:
+    owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'shop'"
+    assert sql(lab, "managed1", owner) == "shop"
+    assert sql(lab, "managed1", "SELECT extname FROM pg_extension WHERE extname = 'pgcrypto'", "shop") == "pgcrypto"
+    assert sql(lab, "managed1", "SELECT rolsuper FROM pg_roles WHERE rolname = 'administrator'") == "f"
+    log = lab.connect("managed1").check_output("cat /var/log/postgresql/*.log")
+    assert lab.hosts["vars"]["lab_redis_password"] not in log
+
+
+def test_a_managed_server_that_is_too_small_is_refused_by_name(lab: t.Any) -> None:
+    least = {"max_connections": 5000, "shared_buffers": "64GB"}
+    played = converge(lab, hosts="client", postgres_managed_least_settings=least, postgres_managed_least_version=99)
+    assert played.code != 0
+    for part in (
+        "PostgreSQL is too old",
+        "max_connections is too small",
+        "shared_buffers is too small",
+        "64GB or more",
+    ):
+        assert part in played.output
+
+
+def test_a_second_run_changes_nothing(lab: t.Any) -> None:
+    played = converge(lab, hosts="all")
+    assert played.code == 0
+    assert set(changed(played.output).values()) == {0}
