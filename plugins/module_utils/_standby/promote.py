@@ -86,9 +86,9 @@ def promote(
         raise BadInput(
             f"{member} has not received all that the old primary wrote before it was stopped; it was not promoted.",
             expected=until,
-            found=f"{state['received']}: {missing} bytes are missing",
+            found=f"{state['received']}: {missing} bytes or more are missing",
             next_step="give the old primary back, then see why it lags: "
-            f"{playbook('promote')} -e postgres_promote=OLD_PRIMARY",
+            f"{playbook('promote')} -e postgres_promote=NAME_OF_THE_OLD_PRIMARY",
         )
     host.ask(
         cluster,
