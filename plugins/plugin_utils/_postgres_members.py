@@ -214,7 +214,7 @@ def _rivals(claims: t.Sequence[Member]) -> str:
     return (
         f"{' and '.join(one.name for one in claims)} both say that they are the primary "
         f"({', '.join(f'{one.name}: timeline {one.timeline}' for one in claims)}). Nothing was changed. "
-        f"The higher timeline was promoted later. Next, when users shall have {newest.name}: {REJOIN}{other.name}"
+        f"The higher timeline was promoted later. Next: if users shall have {newest.name}, {REJOIN}{other.name}"
     )
 
 
@@ -227,7 +227,7 @@ def promotion(found: t.Mapping[str, Member], target_name: str, given_up: str = "
     _check_given_up(found, target, given_up, reason)
     if not target.asked:
         raise Refused(f"{target.name} cannot be asked: it is {target.state}. Nothing was changed.")
-    primaries = [one for one in others if one.state == "primary" and not _foreign(one, target)]
+    primaries = [one for one in others if one.state == "primary"]
     if target.state == "primary" and not primaries:
         return Promotion(target.name, [], "", False, True, "", [f"{target.name} is the primary already."])
     if target.state == "fenced" and not primaries:
@@ -257,7 +257,8 @@ def promotion(found: t.Mapping[str, Member], target_name: str, given_up: str = "
             told.append(f"{member.name} cannot be asked ({member.state}); when it is back: {PROVISION}")
     # A run that was cut off has fenced it already: that is done once more, to know where it ended.
     fence += [one.name for one in others if one.state == "fenced" and one.ended_at and one.timeline == target.timeline]
-    until = next((name for name in fence if found[name].timeline == target.timeline), "")
+    same = [name for name in fence if found[name].timeline == target.timeline]
+    until = target.upstream if target.upstream in fence else next(iter(same), "")
     return Promotion(target.name, fence, until, False, False, given_up, told)
 
 

@@ -17,7 +17,8 @@ SELECT json_build_object(
   'standby', pg_is_in_recovery(),
   'system', (SELECT system_identifier::text FROM pg_control_system()),
   'timeline', CASE WHEN pg_is_in_recovery() THEN
-      (SELECT greatest(r.min_recovery_end_timeline, c.timeline_id) FROM pg_control_recovery() r, pg_control_checkpoint() c)
+      (SELECT greatest(r.min_recovery_end_timeline, c.timeline_id, (SELECT received_tli FROM pg_stat_wal_receiver))
+       FROM pg_control_recovery() r, pg_control_checkpoint() c)
     ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END,
   'lsn', CASE WHEN pg_is_in_recovery() THEN
       greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) ELSE pg_current_wal_lsn() END)
