@@ -1,0 +1,194 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The PostgreSQL of this host: where it is, what its files tell, and what it answers. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+
+from .._foundation import command
+from .._foundation.errors import BadInput, CommandFailed, RolloutError
+
+#: Objects that users make get numbers from here on (FirstNormalObjectId).
+FIRST_OWN_OBJECT = 16384
+#: Seconds for one statement that only looks.
+LOOK = 15
+#: Seconds that another member has to take a connection.
+CONNECT = 3
+
+
+class Silent(RolloutError):
+    """A server did not let us ask. *kind*: closed (nothing listens), unreachable (no answer at all), unclear (other)."""
+
+    def __init__(self, what: str, *, kind: str, **parts: t.Any) -> None:
+        super().__init__(what, **parts)
+        self.kind = kind
+
+
+class Cluster(t.NamedTuple):
+    """One cluster as pg_lsclusters tells it."""
+
+    version: str
+    name: str
+    port: int
+    running: bool
+    data: str
+    log: str
+
+    @property
+    def folder(self) -> str:
+        """Where its configuration is."""
+        return f"/etc/postgresql/{self.version}/{self.name}"
+
+    @property
+    def unit(self) -> str:
+        """The unit that runs it."""
+        return f"postgresql@{self.version}-{self.name}.service"
+
+    def program(self, name: str) -> str:
+        """Returns the path of a program of this version."""
+        return f"/usr/lib/postgresql/{self.version}/bin/{name}"
+
+
+def parse(lines: str) -> list[Cluster]:
+    """Returns the clusters that pg_lsclusters printed (version, name, port, status, owner, data folder, log)."""
+    found = []
+    for line in lines.splitlines():
+        parts = line.split()
+        if len(parts) >= 7:
+            found.append(Cluster(parts[0], parts[1], int(parts[2]), parts[3].startswith("online"), parts[5], parts[6]))
+    return found
+
+
+def find() -> Cluster | None:
+    """Returns the one cluster of this host, or None when PostgreSQL is not installed or has none."""
+    if not os.path.exists("/usr/bin/pg_lsclusters"):
+        return None
+    clusters = parse(command.run(["pg_lsclusters", "--no-header"], deadline=LOOK).output)
+    if len(clusters) > 1:
+        raise BadInput(
+            "This host has more than one cluster of PostgreSQL.",
+            expected="one",
+            found=", ".join(f"{one.version}/{one.name}" for one in clusters),
+            where="pg_lsclusters",
+            next_step="drop the one that nobody needs: pg_dropcluster VERSION NAME",
+        )
+    return clusters[0] if clusters else None
+
+
+def known() -> Cluster:
+    """Returns the one cluster of this host. Raises BadInput when there is none."""
+    cluster = find()
+    if cluster is None:
+        raise BadInput(
+            "There is no cluster of PostgreSQL on this host.",
+            where="pg_lsclusters",
+            next_step="ansible-playbook vitalops.rollout.provision -i INVENTORY",
+        )
+    return cluster
+
+
+def control(cluster: Cluster) -> dict[str, str]:
+    """Returns what pg_controldata tells of the data folder, by its English names; empty when there is nothing to read."""
+    if not os.path.exists(os.path.join(cluster.data, "global", "pg_control")):
+        return {}
+    told = command.run(["env", "LC_ALL=C", cluster.program("pg_controldata"), cluster.data], deadline=LOOK).output
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in told.splitlines())}
+
+
+def is_standby(cluster: Cluster) -> bool:
+    """Whether the data folder starts as a standby."""
+    return os.path.exists(os.path.join(cluster.data, "standby.signal"))
+
+
+def holds_something(cluster: Cluster) -> bool:
+    """Whether the data folder has a database, a table or a slot that somebody made. Files tell it without a server."""
+    base = os.path.join(cluster.data, "base")
+    if not os.path.isdir(base):
+        return False
+    databases = [name for name in os.listdir(base) if name.isdigit()]
+    if any(int(name) >= FIRST_OWN_OBJECT for name in databases):
+        return True
+    slots = os.path.join(cluster.data, "pg_replslot")
+    if os.path.isdir(slots) and os.listdir(slots):
+        return True
+    return any(
+        int(file) >= FIRST_OWN_OBJECT
+        for name in databases
+        for file in os.listdir(os.path.join(base, name))
+        if file.isdigit()
+    )
+
+
+def as_postgres(arguments: t.Sequence[str]) -> list[str]:
+    """Returns *arguments* as a command of the user postgres, in English."""
+    return ["runuser", "-u", "postgres", "--", "env", "LC_ALL=C", f"PGCONNECT_TIMEOUT={CONNECT}", *arguments]
+
+
+def _psql(target: str, statement: str, deadline: float) -> command.Completed:
+    arguments = ["psql", "--no-psqlrc", "--no-password", "-v", "ON_ERROR_STOP=1", "-qAt", "-d", target, "-f", "-"]
+    return command.run(as_postgres(arguments), deadline=deadline, standard_input=statement, accepted=(0, 1, 2, 3))
+
+
+def ask(cluster: Cluster, statement: str, deadline: float = LOOK) -> t.Any:
+    """Returns the JSON that *statement* selects on the server of this host (None for no row). Raises Silent."""
+    return _answer(
+        _psql(f"dbname=postgres port={cluster.port}", statement, deadline), f"this host, port {cluster.port}"
+    )
+
+
+def ask_member(address: str, port: int, user: str, passfile: str, statement: str) -> t.Any:
+    """Returns the JSON that *statement* selects on the server of another member. Raises Silent."""
+    return _answer(_psql(conninfo(address, port, user, passfile), statement, LOOK), f"{address}, port {port}")
+
+
+def conninfo(address: str, port: int, user: str, passfile: str) -> str:
+    """Returns the connection string to another member; the password stays in *passfile*."""
+    return f"host={address} port={port} user={user} dbname=postgres passfile={passfile} connect_timeout={CONNECT}"
+
+
+def _answer(ended: command.Completed, where: str) -> t.Any:
+    if ended.code == 0:
+        return json.loads(ended.output) if ended.output.strip() else None
+    said = (ended.error.strip() or "no reason").replace("psql:<stdin>:", "line ")
+    raise Silent("PostgreSQL did not answer.", kind=kind_of(said), found=said, where=where)
+
+
+def kind_of(said: str) -> str:
+    """Returns what the words of libpq mean for the question whether a server lives there."""
+    if "Connection refused" in said or "No such file or directory" in said:
+        return "closed"
+    if any(part in said for part in ("timeout expired", "No route to host", "timed out", "Network is unreachable")):
+        return "unreachable"
+    return "unclear"
+
+
+def last_words(cluster: Cluster, lines: int = 5) -> str:
+    """Returns the end of the server's log."""
+    try:
+        with open(cluster.log, "rb") as handle:
+            handle.seek(max(0, os.path.getsize(cluster.log) - 4096))
+            return "\n    ".join(handle.read().decode("utf-8", "replace").splitlines()[-lines:])
+    except OSError:
+        return "no log"
+
+
+def start(cluster: Cluster) -> None:
+    """Starts the server; the unit waits until it takes connections, or has given up."""
+    command.run(["systemctl", "start", cluster.unit], deadline=120)
+
+
+def stop(cluster: Cluster, seconds: float = 60) -> None:
+    """Stops the server: what it has is sent to standbys first. One that does not end in *seconds* is stopped hard.
+
+    Not by its unit: a unit that is masked has forgotten how to, and would cut the standbys off.
+    """
+    program = ["pg_ctlcluster", "--skip-systemctl-redirect", "-m", "fast", cluster.version, cluster.name, "stop"]
+    try:
+        command.run(program, deadline=seconds, accepted=(0, 2))  # 2: it does not run
+    except CommandFailed:
+        command.run(["systemctl", "kill", "--signal=QUIT", cluster.unit], deadline=LOOK)
+    command.run(["systemctl", "stop", cluster.unit], deadline=seconds)

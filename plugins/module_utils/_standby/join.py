@@ -1,0 +1,255 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A server becomes a standby: by a base backup beside its data, or by a rewind of it. PRIVATE to the collection.
+
+Every step can be cut off and is found again by what lies beside the data folder: DATA.coming (a base backup that is not
+whole), DATA.ready (one that is), DATA.before (what it replaced), DATA.rewinding (a rewind that did not end).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import typing as t
+
+from .._foundation import command, durable
+from .._foundation.errors import BadInput, CommandFailed, RolloutError, playbook
+from . import fence, host
+
+#: Seconds for a copy of a whole cluster.
+COPY = 24 * 3600
+_SIZE = "SELECT sum(pg_database_size(oid)) FROM pg_database"
+_WHO = """
+SELECT json_build_object('standby', pg_is_in_recovery(), 'system', (SELECT system_identifier::text FROM pg_control_system()))
+"""
+_STREAMS = "SELECT json_build_object('status', status) FROM pg_stat_wal_receiver"
+_DROP_SLOTS = """
+SELECT json_agg(json_build_object('name', slot_name, 'dropped', pg_drop_replication_slot(slot_name)::text))
+FROM pg_replication_slots WHERE NOT active AND slot_name LIKE 'rollout\\_%'
+"""
+
+
+class Upstream(t.NamedTuple):
+    """The primary as a standby reaches it; the password is in *passfile*."""
+
+    name: str
+    address: str
+    port: int
+    user: str
+    slot: str
+    passfile: str
+
+
+class Joined(t.NamedTuple):
+    """What was done: kept, base_backup, rewind or started."""
+
+    changed: bool
+    way: str
+
+
+def join(upstream: Upstream, by: str, *, member: str, again: bool, check: bool, deadline: float) -> Joined:
+    """Makes this host a standby of *upstream* that streams. *again*: its own data may go, because somebody named it.
+
+    Raises BadInput before anything is touched when that cannot work.
+    """
+    cluster = host.known()
+    swapped = _finish_swap(cluster, check=check)
+    _check(cluster, upstream, member, again=again)
+    in_place = host.is_standby(cluster) and not os.path.exists(_beside(cluster, "rewinding"))
+    if in_place and not again:
+        return _run(
+            cluster, upstream, by, "base_backup" if swapped else "kept", check=check, deadline=deadline, member=member
+        )
+    if check:
+        return Joined(True, "rewind or base_backup" if again else "base_backup")
+    if in_place and again and _streams(cluster):
+        return Joined(swapped, "kept")
+    way = "base_backup"
+    if again:
+        # Not for one moment may it come up as a primary, whatever happens on the way.
+        fence.close(cluster, by, "it becomes a standby", upstream.name)
+        way = "rewind" if _rewind(cluster, upstream) else "base_backup"
+    if way == "base_backup":
+        _copy(cluster, upstream)
+        _swap(cluster)
+    fence.record("joined", by=by, way=way, upstream=upstream.name)
+    return _run(cluster, upstream, by, way, check=False, deadline=deadline, member=member)
+
+
+def _beside(cluster: host.Cluster, what: str) -> str:
+    return f"{cluster.data}.{what}"
+
+
+def _check(cluster: host.Cluster, upstream: Upstream, member: str, *, again: bool) -> None:
+    """Refuses what would fail later, or would cost data that is nowhere else."""
+    try:
+        told = host.ask_member(upstream.address, upstream.port, upstream.user, upstream.passfile, _WHO)
+    except host.Silent as silent:
+        raise BadInput(
+            f"The standby {member} cannot reach its primary {upstream.name}; nothing was changed here.",
+            expected=f"an answer to {upstream.user} at {upstream.address}, port {upstream.port}",
+            found=silent.found,
+            next_step=f"see that {upstream.name} runs and that no firewall is between: {playbook('provision')}",
+        ) from silent
+    if told["standby"]:
+        raise BadInput(
+            f"{upstream.name} is a standby itself; nothing was changed here.",
+            expected="a primary",
+            next_step=playbook("provision"),
+        )
+    own = host.control(cluster).get("Database system identifier", "")
+    if own and own != told["system"] and (host.holds_something(cluster) or host.is_standby(cluster)):
+        raise BadInput(
+            f"The data folder of {member} belongs to another cluster and has data of its own; nothing was changed here.",
+            expected=f"system identifier {told['system']}, as on {upstream.name}",
+            found=f"system identifier {own}",
+            where=cluster.data,
+            next_step=f"move it away if nobody needs it: pg_dropcluster --stop {cluster.version} {cluster.name} && "
+            f"pg_createcluster {cluster.version} {cluster.name} on {member}; then {playbook('provision')}",
+        )
+    if own == told["system"] and not host.is_standby(cluster) and host.holds_something(cluster) and not again:
+        raise BadInput(
+            f"{member} was a primary of this cluster: it may hold rows that {upstream.name} has not; nothing was changed here.",
+            expected="its name, by somebody who knows that",
+            where=cluster.data,
+            next_step=f"{playbook('rejoin')} -e postgres_rejoin={member}",
+        )
+
+
+def _rewind(cluster: host.Cluster, upstream: Upstream) -> bool:
+    """Takes the data back to where the primary went another way. Returns whether that worked; if not, a copy is needed."""
+    mark = _beside(cluster, "rewinding")
+    own = host.control(cluster).get("Database system identifier")
+    if os.path.exists(mark) or own is None or host.is_standby(cluster):
+        return False
+    durable.write_text(mark, "A rewind began here and did not end.\n")
+    source = host.conninfo(upstream.address, upstream.port, upstream.user, upstream.passfile)
+    try:
+        command.run(
+            host.as_postgres(
+                [
+                    cluster.program("pg_rewind"),
+                    f"--target-pgdata={cluster.data}",
+                    f"--source-server={source}",
+                    f"--config-file={cluster.folder}/postgresql.conf",
+                ]
+            ),
+            deadline=COPY,
+        )
+    except CommandFailed as failed:
+        fence.record("not_rewound", reason=str(failed))
+        return False
+    _be_standby(cluster.data)
+    durable.remove(mark)
+    return True
+
+
+def _be_standby(data: str) -> None:
+    signal = os.path.join(data, "standby.signal")
+    durable.write_text(signal, "")
+    shutil.chown(signal, "postgres", "postgres")
+    durable.sync_folder(data)
+
+
+def _copy(cluster: host.Cluster, upstream: Upstream) -> None:
+    """Makes DATA.ready, while the server of this host is as it was."""
+    coming, ready = _beside(cluster, "coming"), _beside(cluster, "ready")
+    if os.path.isdir(coming):
+        shutil.rmtree(coming)
+    needed = int(host.ask_member(upstream.address, upstream.port, upstream.user, upstream.passfile, _SIZE))
+    free = shutil.disk_usage(os.path.dirname(cluster.data)).free
+    if needed > free:
+        raise BadInput(
+            "There is not enough room for a copy beside the data folder.",
+            expected=f"{needed >> 20} MB",
+            found=f"{free >> 20} MB",
+            where=os.path.dirname(cluster.data),
+            next_step=f"free space, then run again; see: df -h {os.path.dirname(cluster.data)}",
+        )
+    source = host.conninfo(upstream.address, upstream.port, upstream.user, upstream.passfile)
+    command.run(
+        host.as_postgres(
+            [
+                cluster.program("pg_basebackup"),
+                f"--dbname={source}",
+                f"--pgdata={coming}",
+                "--wal-method=stream",
+                f"--slot={upstream.slot}",
+                "--checkpoint=fast",
+                "--no-password",
+            ]
+        ),
+        deadline=COPY,
+        next_step="see the log of the primary in /var/log/postgresql/, then run this again",
+    )
+    _be_standby(coming)
+    os.rename(coming, ready)
+    durable.sync_folder(os.path.dirname(ready))
+
+
+def _swap(cluster: host.Cluster) -> None:
+    """Puts DATA.ready where the data was. Two renames; one that was cut off is finished by the next run."""
+    ready, before = _beside(cluster, "ready"), _beside(cluster, "before")
+    if os.path.isdir(cluster.data):
+        host.stop(cluster)
+        if os.path.isdir(before):
+            shutil.rmtree(before)
+        os.rename(cluster.data, before)
+    os.rename(ready, cluster.data)
+    durable.sync_folder(os.path.dirname(ready))
+    durable.remove(_beside(cluster, "rewinding"))
+
+
+def _finish_swap(cluster: host.Cluster, *, check: bool) -> bool:
+    """Ends what an earlier run began. Returns whether there was something."""
+    if not os.path.isdir(_beside(cluster, "ready")):
+        return False
+    if not check:
+        _swap(cluster)
+    return True
+
+
+def _run(
+    cluster: host.Cluster, upstream: Upstream, by: str, way: str, *, check: bool, deadline: float, member: str
+) -> Joined:
+    """Starts the standby where it does not run, and waits until it streams."""
+    now = host.known()
+    fenced = fence.read() is not None
+    idle = not now.running or fenced
+    if check:
+        return Joined(idle or way != "kept", "started" if idle and way == "kept" else way)
+    if fenced:
+        fence.lift(cluster, by)
+    if not now.running:
+        host.start(cluster)
+    wait_until_it_streams(cluster, upstream, member, deadline)
+    dropped = host.ask(cluster, _DROP_SLOTS) or []
+    before = _beside(cluster, "before")
+    if os.path.isdir(before):
+        shutil.rmtree(before)
+    return Joined(idle or way != "kept" or bool(dropped), "started" if idle and way == "kept" else way)
+
+
+def _streams(cluster: host.Cluster) -> bool:
+    try:
+        return ((host.ask(cluster, _STREAMS) or {}).get("status")) == "streaming"
+    except host.Silent:
+        return False
+
+
+def wait_until_it_streams(cluster: host.Cluster, upstream: Upstream, member: str, deadline: float) -> None:
+    """Raises RolloutError with the last lines of the log when the standby does not stream within *deadline* seconds."""
+    ends = time.monotonic() + deadline
+    while not _streams(cluster):
+        if time.monotonic() > ends:
+            raise RolloutError(
+                f"The standby {member} does not receive from {upstream.name}.",
+                expected=f"a stream within {deadline:g} s",
+                found=host.last_words(cluster),
+                where=cluster.log,
+                next_step="when the log says that WAL is gone or that timelines differ, make it anew: "
+                f"{playbook('rejoin')} -e postgres_rejoin={member}",
+            )
+        time.sleep(0.3)
