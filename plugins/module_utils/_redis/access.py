@@ -25,7 +25,7 @@ SENTINEL = (
 APPLICATION = ("+@all", "-@admin", "-@dangerous", "+info")
 #: What clients of Sentinel need to find the primary.
 FINDER = (
-    "allchannels -@all +auth +client|getname +client|id +client|setname +client|setinfo +command +hello +ping +role"
+    "allchannels -@all +auth +client|getname +client|id +client|setname +command +hello +ping +role"
     " +subscribe +psubscribe +unsubscribe +sentinel|get-master-addr-by-name +sentinel|master +sentinel|masters"
     " +sentinel|myid +sentinel|replicas +sentinel|sentinels"
 )
@@ -157,3 +157,9 @@ def rules(
 def must_get_in(login: t.Mapping[str, t.Any]) -> Rule:
     """Returns a login that must keep working, as something to try."""
     return Rule(login["user"], login["password"], "", ("PING", *login["must_run"]))
+
+
+def finder(user: t.Mapping[str, t.Any]) -> Rule:
+    """Returns the rule of a client of Sentinel."""
+    application({**user, "keys": [], "commands": []})
+    return Rule(user["name"], user["password"], FINDER)

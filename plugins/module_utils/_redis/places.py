@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import typing as t
+
+from . import replication, sentinel as sentinels
 from .settings import Place
+from .wire import Address
 
 
 def server(name: str) -> Place:
@@ -21,4 +25,37 @@ def server(name: str) -> Place:
         secret=f"{folder}/rollout-administrator",
         socket=f"/run/{name}/rollout.sock",
         data=f"/var/lib/{name}",
+    )
+
+
+def sentinel(name: str, drop_in: str) -> sentinels.Place:
+    """Returns the places of the Sentinel of the server *name*, redis or valkey."""
+    folder = f"/etc/{name}"
+    return sentinels.Place(
+        unit=f"{name}-sentinel.service",
+        user=name,
+        state=f"{folder}/rollout-sentinel-state.conf",
+        settings=f"{folder}/rollout-sentinel.conf",
+        users=f"{folder}/rollout-sentinel-users.acl",
+        drop_in=drop_in,
+    )
+
+
+def set_of(told: t.Mapping[str, t.Any]) -> replication.Wanted:
+    """Returns a set of servers, as the parameters of a module tell it, without a server of this host."""
+    return replication.Wanted(
+        own=Address(),
+        address=told["address"],
+        first=told["primary_address"],
+        peers=tuple(told["peer_addresses"]),
+        port=told["port"],
+        tls=told["tls"],
+        authority=told["ca_path"],
+        administrator=told["administrator_password"],
+        replication=told["replication_password"],
+        sentinels=tuple(told["sentinel_addresses"]),
+        sentinel_port=told["sentinel_port"],
+        sentinel=told["sentinel_password"],
+        name=told["set_name"],
+        base="",
     )

@@ -20,7 +20,7 @@ import typing as t
 from .._foundation import command, durable
 from .._foundation.errors import BadInput, CommandFailed, RolloutError
 from . import access, plan, trial
-from .wire import Address, Connection, Login, Refused, Unreachable, connected
+from .wire import Address, Connection, Login, Refused, Unreachable, connected, started
 
 _START = 120.0  # s for systemctl
 _LOAD = 600.0  # s for reading the keys from disk, and for writing the first append-only file
@@ -99,7 +99,9 @@ class _Work:
             self._defaults_of_dropped(base, read)
             plan.check_memory(read.config, running.connection.info("everything"), self.wanted.memory)
             if self.users:
-                config.pop("requirepass", None)  # the file of users has the last word, and nothing may open the server before
+                config.pop(
+                    "requirepass", None
+                )  # the file of users has the last word, and nothing may open the server before
             changes = plan.changes(read.config, config, told, read.fixed)
             adopted = bool(self.users) and config.get("aclfile") == self.place.users
             lists = (running.users() if adopted else [], read.users if self.users else [])
@@ -110,7 +112,9 @@ class _Work:
             lines += [f"users: {', '.join(names)} (ACL LOAD)" for names in [changed_users(*lists)] if adopted and names]
             lines += ["certificate: renewed (CONFIG SET)"] if renewed else []
             lines += ["unit: changed (restart)"] if older else []
-            waits = [str(change) for change in changes if change.restart] + (["unit: changed (restart)"] if older else [])
+            waits = [str(change) for change in changes if change.restart] + (
+                ["unit: changed (restart)"] if older else []
+            )
             restart = bool(waits) and self.wanted.may_restart
             acts = bool(lines) and (restart or len(lines) > len(waits))
             before, after = _meaning(changes, lists, adopted)
@@ -283,7 +287,9 @@ class _Work:
         path = str(self.wanted.directives.get("tls-cert-file", ""))
         if not path or config.get("tls-port", "0") == "0" or config.get("tls-cert-file") != path:
             return False
-        found = re.search(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", durable.read_text(path) or "", re.S)
+        found = re.search(
+            r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", durable.read_text(path) or "", re.S
+        )
         address = Address("127.0.0.1", int(config["tls-port"]), tls=True)
         with connected(address, trusting=True) as connection:
             return bool(found) and connection.certificate() != ssl.PEM_cert_to_DER_cert(found.group(0))  # type: ignore[union-attr]
@@ -292,7 +298,7 @@ class _Work:
         """Returns whether the server was started before its unit became what it is."""
         if not self.place.drop_in or not os.path.exists(self.place.drop_in):
             return False
-        return os.stat(self.place.drop_in).st_mtime > time.time() - int(connection.info("server")["uptime_in_seconds"])
+        return os.stat(self.place.drop_in).st_mtime > started(connection.info("server"))
 
     def _restart(self) -> None:
         try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import time
 import typing as t
 
 from .._foundation.errors import RolloutError
@@ -130,6 +131,11 @@ def silent(address: Address, error: Exception) -> Unreachable:
         found=reason or getattr(error, "strerror", None) or str(error) or type(error).__name__,
         where=str(address),
     )
+
+
+def started(info: t.Mapping[str, str]) -> float:
+    """Returns when a server was started at the latest (s since 1970): it counts whole seconds."""
+    return time.time() - int(info["uptime_in_seconds"]) + 1.5
 
 
 def read_info(text: str) -> dict[str, str]:
