@@ -11,9 +11,10 @@ module: redis_replication
 version_added: "0.1.0"
 short_description: Let a Redis or Valkey follow the primary of its set
 description:
-  - Asks the Sentinels and the servers of the set who is primary. O(primary_address) counts only when none of them knows.
-  - A server that follows that primary, or is it, is left as it is. Another one becomes its replica, when the primary lets it in
-    and no keys get lost that nobody else has.
+  - Asks the Sentinels and the servers of the set who is primary. O(primary_address) counts only when none of them
+    knows.
+  - A server that follows that primary, or is it, is left as it is. Another one becomes its replica, when the
+    primary lets it in and no keys get lost that nobody else has.
 author:
   - The vitalops.rollout maintainers (@vitalops)
 extends_documentation_fragment:

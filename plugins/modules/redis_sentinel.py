@@ -11,9 +11,10 @@ module: redis_sentinel
 version_added: "0.1.0"
 short_description: Let Sentinel of this host watch a set of servers
 description:
-  - Writes what Sentinel reads at a start into a file beside its own, which it keeps by itself and which is never written here.
-  - Tells the running Sentinel about the set by C(SENTINEL MONITOR) and C(SENTINEL SET). The primary is the one that other
-    Sentinels and the servers know; O(primary_address) counts only when none of them does.
+  - Writes what Sentinel reads at a start into a file beside its own, which it keeps by itself and which is never
+    written here.
+  - Tells the running Sentinel about the set by C(SENTINEL MONITOR) and C(SENTINEL SET). The primary is the one that
+    other Sentinels and the servers know; O(primary_address) counts only when none of them does.
 author:
   - The vitalops.rollout maintainers (@vitalops)
 extends_documentation_fragment:
@@ -53,7 +54,7 @@ options:
     type: str
     required: true
   redis_administrator_password:
-    description: Password of the user C(rollout) of the servers, who are asked for the primary when no Sentinel knows one.
+    description: Password of the user C(rollout) of the servers, who are asked when no Sentinel knows the primary.
     type: str
     default: ""
   users:

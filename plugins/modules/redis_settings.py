@@ -28,7 +28,8 @@ options:
     default: redis
   directives:
     description:
-      - Directives by name. A value is a text, a number, a boolean, or a list for a directive that is given several times.
+      - Directives by name. A value is a text, a number, a boolean, or a list for a directive that is given
+        several times.
       - What is not told is as the distribution has it.
     type: dict
     required: true

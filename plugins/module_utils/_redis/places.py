@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
-from . import replication, sentinel as sentinels
+from . import replication
+from . import sentinel as sentinels
 from .settings import Place
 from .wire import Address
 

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What differs between the settings that are wanted and those of the running server. Pure. PRIVATE to the collection.
 
-Values are compared as servers tell them in CONFIG GET, so that 512mb and 536870912 are the same. What a throw-away server
-cannot have (a port, a folder) is compared as it was told.
+Values are compared as servers tell them in CONFIG GET, so that 512mb and 536870912 are the same. What a throw-away
+server cannot have (a port, a folder) is compared as it was told.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def changes(
 
 
 def check_memory(wanted: t.Mapping[str, str], info: t.Mapping[str, str], total: int) -> None:
-    """Raises BadInput when keys would not fit. *info* is what the running server tells, *total* the bytes of the host."""
+    """Raises BadInput when keys would not fit. *info* is what the server tells, *total* the bytes of the host."""
     limit = int(wanted["maxmemory"])
     if total and limit > total:
         raise BadInput(

@@ -83,7 +83,7 @@ def line_of(decision: Decision, first: str) -> str:
 
 
 class Wanted(t.NamedTuple):
-    """One server of a set. *port* and *tls* are the same on all of them, *base* is the file that the server rewrites."""
+    """One server of a set. *port* and *tls* are the same on all of them, *base* is what the server rewrites."""
 
     own: Address  # its socket
     address: str
@@ -162,7 +162,7 @@ def apply(wanted: Wanted, *, check: bool) -> Outcome:
         own = read(wanted.address, connection.info("replication"))
         before = own.primary if own.role == "slave" else own.address
         target = Address(decision.primary, wanted.port, wanted.tls, wanted.authority)
-        if decision.primary == wanted.address or before == decision.primary:
+        if decision.primary in (wanted.address, before):
             stale = before == decision.primary and not _is_written(wanted, before)
             if stale and not check:
                 connection.ask("CONFIG", "REWRITE")

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sentinel of this host: a file of ours that it reads, and a file of its own that it keeps. PRIVATE to the collection.
 
-What Sentinel learns (the elected primary, its epoch, the others) is in its own file, which nothing here writes once it is
-there: the set is told to the running Sentinel.
+What Sentinel learns (the elected primary, its epoch, the others) is in its own file, which nothing here writes once it
+is there: the set is told to the running Sentinel.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Brings one server of this host to the wanted settings and users, touching it only as much as they need. PRIVATE.
 
-First a throw-away server reads everything, then the files are written, then the running server is told, and restarted only
-for what a start alone reads. What fails after the files were written puts them back. The next run after a death compares
-again with the running server, so nothing is forgotten.
+First a throw-away server reads everything, then the files are written, then the running server is told, and restarted
+only for what a start alone reads. What fails after the files were written puts them back. The next run after a death
+compares again with the running server, so nothing is forgotten.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Place(t.NamedTuple):
 
 
 class Wanted(t.NamedTuple):
-    """What must be true. *rules* is empty for a server with one password; *logins* must get in and run their commands."""
+    """What must be true. *rules* is empty for a server with one password; *logins* must get in all the same."""
 
     directives: t.Mapping[str, plan.Value]
     password: str  # of the user without a name
@@ -156,8 +156,7 @@ class _Work:
         files = trial.Files(base, self.settings, self.users)
         tls = str(self.wanted.directives.get("tls-port", 0)) != "0"
         with trial.server(self.place.program, self.place.user, files, tls) as address:
-            if self.wanted.rules:
-                self._try_users(address)
+            self._try_users(address)
             with connected(address, self._login()) as connection:
                 config = connection.pairs("CONFIG", "GET", "*")
                 return Read(config, access.told(connection), _fixed(connection, config))
@@ -243,7 +242,7 @@ class _Work:
         folder = os.path.join(self.place.data, "appendonlydir")
         if appends and not os.path.isdir(folder) and os.path.exists(os.path.join(self.place.data, "dump.rdb")):
             raise BadInput(
-                "Redis is stopped, and would start without its keys: they are in a snapshot, not in an append-only file.",
+                "Redis is stopped, and would start without its keys: a snapshot has them, no append-only file.",
                 expected="a running server, which writes them to one",
                 found=f"{self.place.unit} is stopped, {self.place.data}/dump.rdb is there, {folder} is not",
                 where=self.place.data,
@@ -329,7 +328,7 @@ class _Work:
             time.sleep(0.05)
 
     def _remember(self) -> None:
-        """Keeps the password of the administrator: the file of users has checksums only, and a new one needs the old."""
+        """Keeps the password of the administrator: a new one needs the old, and users have checksums only."""
         if self.wanted.rules:
             durable.write_text(self.place.secret, self.wanted.administrator, mode=0o600)
 
@@ -381,6 +380,10 @@ def _meaning(
         side.update({f"user {name}": told[name] for name in names if name in told and (adopted or index)})
         sides.append(side)
     return sides[0], sides[1]
+
+
+def _text(path: str) -> str:
+    return durable.read_text(path) or ""
 
 
 def _fixed(connection: Connection, config: t.Mapping[str, str]) -> set[str]:

@@ -55,11 +55,18 @@ def server(program: str, user: str, files: Files, tls: bool) -> t.Iterator[Addre
 
 
 def _overrides(folder: str, paths: t.Mapping[str, str], users: bool, tls: bool) -> str:
-    told = {
-        **{"port": 0, "tls-port": 0, "unixsocket": paths["socket"], "unixsocketperm": 700, "dir": folder},
-        **{"logfile": '""', "pidfile": '""', "daemonize": "no", "supervised": "no", "replicaof": "no one"},
+    told: dict[str, plan.Value] = {
+        "port": 0,
+        "unixsocket": paths["socket"],
+        "unixsocketperm": 700,
+        "dir": folder,
+        "logfile": '""',
+        "pidfile": '""',
+        "daemonize": "no",
+        "supervised": "no",
+        "replicaof": "no one",
         # With a port of TLS certificates would be read; replication by TLS does the same without one.
-        **({"tls-replication": "yes"} if tls else {}),
+        **({"tls-port": 0, "tls-replication": "yes"} if tls else {}),
         **({"aclfile": paths["users"]} if users else {}),
     }
     return "\n" + plan.text_of(told)
@@ -115,7 +122,7 @@ def _listens(path: str) -> bool:
 
 
 def reason(log: str) -> str:
-    """Returns why a server ended, from what it wrote. Of a line that it quotes only the directive: it may be a secret."""
+    """Returns why a server ended. Of a line that it quotes only the directive: the rest may be secret."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     for position, line in enumerate(lines):
         if line.startswith(">>> "):

@@ -47,6 +47,9 @@ class Login(t.NamedTuple):
     password: str = ""
 
 
+NOBODY = Login()
+
+
 class Connection:
     """Asks, and reads the answers (RESP 2): text, whole numbers, None and lists of these."""
 
@@ -145,7 +148,7 @@ def read_info(text: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def connected(
-    address: Address, login: Login = Login(), *, deadline: float = 5, trusting: bool = False
+    address: Address, login: Login = NOBODY, *, deadline: float = 5, trusting: bool = False
 ) -> t.Iterator[Connection]:
     """Opens a connection, logs in and closes it. Each answer may take *deadline* seconds.
 
