@@ -1,0 +1,214 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sentinel of this host: a file of ours that it reads, and a file of its own that it keeps. PRIVATE to the collection.
+
+What Sentinel learns (the elected primary, its epoch, the others) is in its own file, which nothing here writes once it
+is there: the set is told to the running Sentinel.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import time
+import typing as t
+
+from .._foundation import command, durable
+from .._foundation.errors import CommandFailed, RolloutError
+from . import access, plan, replication
+from .wire import Address, Connection, Login, Refused, connected, started
+
+_START = 60.0  # s for systemctl, and until the primary is seen
+
+
+class Place(t.NamedTuple):
+    """Where Sentinel lives on this host. *state* is its own file."""
+
+    unit: str
+    user: str
+    state: str
+    settings: str
+    users: str
+    drop_in: str
+
+
+class Wanted(t.NamedTuple):
+    """What must be true. *numbers* are those of the set, by the names of SENTINEL SET."""
+
+    directives: t.Mapping[str, plan.Value]
+    address: str
+    password: str
+    administrator: str
+    users: tuple[access.Rule, ...]
+    port: int
+    tls: bool
+    numbers: t.Mapping[str, int]
+    finds: replication.Wanted
+
+
+class Outcome(t.NamedTuple):
+    """What was done or would be, and who is primary."""
+
+    lines: list[str]
+    primary: str
+    line: str
+
+
+def apply(place: Place, wanted: Wanted, *, check: bool) -> Outcome:
+    """Raises RolloutError when Sentinel does not come up, or does not see the primary."""
+    lines = _write(place, wanted, check)
+    if check and lines:
+        return Outcome(lines, "", "")
+    if not check:
+        _make_state(place)
+    if _must_restart(place, wanted):
+        lines = lines or ["restart"]
+        if check:
+            return Outcome(lines, "", "")
+        _restart(place, wanted)
+    with connected(_own(wanted), _login(wanted), trusting=True) as connection:
+        name = wanted.finds.name
+        known = _set(connection, name)
+        if not known:
+            decision = replication.ask(wanted.finds)
+            lines.append(f"set {name}: watches {decision.primary}")
+            if check:
+                return Outcome(lines, decision.primary, "")
+            quorum = wanted.numbers["quorum"]
+            connection.ask("SENTINEL", "MONITOR", name, decision.primary, wanted.finds.port, quorum)
+        lines += _tell(connection, place, wanted, known, check)
+        if not known:
+            _see(connection, name)
+        primary = connection.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)[0]
+    return Outcome(lines, primary, replication.line_of(replication.Decision(primary, "Sentinel"), wanted.finds.first))
+
+
+def static(place: Place, wanted: Wanted) -> dict[str, str]:
+    """Returns our files by path: what Sentinel reads at a start, and who may ask it."""
+    lines = [
+        f"sentinel announce-ip {wanted.address}",
+        "sentinel sentinel-user sentinel",
+        f"sentinel sentinel-pass {plan.quoted(wanted.password)}",
+    ]
+    settings = plan.text_of({**wanted.directives, "aclfile": place.users}) + "".join(f"{line}\n" for line in lines)
+    rules = (
+        access.Rule(access.ADMINISTRATOR, wanted.administrator, "allchannels +@all"),
+        access.Rule("sentinel", wanted.password, access.PEER),
+        *wanted.users,
+    )
+    access.unique(rules)
+    users = "".join(f"{line}\n" for line in (access.default_user(""), *(rule.line() for rule in rules)))
+    return {place.settings: settings, place.users: users}
+
+
+def numbers_to_set(known: t.Mapping[str, str], wanted: t.Mapping[str, int]) -> dict[str, tuple[str, int]]:
+    """Returns what differs as name -> (before, after); *known* is as SENTINEL MASTER tells it."""
+    return {
+        name: (known.get(name, ""), value)
+        for name, value in sorted(wanted.items())
+        if known.get(name, "") != str(value)
+    }
+
+
+def login_in(state: str, name: str) -> tuple[str, str]:
+    """Returns user and password of the servers of the set *name* as Sentinel's own file has them."""
+    found = []
+    for word in ("auth-user", "auth-pass"):
+        line = re.search(rf"(?m)^sentinel {word} {re.escape(name)} (.+)$", state)
+        found.append(plan.unquoted(line.group(1)) if line else "")
+    return found[0], found[1]
+
+
+def _write(place: Place, wanted: Wanted, check: bool) -> list[str]:
+    lines = []
+    account = pwd.getpwnam(place.user)
+    for path, content in static(place, wanted).items():
+        if durable.read_text(path) == content:
+            continue
+        lines.append(f"{os.path.basename(path)}: changed (restart)")
+        if not check:
+            durable.write_text(path, content, mode=0o640)
+            os.chown(path, account.pw_uid, account.pw_gid)
+    return lines
+
+
+def _make_state(place: Place) -> None:
+    if os.path.exists(place.state):
+        return
+    account = pwd.getpwnam(place.user)
+    durable.write_text(place.state, "# Kept by Sentinel itself.\n", mode=0o640)
+    os.chown(place.state, account.pw_uid, account.pw_gid)
+
+
+def _own(wanted: Wanted) -> Address:
+    return Address("127.0.0.1", wanted.port, wanted.tls)
+
+
+def _login(wanted: Wanted) -> Login:
+    return Login(access.ADMINISTRATOR, wanted.administrator)
+
+
+def _must_restart(place: Place, wanted: Wanted) -> bool:
+    """Returns whether Sentinel is down, does not know us, or was started before one of its files was written."""
+    try:
+        with connected(_own(wanted), _login(wanted), trusting=True) as connection:
+            since = started(connection.info("server"))
+    except RolloutError:
+        return True
+    files = [path for path in (place.settings, place.users, place.drop_in) if os.path.exists(path)]
+    return any(os.stat(path).st_mtime > since for path in files)
+
+
+def _restart(place: Place, wanted: Wanted) -> None:
+    command.run(["systemctl", "restart", place.unit], deadline=_START)
+    ends = time.monotonic() + 15
+    while True:
+        try:
+            with connected(_own(wanted), _login(wanted), trusting=True):
+                return
+        except RolloutError as error:
+            if time.monotonic() > ends:
+                raise CommandFailed(
+                    "Sentinel did not come up with its settings.",
+                    found=error.found or error.what,
+                    where=place.unit,
+                    next_step=f"on this host: journalctl -u {place.unit}; tail /var/log/{place.user}/*sentinel*.log",
+                ) from error
+        time.sleep(0.1)
+
+
+def _set(connection: Connection, name: str) -> dict[str, str]:
+    try:
+        return connection.pairs("SENTINEL", "MASTER", name)
+    except Refused as refused:
+        if "No such master" not in refused.what:
+            raise
+        return {}
+
+
+def _tell(connection: Connection, place: Place, wanted: Wanted, known: t.Mapping[str, str], check: bool) -> list[str]:
+    name = wanted.finds.name
+    different = numbers_to_set(known, wanted.numbers)
+    lines = [f"{word}: {before} -> {after} (SENTINEL SET)" for word, (before, after) in different.items() if known]
+    words = [word for one, (_before, after) in different.items() for word in (one, str(after))]
+    if login_in(durable.read_text(place.state) or "", name) != ("sentinel", wanted.password):
+        lines += ["login at the servers: changed (SENTINEL SET)"] if known else []
+        words += ["auth-user", "sentinel", "auth-pass", wanted.password]
+    if words and not check:
+        connection.ask("SENTINEL", "SET", name, *words)
+    return lines
+
+
+def _see(connection: Connection, name: str) -> None:
+    ends = time.monotonic() + _START
+    while _set(connection, name).get("flags") != "master":
+        if time.monotonic() > ends:
+            raise CommandFailed(
+                "Sentinel does not see the primary of its set.",
+                expected="flags: master",
+                found=_set(connection, name).get("flags", "no set"),
+                next_step="look at firewalls, passwords and certificates; redis-cli -p 26379 SENTINEL MASTERS",
+            )
+        time.sleep(0.2)

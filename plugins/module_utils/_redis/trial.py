@@ -1,0 +1,131 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A throw-away server that reads new settings and users before the real one does. PRIVATE to the collection.
+
+It has no port, only a socket in a folder that root and its own user can enter, holds no keys and speaks with nobody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+import typing as t
+
+from .._foundation.errors import BadInput, CommandFailed
+from . import plan
+from .wire import Address, Unreachable, connected
+
+_DEADLINE = 10.0  # s until it answers; it took 50 ms where this was measured
+
+
+class Files(t.NamedTuple):
+    """What the server is to read: settings of the distribution, ours, and the users (None without any)."""
+
+    base: str
+    settings: str
+    users: str | None
+
+
+@contextlib.contextmanager
+def server(program: str, user: str, files: Files, tls: bool) -> t.Iterator[Address]:
+    """Runs *program* as *user* with *files* and gives the address of its socket.
+
+    Raises BadInput with the words of the server when it does not take them.
+    """
+    account = pwd.getpwnam(user)
+    folder = tempfile.mkdtemp(prefix="rollout-")
+    try:
+        paths = {name: os.path.join(folder, name) for name in ("conf", "users", "socket", "log")}
+        _write(paths["conf"], files.base + files.settings + _overrides(folder, paths, files.users is not None, tls))
+        if files.users is not None:
+            _write(paths["users"], files.users)
+        for path in (folder, paths["conf"], paths["users"]):
+            if os.path.exists(path):
+                os.chown(path, account.pw_uid, account.pw_gid)
+        with _running([program, paths["conf"]], account, paths):
+            yield Address(path=paths["socket"])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _overrides(folder: str, paths: t.Mapping[str, str], users: bool, tls: bool) -> str:
+    told: dict[str, plan.Value] = {
+        "port": 0,
+        "unixsocket": paths["socket"],
+        "unixsocketperm": 700,
+        "dir": folder,
+        "logfile": '""',
+        "pidfile": '""',
+        "daemonize": "no",
+        "supervised": "no",
+        "replicaof": "no one",
+        # With a port of TLS certificates would be read; replication by TLS does the same without one.
+        **({"tls-port": 0, "tls-replication": "yes"} if tls else {}),
+        **({"aclfile": paths["users"]} if users else {}),
+    }
+    return "\n" + plan.text_of(told)
+
+
+def _write(path: str, content: str) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as handle:
+        handle.write(content)
+
+
+@contextlib.contextmanager
+def _running(command: list[str], account: pwd.struct_passwd, paths: t.Mapping[str, str]) -> t.Iterator[None]:
+    with open(paths["log"], "w+", encoding="utf-8", errors="replace") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            user=account.pw_uid,
+            group=account.pw_gid,
+            extra_groups=[],
+        )
+        try:
+            _wait(process, paths["socket"], log)
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], path: str, log: t.TextIO) -> None:
+    ends = time.monotonic() + _DEADLINE
+    while not _listens(path):
+        if process.poll() is not None:
+            log.seek(0)
+            raise BadInput(
+                "Redis does not accept these settings; the running server was not touched.",
+                found=reason(log.read()),
+                where="redis_settings, redis_users and the other variables of the role",
+            )
+        if time.monotonic() > ends:
+            raise CommandFailed("Redis did not try the new settings in time.", expected=f"{_DEADLINE:g} s")
+        time.sleep(0.01)
+
+
+def _listens(path: str) -> bool:
+    try:
+        with connected(Address(path=path)):
+            return True
+    except Unreachable:
+        return False
+
+
+def reason(log: str) -> str:
+    """Returns why a server ended. Of a line that it quotes only the directive: the rest may be secret."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    for position, line in enumerate(lines):
+        if line.startswith(">>> "):
+            return f"{line[4:].strip(chr(39)).split(' ', 1)[0]}: {' '.join(lines[position + 1 :])}"
+    telling = [line for line in lines if " # " in line and "WARNING Memory" not in line]
+    return " ".join(line.split(" # ", 1)[1] for line in telling[-3:]) or "it ended without a word"

@@ -1,0 +1,234 @@
+#!/usr/bin/python
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module redis_settings: a Redis or Valkey of this host has the wanted settings and users."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: redis_settings
+version_added: "0.1.0"
+short_description: Give a Redis or Valkey of this host its settings and users
+description:
+  - A throw-away server, which has no port and no keys, reads the new settings and users first. What it does not accept,
+    and users that would lock out somebody who must get in, are refused before the running server is touched.
+  - Then the files are written, and the running server gets what differs by C(CONFIG SET) and C(ACL LOAD). It is
+    restarted only for what a start alone reads, which the server itself tells.
+  - When the server does not take something after all, the previous files come back.
+author:
+  - The vitalops.rollout maintainers (@vitalops)
+extends_documentation_fragment:
+  - vitalops.rollout.attributes
+options:
+  server:
+    description: Which server it is.
+    type: str
+    choices: [redis, valkey]
+    default: redis
+  directives:
+    description:
+      - Directives by name. A value is a text, a number, a boolean, or a list for a directive that is given
+        several times.
+      - What is not told is as the distribution has it.
+    type: dict
+    required: true
+  password:
+    description:
+      - Password of the user without a name.
+      - With O(administrator_password) that user may do what an application may do, and is off without a password.
+    type: str
+    default: ""
+  administrator_password:
+    description: Password of the user C(rollout), who may do everything. Without it there are no other users.
+    type: str
+    default: ""
+  replication_password:
+    description: Password of the user C(replication), by which replicas log in.
+    type: str
+    default: ""
+  sentinel_password:
+    description: Password of the user C(sentinel), by which Sentinel logs in.
+    type: str
+    default: ""
+  users:
+    description: Users of applications.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the user.
+        type: str
+        required: true
+      password:
+        description: Password of the user. The server keeps a SHA-256 checksum.
+        type: str
+        required: true
+      keys:
+        description: Patterns of keys that the user may read and write.
+        type: list
+        elements: str
+        default: ["*"]
+      channels:
+        description: Patterns of channels that the user may use.
+        type: list
+        elements: str
+        default: []
+      commands:
+        description:
+          - What the user may do, in order, as C(+command), C(-command), C(+@category) or C(-@category).
+          - Empty means C(+@all -@admin -@dangerous +info).
+        type: list
+        elements: str
+        default: []
+      must_run:
+        description: Commands with arguments that the user cannot do without, for example C(SET shop:1 x).
+        type: list
+        elements: str
+        default: []
+  logins:
+    description: Logins that must keep working, whoever made them.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      user:
+        description: Name of the user.
+        type: str
+        default: default
+      password:
+        description: Password of the user.
+        type: str
+        required: true
+      must_run:
+        description: As O(users[].must_run).
+        type: list
+        elements: str
+        default: []
+  restart:
+    description: Whether the server may be restarted. What waits for a restart is told.
+    type: str
+    choices: [never, when_needed]
+    default: when_needed
+  drop_in:
+    description: A file of the unit. A server that was started before this file was written needs a restart.
+    type: path
+notes:
+  - Root rights are needed.
+"""
+
+EXAMPLES = r"""
+- name: Redis has its settings and users
+  vitalops.rollout.redis_settings:
+    directives:
+      maxmemory: 512mb
+      maxmemory-policy: allkeys-lru
+      save: ["900 1", "300 10", "60 10000"]
+    administrator_password: "{{ vault_redis_administrator_password }}"
+    users:
+      - name: shop
+        password: "{{ vault_redis_shop_password }}"
+        keys: ["shop:*"]
+        must_run: ["SET shop:session:1 x"]
+"""
+
+RETURN = r"""
+plan:
+  description: What changes, and by which way.
+  returned: success
+  type: list
+  elements: str
+  sample: ["maxmemory: 268435456 -> 536870912 (CONFIG SET)", "databases: 16 -> 32 (restart)", "users: shop (ACL LOAD)"]
+waiting:
+  description: What needs a restart that O(restart) does not allow.
+  returned: success
+  type: list
+  elements: str
+  sample: ["databases: 16 -> 32 (restart)"]
+restarted:
+  description: Whether the running server was restarted.
+  returned: success
+  type: bool
+  sample: false
+error:
+  description: The parts of the message (what, expected, found, where, next).
+  returned: on failure
+  type: dict
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vitalops.rollout.plugins.module_utils._hosts import facts
+from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
+from ansible_collections.vitalops.rollout.plugins.module_utils._redis import access, places, settings
+
+_COMMANDS: dict[str, t.Any] = {"type": "list", "elements": "str", "default": []}
+ARGUMENTS: dict[str, t.Any] = {
+    "server": {"type": "str", "choices": ["redis", "valkey"], "default": "redis"},
+    "directives": {"type": "dict", "required": True},
+    "password": {"type": "str", "default": "", "no_log": True},
+    "administrator_password": {"type": "str", "default": "", "no_log": True},
+    "replication_password": {"type": "str", "default": "", "no_log": True},
+    "sentinel_password": {"type": "str", "default": "", "no_log": True},
+    "users": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "password": {"type": "str", "required": True, "no_log": True},
+            "keys": {"type": "list", "elements": "str", "default": ["*"], "no_log": False},
+            "channels": {"type": "list", "elements": "str", "default": []},
+            "commands": _COMMANDS,
+            "must_run": _COMMANDS,
+        },
+    },
+    "logins": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "user": {"type": "str", "default": "default"},
+            "password": {"type": "str", "required": True, "no_log": True},
+            "must_run": _COMMANDS,
+        },
+    },
+    "restart": {"type": "str", "choices": ["never", "when_needed"], "default": "when_needed"},
+    "drop_in": {"type": "path"},
+}
+
+
+def main() -> None:
+    run_module(ARGUMENTS, configure)
+
+
+def configure(module: AnsibleModule) -> dict[str, t.Any]:
+    """Returns what was changed, or would be."""
+    told = module.params
+    place = places.server(told["server"])._replace(drop_in=told["drop_in"] or "")
+    users = access.rules(
+        told["administrator_password"], told["replication_password"], told["sentinel_password"], told["users"]
+    )
+    wanted = settings.Wanted(
+        directives=told["directives"],
+        password=told["password"],
+        administrator=told["administrator_password"],
+        rules=users,
+        logins=tuple(access.must_get_in(login) for login in told["logins"]),
+        may_restart=told["restart"] == "when_needed",
+        memory=facts.collect()["memory_bytes"]["total"],
+    )
+    done = settings.apply(place, wanted, check=module.check_mode)
+    return {
+        "changed": done.changed,
+        "plan": done.plan,
+        "waiting": done.waiting,
+        "restarted": done.restarted and not module.check_mode,
+        "diff": {"before": done.before, "after": done.after},
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who is primary: what Sentinel and the servers know counts more than the inventory."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput
+from ansible_collections.vitalops.rollout.plugins.module_utils._redis import places, replication, sentinel
+from ansible_collections.vitalops.rollout.plugins.module_utils._redis.replication import Decision, Seen, Told, decide
+
+A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
+FRESH_A, FRESH_B = Seen(A, "master"), Seen(B, "master")
+
+
+@pytest.mark.parametrize(
+    ("own", "servers", "sentinels", "decision"),
+    [
+        # Nobody knows anything: the inventory.
+        (A, [FRESH_A, FRESH_B], [], Decision(A, "the inventory")),
+        (B, [FRESH_A, FRESH_B], [Told(), Told()], Decision(A, "the inventory")),
+        (B, [Seen(A), FRESH_B], [], Decision(A, "the inventory")),
+        # The servers know.
+        (B, [Seen(A, "slave", B), Seen(B, "master", "", 1)], [], Decision(B, "the servers")),
+        (A, [Seen(A, "master"), Seen(B, "master", "", 1)], [], Decision(B, "the servers")),
+        # A replica of a dead primary stays one.
+        (B, [Seen(A), Seen(B, "slave", A)], [], Decision(A, "the servers")),
+        # Following somebody outside the set is no vote.
+        (B, [FRESH_A, Seen(B, "slave", "192.0.2.9")], [], Decision(A, "the inventory")),
+        # Sentinel has elected another one, and the old primary came back as a primary.
+        (A, [FRESH_A, FRESH_B], [Told(B, (A,)), Told(B, (A,)), Told()], Decision(B, "Sentinel", True)),
+        (B, [FRESH_A, FRESH_B], [Told(B, (A,))], Decision(B, "Sentinel", True)),
+        # One Sentinel lags behind the others.
+        (A, [FRESH_A], [Told(B, (A,)), Told(B, (A,)), Told(A, (B,))], Decision(B, "Sentinel", True)),
+        # A host that Sentinel has never seen.
+        (C, [Seen(C, "master")], [Told(A, (B,))], Decision(A, "Sentinel", False)),
+    ],
+)
+def test_the_elected_primary_stays(own: str, servers: list[Seen], sentinels: list[Told], decision: Decision) -> None:
+    assert decide(own, A, servers, sentinels) == decision
+
+
+@pytest.mark.parametrize(
+    ("servers", "sentinels", "found"),
+    [
+        ([], [Told(A), Told(B)], "Sentinels of this set do not agree"),
+        ([Seen(A, "master", "", 1), Seen(B, "master", "", 1)], [], "servers of this set do not agree"),
+    ],
+)
+def test_two_primaries_are_a_case_for_people(servers: list[Seen], sentinels: list[Told], found: str) -> None:
+    with pytest.raises(BadInput, match=found):
+        decide(A, A, servers, sentinels)
+
+
+def test_a_person_reads_who_is_primary_and_who_says_so() -> None:
+    assert replication.line_of(Decision(A, "the inventory"), A) == f"{A} is primary"
+    assert replication.line_of(Decision(B, "Sentinel"), A) == (
+        f"{B} is primary, says Sentinel, and stays; the inventory names {A}"
+    )
+
+
+def test_what_info_says_is_read() -> None:
+    assert replication.read(B, {"role": "slave", "master_host": A, "connected_slaves": "0"}) == Seen(B, "slave", A)
+    assert replication.read(A, {"role": "master", "connected_slaves": "2"}) == Seen(A, "master", "", 2)
+
+
+def test_sentinel_is_told_only_what_differs() -> None:
+    known = {"quorum": "2", "down-after-milliseconds": "30000"}
+    wanted = {"quorum": 2, "down-after-milliseconds": 5000}
+    assert sentinel.numbers_to_set(known, wanted) == {"down-after-milliseconds": ("30000", 5000)}
+
+
+@pytest.mark.parametrize(
+    ("state", "login"),
+    [
+        ("", ("", "")),
+        ("sentinel auth-user shop sentinel\nsentinel auth-pass shop secret\n", ("sentinel", "secret")),
+        ('sentinel auth-pass shop "a b"\n', ("", "a b")),
+        ("sentinel auth-pass other secret\n", ("", "")),
+    ],
+)
+def test_the_login_that_sentinel_keeps_is_read(state: str, login: tuple[str, str]) -> None:
+    assert sentinel.login_in(state, "shop") == login
+
+
+def test_sentinels_own_file_is_not_one_of_ours() -> None:
+    place = places.sentinel("redis", "")
+    finds = places.set_of(
+        {
+            **{"address": A, "primary_address": A, "peer_addresses": [], "port": 6379, "tls": False, "ca_path": ""},
+            **{"administrator_password": "a", "replication_password": "", "sentinel_addresses": []},
+            **{"sentinel_port": 26379, "sentinel_password": "s", "set_name": "primary"},
+        }
+    )
+    wanted = sentinel.Wanted({"port": 26379}, A, "s3cret", "adm1n", (), 26379, False, {}, finds)
+    files = sentinel.static(place, wanted)
+    assert place.state not in files
+    assert "sentinel monitor" not in "".join(files.values())
+    assert "user default off" in files[place.users]
+    assert "adm1n" not in files[place.users]
