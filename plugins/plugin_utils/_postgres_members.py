@@ -33,6 +33,7 @@ class Member(t.NamedTuple):
     unclear: something runs there that does not say what it is. closed: its host is up, and nothing listens.
     asked: whether its own host has answered. received: position in the WAL. upstream: name of whom a standby follows.
     ended_at: where a stopped server ended in good order. member: whether the role has made it one before.
+    blind_to: names of members that its own host cannot reach over the network.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Member(t.NamedTuple):
     upstream: str = ""
     ended_at: str = ""
     member: bool = True
+    blind_to: frozenset[str] = frozenset()
 
 
 class Plan(t.NamedTuple):
@@ -112,6 +114,11 @@ def _member(name: str, look: Look | None, seen: t.Sequence[Look], names: t.Mappi
             names.get(_address(look), ""),
             ended if state in ("stopped", "fenced") else "",
             bool(look.get("member")),
+            frozenset(
+                other
+                for other, told in (look.get("members") or {}).items()
+                if told["state"] in ("closed", "unreachable")
+            ),
         )
     for state in ("primary", "standby", "unclear", "closed"):
         found = [one for one in seen if one["state"] == state]
@@ -154,6 +161,12 @@ def plan(found: t.Mapping[str, Member], inventory_primary: str, rejoin: str = ""
             continue
         if _foreign(member, primary):
             raise Refused(_belongs_elsewhere(member, primary))
+        # One that is made a primary in this run does not listen for others yet.
+        if primary.state == "primary" and primary.member and primary.name in member.blind_to:
+            raise Refused(
+                f"{member.name} cannot reach its primary {primary.name} over the network, which runs. Nothing was changed. "
+                f"Next: see that no firewall is between them and that both have the same postgres_port, then {PROVISION}"
+            )
         does[member.name] = "join" if member.name == rejoin else DOES.get(member.state, "leave")
         if does[member.name] == "leave":
             told.append(

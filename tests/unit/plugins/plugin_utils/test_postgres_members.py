@@ -112,6 +112,16 @@ def test_a_foreign_standby_is_refused_too() -> None:
         members.plan(looks, "db1")
 
 
+def test_a_standby_that_cannot_reach_a_primary_that_runs_is_refused() -> None:
+    looks = found("primary", "new")
+    looks["db2"] = looks["db2"]._replace(blind_to=frozenset({"db1"}))
+    with pytest.raises(Refused, match="db2 cannot reach its primary db1 over the network"):
+        members.plan(looks, "db1")
+    # A single server that gets its first standby listens for it only after this run.
+    looks["db1"] = looks["db1"]._replace(member=False)
+    assert members.plan(looks, "db1").does == {"db1": "lead", "db2": "join"}
+
+
 def test_every_two_states_have_a_plan_with_one_primary_or_a_reason() -> None:
     for states in itertools.product(MEANS, repeat=2):
         for promoted in (found(*states), dict(reversed(found(*states).items()))):
@@ -335,6 +345,12 @@ def test_looks_of_hosts_that_did_not_answer_are_none() -> None:
     assert looks["db1"] is None
     assert looks["db3"] is None
     assert members.members(ADDRESSES, looks)["db3"].state == "unreachable"
+
+
+def test_only_silence_makes_blind_and_no_refusal_of_a_login() -> None:
+    for seen, blind in (("closed", True), ("unreachable", True), ("unclear", False), ("primary", False)):
+        looks = {"db2": look("new", members={"db1": {"state": seen}})}
+        assert ("db1" in members.members(ADDRESSES, looks)["db2"].blind_to) == blind
 
 
 # What an operator sees.
