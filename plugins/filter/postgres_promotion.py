@@ -14,7 +14,7 @@ name: postgres_promotion
 short_description: What must be done so that one standby is the only primary
 version_added: "0.1.0"
 description:
-  - Refuses when the old primary is neither known to be down nor can be stopped first, unless somebody gives it up by name.
+  - Refuses when the old primary cannot be stopped first, unless somebody gives it up by name.
 author: The vitalops.rollout maintainers (@vitalops)
 options:
   _input:
@@ -56,9 +56,9 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(refused), why nothing may be done, or empty; C(fence), names of members to stop first; C(until), the one of them that
-      was the primary; C(lift), the target is fenced and comes back instead; C(done), it is the primary already;
-      C(given_up); C(told), sentences for the operator.
+    - C(refused), why nothing may be done, or empty; C(fence), names of members to stop first; C(until), the one
+      of them that was the primary; C(lift), the target is fenced and comes back instead; C(done), it is the
+      primary already; C(given_up); C(told), sentences for the operator.
   type: dict
 """
 

@@ -11,7 +11,7 @@ module: postgres_fence
 version_added: "0.1.0"
 short_description: Stop PostgreSQL of this host and keep it from starting
 description:
-  - V(present) masks the unit, disables the cluster for C(pg_ctlcluster), stops the server and writes down who, when and why.
+  - V(present) masks the unit, disables the cluster for C(pg_ctlcluster), stops the server and writes down who and why.
   - V(absent) takes that back and starts the server.
 author:
   - The vitalops.rollout maintainers (@vitalops)
@@ -47,7 +47,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ended_at:
-  description: Where the WAL of the server ended when it was stopped in good order; none when it was not, or when it runs.
+  description: Where the WAL of the server ended when it was stopped in good order; otherwise none.
   returned: success
   type: str
   sample: 0/3000148

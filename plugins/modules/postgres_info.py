@@ -69,7 +69,8 @@ timeline:
   type: int
   sample: 1
 lsn:
-  description: How far the server has written (primary) or received (standby); of a server that does not run, its last checkpoint.
+  description:
+    - How far the server has written (primary) or received (standby); of one that does not run, its last checkpoint.
   returned: when there is a cluster
   type: str
   sample: 0/3000148

@@ -11,7 +11,8 @@ module: postgres_promote
 version_added: "0.1.0"
 short_description: Promote the standby of this host, and prove that it takes writes
 description:
-  - Waits for what the old primary wrote before it was stopped, promotes, waits until a write works, makes the slots of the others.
+  - Waits for what the old primary wrote before it was stopped, promotes, waits until a write works.
+  - Makes the slots of the others before anybody writes.
   - It does not look for other primaries; M(vitalops.rollout.postgres_fence) and the filter C(postgres_promotion) do.
 author:
   - The vitalops.rollout maintainers (@vitalops)
@@ -23,7 +24,7 @@ options:
     type: str
     required: true
   until:
-    description: Where the old primary ended. A standby that has not received it is not promoted. Empty when nobody knows.
+    description: Where the old primary ended. A standby that has not received it is not promoted. Empty when unknown.
     type: str
     default: ""
   slots:

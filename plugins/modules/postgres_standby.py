@@ -11,7 +11,7 @@ module: postgres_standby
 version_added: "0.1.0"
 short_description: Make PostgreSQL of this host a standby that streams
 description:
-  - A new server is replaced by a base backup of the primary. A standby is left as it is, and started where it does not run.
+  - A new server is replaced by a base backup of the primary. A standby is left as it is, or started.
   - With O(again), a server that was primary itself, or a standby that cannot go on, is rewound, or copied anew.
   - Refuses, before anything is touched, when the primary does not answer or when the data belongs to another cluster.
   - Can be killed anywhere and run again.

@@ -33,6 +33,7 @@ class Member(t.NamedTuple):
     unclear: something runs there that does not say what it is. closed: its host is up, and nothing listens.
     asked: whether its own host has answered. received: position in the WAL. upstream: name of whom a standby follows.
     ended_at: where a stopped server ended in good order. member: whether the role has made it one before.
+    blind_to: names of members that its own host cannot reach over the network.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Member(t.NamedTuple):
     upstream: str = ""
     ended_at: str = ""
     member: bool = True
+    blind_to: frozenset[str] = frozenset()
 
 
 class Plan(t.NamedTuple):
@@ -57,7 +59,7 @@ class Plan(t.NamedTuple):
 class Promotion(t.NamedTuple):
     """What a promotion takes.
 
-    fence: members to be stopped first. until: of whom the end is known once they are stopped. lift: the target is fenced and
+    fence: members to be stopped first. until: the one of them that was the primary. lift: the target is fenced and
     comes back instead. given_up: who may still be alive somewhere, because somebody said so.
     """
 
@@ -112,6 +114,11 @@ def _member(name: str, look: Look | None, seen: t.Sequence[Look], names: t.Mappi
             names.get(_address(look), ""),
             ended if state in ("stopped", "fenced") else "",
             bool(look.get("member")),
+            frozenset(
+                other
+                for other, told in (look.get("members") or {}).items()
+                if told["state"] in ("closed", "unreachable")
+            ),
         )
     for state in ("primary", "standby", "unclear", "closed"):
         found = [one for one in seen if one["state"] == state]
@@ -154,6 +161,12 @@ def plan(found: t.Mapping[str, Member], inventory_primary: str, rejoin: str = ""
             continue
         if _foreign(member, primary):
             raise Refused(_belongs_elsewhere(member, primary))
+        # One that is made a primary in this run does not listen for others yet.
+        if primary.state == "primary" and primary.member and primary.name in member.blind_to:
+            raise Refused(
+                f"{member.name} cannot reach its primary {primary.name} over the network. Nothing was changed. "
+                f"Next: see that no firewall is between them and that postgres_port is the same, then {PROVISION}"
+            )
         does[member.name] = "join" if member.name == rejoin else DOES.get(member.state, "leave")
         if does[member.name] == "leave":
             told.append(
@@ -198,13 +211,14 @@ def _primary(found: t.Mapping[str, Member], inventory_primary: str) -> Member:
     begun = [one for one in found.values() if one.state not in ("new", "unreachable", "closed")]
     if not begun and named.asked:
         return named  # a cluster that nobody has begun begins where the inventory says
-    if named.state == "stopped" and all(one.state in ("new", "standby", "asleep") for one in begun if one is not named):
-        # Nobody can have been promoted in its place, if everybody was asked.
-        if all(one.asked for one in found.values()):
-            return named
+    others = [one for one in found.values() if one is not named]
+    # Nobody can have been promoted in its place, if everybody was asked.
+    if named.state == "stopped" and all(one.asked and one.state in DOES for one in others):
+        return named
     raise Refused(
-        f"Nobody is the primary: {', '.join(f'{one.name} is {one.state}' for one in found.values())}. Nothing was changed. "
-        f"Next: start the one that was (systemctl start postgresql), or promote a standby: {PROMOTE}NAME"
+        f"Nobody is the primary: {', '.join(f'{one.name} is {one.state}' for one in found.values())}. "
+        f"Nothing was changed. Next: start the one that was (systemctl start postgresql), or promote a standby: "
+        f"{PROMOTE}NAME"
     )
 
 
@@ -250,8 +264,8 @@ def promotion(found: t.Mapping[str, Member], target_name: str, given_up: str = "
             and member.system == target.system
         ):
             raise Refused(
-                f"{member.name} has received more than {target.name}: {member.received - target.received} bytes would be lost. "
-                f"Nothing was changed. Next: {PROMOTE}{member.name}"
+                f"{member.name} has received more than {target.name}: {member.received - target.received} bytes would "
+                f"be lost. Nothing was changed. Next: {PROMOTE}{member.name}"
             )
         elif not member.asked:
             told.append(f"{member.name} cannot be asked ({member.state}); when it is back: {PROVISION}")
@@ -280,8 +294,9 @@ def _unproven(member: Member, target: Member) -> str:
         "does not answer; a host that is cut off looks the same as one that is dead, and may still take writes",
     )
     return (
-        f"{target.name} was not promoted: {member.name} {what}. Nothing was changed. Next: reach it, or, when you know that nobody "
-        f"can write to it (power off, network cut), say so: {PROMOTE}{target.name} -e postgres_given_up={member.name} "
+        f"{target.name} was not promoted: {member.name} {what}. Nothing was changed. Next: reach it, or, when you "
+        f"know that nobody can write to it (power off, network cut), say so: {PROMOTE}{target.name} "
+        f"-e postgres_given_up={member.name} "
         "-e \"postgres_reason='why'\""
     )
 
@@ -295,7 +310,8 @@ def _check_given_up(found: t.Mapping[str, Member], target: Member, given_up: str
         raise Refused("postgres_given_up needs postgres_reason with a sentence: it is written down.")
     if found[given_up].asked:
         raise Refused(
-            f"{given_up} answers on its host, so it can be stopped and need not be given up. Next: {PROMOTE}{target.name}"
+            f"{given_up} answers on its host, so it can be stopped and need not be given up. Next: "
+            f"{PROMOTE}{target.name}"
         )
 
 
@@ -325,7 +341,8 @@ def replication(found: t.Mapping[str, Member], looks: t.Mapping[str, Look | None
         if look.get("fence"):
             told = look["fence"]
             lines.append(
-                f"  fenced at {told['at']} by {told['by']} for {told['for']}: {told['reason']}. To make it a standby: {REJOIN}{member.name}"
+                f"  fenced at {told['at']} by {told['by']} for {told['for']}: {told['reason']}. "
+                f"To make it a standby: {REJOIN}{member.name}"
             )
         lines.extend(f"  {_sender(one)}" for one in look.get("senders") or [])
         lines.extend(f"  {_slot(one, look)}" for one in look.get("slots") or [])
@@ -353,7 +370,8 @@ def _slot(one: Look, look: Look) -> str:
     if one["state"] == "lost":
         return f"slot {one['name']}: lost. Its standby was away too long and must be made anew: {REJOIN}NAME"
     if not one["active"]:
-        return f"slot {one['name']}: NOBODY USES IT, {kept}, at most {look.get('keep_at_most')}. Start its standby, or see its log"
+        most = look.get("keep_at_most")
+        return f"slot {one['name']}: NOBODY USES IT, {kept}, at most {most}. Start its standby, or see its log"
     return f"slot {one['name']}: in use, {kept}"
 
 

@@ -36,7 +36,7 @@ def is_closed(cluster: host.Cluster) -> bool:
 
 
 def close(cluster: host.Cluster, by: str, reason: str, successor: str) -> None:
-    """Fences the server. Cut off anywhere, the next call goes on: the mask comes first, so it never comes back alone."""
+    """Fences the server. Cut off anywhere, the next call goes on: it is masked before it is stopped."""
     told = {"schema": SCHEMA, "at": Clock().utc(), "by": by, "reason": reason, "for": successor}
     durable.make_folder(FOLDER)
     if not read():

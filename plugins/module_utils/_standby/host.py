@@ -21,7 +21,7 @@ CONNECT = 3
 
 
 class Silent(RolloutError):
-    """A server did not let us ask. *kind*: closed (nothing listens), unreachable (no answer at all), unclear (other)."""
+    """A server did not let us ask. *kind*: closed (nothing listens), unreachable (no answer at all), or unclear."""
 
     def __init__(self, what: str, *, kind: str, **parts: t.Any) -> None:
         super().__init__(what, **parts)
@@ -92,7 +92,7 @@ def known() -> Cluster:
 
 
 def control(cluster: Cluster) -> dict[str, str]:
-    """Returns what pg_controldata tells of the data folder, by its English names; empty when there is nothing to read."""
+    """Returns what pg_controldata tells of the data folder, by its English names; empty where there is nothing."""
     if not os.path.exists(os.path.join(cluster.data, "global", "pg_control")):
         return {}
     told = command.run(["env", "LC_ALL=C", cluster.program("pg_controldata"), cluster.data], deadline=LOOK).output

@@ -22,7 +22,8 @@ from . import fence, host
 COPY = 24 * 3600
 _SIZE = "SELECT sum(pg_database_size(oid)) FROM pg_database"
 _WHO = """
-SELECT json_build_object('standby', pg_is_in_recovery(), 'system', (SELECT system_identifier::text FROM pg_control_system()))
+SELECT json_build_object('standby', pg_is_in_recovery(),
+  'system', (SELECT system_identifier::text FROM pg_control_system()))
 """
 _STREAMS = "SELECT json_build_object('status', status) FROM pg_stat_wal_receiver"
 _DROP_SLOTS = """
@@ -102,7 +103,7 @@ def _check(cluster: host.Cluster, upstream: Upstream, member: str, *, again: boo
     own = host.control(cluster).get("Database system identifier", "")
     if own and own != told["system"] and (host.holds_something(cluster) or host.is_standby(cluster)):
         raise BadInput(
-            f"The data folder of {member} belongs to another cluster and has data of its own; nothing was changed here.",
+            f"The data folder of {member} belongs to another cluster and holds something; nothing was changed here.",
             expected=f"system identifier {told['system']}, as on {upstream.name}",
             found=f"system identifier {own}",
             where=cluster.data,
@@ -111,7 +112,7 @@ def _check(cluster: host.Cluster, upstream: Upstream, member: str, *, again: boo
         )
     if own == told["system"] and not host.is_standby(cluster) and host.holds_something(cluster) and not again:
         raise BadInput(
-            f"{member} was a primary of this cluster: it may hold rows that {upstream.name} has not; nothing was changed here.",
+            f"{member} was a primary itself: it may hold rows that {upstream.name} has not; nothing was changed here.",
             expected="its name, by somebody who knows that",
             where=cluster.data,
             next_step=f"{playbook('rejoin')} -e postgres_rejoin={member}",
@@ -119,7 +120,7 @@ def _check(cluster: host.Cluster, upstream: Upstream, member: str, *, again: boo
 
 
 def _rewind(cluster: host.Cluster, upstream: Upstream) -> bool:
-    """Takes the data back to where the primary went another way. Returns whether that worked; if not, a copy is needed."""
+    """Takes the data back to where the primary went another way. Returns whether that worked; else a copy is needed."""
     mark = _beside(cluster, "rewinding")
     own = host.control(cluster).get("Database system identifier")
     if os.path.exists(mark) or own is None or host.is_standby(cluster):

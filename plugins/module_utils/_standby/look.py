@@ -34,7 +34,7 @@ SELECT json_build_object(
     FROM pg_stat_wal_receiver),
   'upstream', current_setting('primary_conninfo'),
   'keep_at_most', current_setting('max_slot_wal_keep_size'),
-  'senders', coalesce((SELECT json_agg(json_build_object('name', application_name, 'address', client_addr, 'state', state,
+  'senders', coalesce((SELECT json_agg(json_build_object('name', application_name, 'state', state,
       'lag_bytes', pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
         ELSE pg_current_wal_lsn() END, replay_lsn),
       'lag_seconds', extract(epoch FROM replay_lag)) ORDER BY application_name)
@@ -49,7 +49,8 @@ SELECT json_build_object(
 def here() -> dict[str, t.Any]:
     """Returns what is true on this host.
 
-    state: absent (no cluster), new (nothing of its own in it), primary, standby, stopped, fenced, unclear (it runs and does not answer).
+    state: absent (no cluster), new (nothing of its own in it), primary, standby, stopped, fenced, unclear (it runs and
+    does not answer).
     """
     cluster = host.find()
     if cluster is None:

@@ -25,7 +25,7 @@ WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = name)
 
 
 class Promoted(t.NamedTuple):
-    """received: the last position that came from the old primary; missing: bytes of it that never came, None when unknown."""
+    """received: the last position that came from the old primary; missing: bytes that never came, None when unknown."""
 
     changed: bool
     received: str | None
@@ -78,7 +78,7 @@ def promote(
     while _missing(until, state["received"]) and state["receiving"] and time.monotonic() < ends:
         time.sleep(0.2)
         state = host.ask(cluster, _STATE)
-    # What was received is replayed before the promotion ends; the record of the shutdown itself is all that may lie behind.
+    # What was received is replayed before the promotion ends.
     missing = _missing(until, state["received"])
     if check:
         return Promoted(True, state["received"], state["last_commit"], missing, 0.0)
@@ -122,6 +122,7 @@ def _wait(cluster: host.Cluster, member: str, ends: float, deadline: float) -> N
                 expected=f"no recovery and a write that works within {deadline:g} s",
                 found=found,
                 where=cluster.log,
-                next_step=f"look at the end of {cluster.log} on {member}; then {playbook('promote')} -e postgres_promote={member}",
+                next_step=f"look at the end of {cluster.log} on {member}; then {playbook('promote')} "
+                f"-e postgres_promote={member}",
             )
         time.sleep(0.2)

@@ -33,8 +33,9 @@ def main() -> int:
         there = ask(settings, address)
         if replaced(system, timeline, there):
             print(
-                f"PostgreSQL is not started: {name} was promoted while this host was away (timeline {there[2]}, here {timeline}). "
-                f"Next: ansible-playbook vitalops.rollout.rejoin -i INVENTORY -e postgres_rejoin={settings['member']}",
+                f"PostgreSQL is not started: {name} was promoted while this host was away "
+                f"(timeline {there[2]}, here {timeline}). Next: ansible-playbook "
+                f"vitalops.rollout.rejoin -i INVENTORY -e postgres_rejoin={settings['member']}",
                 file=sys.stderr,
             )
             return 1
@@ -69,8 +70,13 @@ def run(arguments: list[str]) -> str | None:
     """Returns what a program wrote, or None when it failed or took too long."""
     try:
         ended = subprocess.run(
-            arguments, env={**os.environ, "LC_ALL": "C"}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=10, check=False,
+            arguments,
+            env={**os.environ, "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
