@@ -515,3 +515,13 @@ def test_gates_that_ask_stores_need_their_libraries_before_anything_starts() -> 
     assert preflight_problems(fleet, "site", KNOWN, version="1.1.0", gates=gates) == []  # it installs it first
     fleet["app1"]["host_info"]["python"]["libraries"]["redis"] = True
     assert preflight_problems(fleet, "deploy", KNOWN, version="1.1.0", gates=gates) == []
+
+
+def test_gates_that_read_counters_are_refused_where_nginx_routes() -> None:
+    gates = {"rollout_gates": {"bake": [{"name": "errors", "type": "traffic", "at_most": {"error_share": "2 %"}}]}, "rollout_bake_seconds": 60}
+    fleet = sound_fleet()
+    assert preflight_problems(fleet, "deploy", KNOWN, version="1.1.0", gates=gates) == []
+    put(fleet, "lb1", load_balancer_driver="nginx")
+    (problem,) = preflight_problems(fleet, "deploy", KNOWN, version="1.1.0", gates=gates)
+    for part in ("nginx does not count", "bake: errors", "nginx on lb1", "http and prometheus"):
+        assert part in problem

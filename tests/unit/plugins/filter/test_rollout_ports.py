@@ -29,6 +29,7 @@ SHOP: dict[str, t.Any] = {
         ({"rollout_public_port": 8080}, ["load_balancer"], [8080]),
         ({"load_balancer_tls": True}, ["load_balancer"], [80, 443]),
         ({"load_balancer_tls": True, "load_balancer_tls_port": 8443}, ["load_balancer"], [80, 8443]),
+        ({"load_balancer_driver": "nginx"}, ["load_balancer"], [80, 8406]),
         ({}, ["postgres", "redis"], [5432, 6379]),
         ({"rollout_database": {"port": 5433}}, ["postgres"], [5433]),
         (SHOP, ["application"], [18000, 18001, 18002, 18100, 18101, 18102]),

@@ -1,0 +1,115 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What nginx honours of the settings at the edge, on both Debians at once: TLS, headers, limits, protected paths, log."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+
+from .test_life_on_nginx import Fleet, fleet  # noqa: F401 - the fixture is used by its name
+
+EDGE = {
+    "load_balancer_tls": True,
+    "load_balancer_names": ["shop.example.com"],
+    "load_balancer_headers": {"Permissions-Policy": "camera=()"},
+    "load_balancer_access_log": True,
+    "load_balancer_request_limit_bytes": 1000,
+    "load_balancer_probe_path": "/health",
+    "load_balancer_rate_limits": [{"path": "/api/v1/auth", "requests": 5, "seconds": 60}],
+    "load_balancer_protected_paths": [
+        # The password is "lab-metrics"; nothing but this test knows it.
+        {"path": "/metrics", "users": {"prometheus": "$5$edgelab$Qh2UkhAvLwHqDe49pS1Nd9Q.9hYSFPLYgwE3kdX6Wg8"}},
+        {"path": "/api/v1/metrics", "networks": ["192.0.2.0/24"]},
+    ],
+}
+
+
+class Edge(t.NamedTuple):
+    """A load balancer as client1 meets it."""
+
+    fleet: Fleet
+    name: str
+
+    def curl(self, path: str, *options: str, scheme: str = "https") -> str:
+        url = f"{scheme}://{self.fleet.lab.address(self.name)}{path}"
+        return self.fleet.on("client1", f"curl -sk {' '.join(options)} '{url}'")
+
+    def status(self, path: str, *options: str, scheme: str = "https") -> str:
+        return self.curl(path, "-o /dev/null -w '%{http_code} %{http_version} %{redirect_url}'", *options, scheme=scheme)
+
+
+@pytest.fixture(scope="module")
+def hardened(fleet: Fleet) -> Fleet:  # noqa: F811 - the fixture of the other file
+    assert fleet.play("provision", "-e", json.dumps(EDGE)).code == 0
+    return fleet
+
+
+@pytest.fixture(params=[0, 1], ids=["the first nginx", "the second nginx"])
+def edge(hardened: Fleet, request: pytest.FixtureRequest) -> Edge:
+    return Edge(hardened, hardened.names[request.param])
+
+
+def test_users_come_by_https_and_http_2(edge: Edge) -> None:
+    assert edge.status("/version").split()[:2] == ["200", "2"]
+    moved = edge.status("/version?a=b", scheme="http").split()
+    assert (moved[0], moved[2]) == ("308", f"https://{edge.fleet.lab.address(edge.name)}/version?a=b")
+    assert edge.status("/health", scheme="http").startswith("200")
+    # The host itself: gates and checks ask by HTTP.
+    assert edge.fleet.on(edge.name, "curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1/version") == "200"
+
+
+def test_only_modern_tls_is_spoken(edge: Edge) -> None:
+    assert edge.status("/version", "--tls-max 1.2").startswith("200")
+    old = "curl -sk --tls-max 1.1 --ciphers DEFAULT@SECLEVEL=0"
+    failed = edge.fleet.lab.connect("client1").run(f"{old} https://{edge.fleet.lab.address(edge.name)}/")
+    assert failed.rc != 0
+    weak = f"-k --tls-max 1.2 --ciphers AES128-SHA256 https://{edge.fleet.lab.address(edge.name)}/"
+    assert edge.fleet.lab.connect("client1").run(f"curl -s {weak}").rc != 0
+
+
+def test_answers_carry_the_headers_once(edge: Edge) -> None:
+    told = edge.curl("/version", "-o /dev/null -D -").lower()
+    for header in ("strict-transport-security: max-age=31536000", "x-frame-options: sameorigin", "permissions-policy: camera=()"):
+        assert told.count(header) == 1
+    assert "retry-after" not in told
+
+
+def test_a_request_that_is_too_large_is_refused(edge: Edge) -> None:
+    assert edge.status("/api/v1/login", "--data-binary @/usr/bin/env").startswith("413")
+
+
+def test_a_client_that_asks_too_often_is_told_so(edge: Edge) -> None:
+    statuses = [edge.status("/API/v1//auth/status").split()[0] for _ in range(12)]
+    assert statuses[0] != "429"
+    assert statuses.count("429") >= 5
+    assert "retry-after: 60" in edge.curl("/api/v1/auth/status", "-o /dev/null -D -").lower()
+    assert edge.status("/version").startswith("200")
+
+
+def test_protected_paths_ask_who_comes(edge: Edge) -> None:
+    assert edge.status("/metrics").startswith("401")
+    assert edge.status("/METRICS/").startswith("401")
+    assert edge.status("/metrics", "-H 'Connection: Upgrade' -H 'Upgrade: websocket' --http1.1").startswith("401")
+    assert edge.status("/metrics", "-u prometheus:lab-metrics").startswith("200")
+    assert edge.status("/api/v1/metrics").startswith("403")
+    assert edge.fleet.on(edge.name, "stat -c %a /etc/nginx/rollout_users/reference_0") == "640"
+
+
+def test_a_line_of_the_log_names_slot_and_instance(edge: Edge) -> None:
+    edge.curl("/version?token=secret")
+    lines = edge.fleet.on(edge.name, "tail -n 50 /var/log/nginx/reference.log").splitlines()
+    line = [json.loads(one) for one in lines if '"path":"/version"' in one][-1]
+    assert (line["slot"], line["status"], line["tls"]) == (edge.fleet.pointers(edge.name)[0].split(":")[0], 200, "TLSv1.3")
+    assert ":18" in line["instance"]
+    assert "secret" not in "".join(lines)
+
+
+def test_a_second_provision_changes_nothing_and_the_settings_go_as_they_came(hardened: Fleet) -> None:
+    assert "changed=0" in hardened.play("provision", "-e", json.dumps(EDGE)).output
+    assert hardened.play("provision").code == 0
+    for name in hardened.names:
+        assert hardened.asked(name)["version"]
