@@ -56,7 +56,7 @@ def ask(lab: t.Any, host: str, *commands: str, user: str = "", name: str = "redi
     logins = {"shop": "shop-of-the-lab", "rollout": "administrator-of-the-lab", "sentinel": "sentinel-of-the-lab"}
     lines = ([f"AUTH {user} {logins[user]}"] if user else []) + list(commands)
     command = ASK.format(host=lab.address(host), name=name, port=port)
-    told = lab.connect(host).run("printf '%s' | " + command, "\n".join(lines) + "\n").stdout
+    told = lab.connect(host).run("printf '%%s' %s | " + command, "\n".join(lines) + "\n").stdout
     answers = [line for line in told.splitlines() if line]
     return answers[1:] if user else answers
 
@@ -93,8 +93,6 @@ def test_nothing_is_said_without_tls(lab: t.Any) -> None:
         assert "PONG" not in here.run(f"redis-cli -h {lab.address(host)} PING").stdout
         listening = here.check_output("ss -Hltnp sport = :6379")
         assert "redis-server" in listening
-        offered = "openssl s_client -connect %s:6379 -tls1_1 </dev/null 2>&1"
-        assert "Cipher is (NONE)" in here.run(offered, lab.address(host)).stdout
 
     each(look)
 
@@ -111,6 +109,7 @@ def test_settings_of_the_systems_are_in_effect(lab: t.Any) -> None:
         "protected-mode": "yes",
         "port": "0",
         "tls-cluster": "no",
+        "tls-protocols": "TLSv1.2 TLSv1.3",
         "tls-replication": "yes",
     }
 
@@ -214,8 +213,7 @@ def test_bad_input_is_refused_and_the_server_untouched(lab: t.Any, variables: di
 
 
 def test_the_elected_primary_stays_and_the_old_one_comes_back_as_replica(lab: t.Any) -> None:
-    """Back to the variables of the inventory first, which also does the restart that waited."""
-    assert play().code == 0
+    assert play().code == 0  # back to the variables of the inventory
     firsts = [members[0] for members in SETS.values()]
     each(lambda host: lab.connect(host).check_output("systemctl stop redis-server"), firsts)
     for first, second, third in SETS.values():

@@ -60,9 +60,9 @@ def test_the_gate_looks_by_tls_and_as_a_user(lab: t.Any) -> None:
     unpack = f"mkdir -p {folder} && tar -C {folder} -x"
     subprocess.run(["ssh", "-F", config, "client1", unpack], input=archive, check=True)
     told = json.dumps(login(lab, "shop", "shop-of-the-service"))
-    assert client.check_output("printf '%s' | python3 -c %s", told, LOOK) == "pass"
+    assert client.check_output("printf '%%s' %s | python3 -c %s", told, LOOK) == "pass"
     wrong = json.dumps(login(lab, "shop", "not-the-password"))
-    assert client.check_output("printf '%s' | python3 -c %s", wrong, LOOK) == "error"
+    assert client.check_output("printf '%%s' %s | python3 -c %s", wrong, LOOK) == "error"
 
 
 def test_a_service_that_hides_its_settings_and_users_is_told(lab: t.Any) -> None:
@@ -94,7 +94,13 @@ def test_valkey_is_set_up_by_a_variable_and_follows_nobody_it_cannot_reach(lab: 
     client = lab.connect("client1")
     command = "printf 'AUTH rollout administrator-of-the-lab\\nROLE\\n' | valkey-cli"
     assert "master" in client.check_output(command)
-    code, told = play("redis_alone", "--diff", redis_server="valkey")
+    started = client.check_output("systemctl show -p MainPID valkey-server")
+    more = {"redis_server": "valkey", "redis_settings": {"databases": 20}}
+    code, told = play("redis_alone", "--diff", **more)
+    assert code == 0
+    assert "now, for databases: 16 -> 20 (restart)" in told
+    assert client.check_output("systemctl show -p MainPID valkey-server") != started
+    code, told = play("redis_alone", **more)
     assert code == 0
     assert "changed=0" in told
     assert client.service("valkey-server").is_running
