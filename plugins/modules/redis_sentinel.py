@@ -161,7 +161,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
-from ansible_collections.vitalops.rollout.plugins.module_utils._redis import access, places, sentinel
+from ansible_collections.vitalops.rollout.plugins.module_utils._redis import access, places, sentinels
 
 _SECRET: dict[str, t.Any] = {"type": "str", "required": True, "no_log": True}
 _ADDRESSES: dict[str, t.Any] = {"type": "list", "elements": "str", "default": []}
@@ -213,7 +213,7 @@ def watch(module: AnsibleModule) -> dict[str, t.Any]:
             "sentinel_addresses": [one for one in told["sentinel_addresses"] if one != told["address"]],
         }
     )
-    wanted = sentinel.Wanted(
+    wanted = sentinels.Wanted(
         directives=told["directives"],
         address=told["address"],
         password=told["password"],
@@ -229,7 +229,7 @@ def watch(module: AnsibleModule) -> dict[str, t.Any]:
         },
         finds=asked,
     )
-    done = sentinel.apply(places.sentinel(told["server"], told["drop_in"]), wanted, check=module.check_mode)
+    done = sentinels.apply(places.sentinel_of(told["server"], told["drop_in"]), wanted, check=module.check_mode)
     difference = {"before": "", "after": "".join(f"{line}\n" for line in done.lines)}
     return {
         "changed": bool(done.lines),

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Certificates for the servers of the lab, all of one authority: python certificates.py INVENTORY_FOLDER."""
+"""Certificates for the servers of the lab, all of one authority: python certificates.py SCENARIO_FOLDER."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from cryptography.x509.oid import NameOID
 DAYS = 30
 
 
-def main(inventory: Path) -> None:
+def main(scenario: Path) -> None:
     """Writes HOST.crt and HOST.key for every host with an address, and ca.crt, once for each lab."""
-    folder = inventory / "certificates"
-    hosts = yaml.safe_load((inventory / "hosts.yml").read_text())["all"]["hosts"]
+    folder = scenario / "certificates"
+    hosts = yaml.safe_load((scenario / "inventory" / "hosts.yml").read_text())["all"]["hosts"]
     key, authority = certificate("data-services")
     folder.mkdir(exist_ok=True)
     (folder / "ca.crt").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
@@ -36,7 +36,10 @@ def main(inventory: Path) -> None:
 
 
 def certificate(
-    name: str, address: str = "", signer: ec.EllipticCurvePrivateKey | None = None, issuer: x509.Certificate | None = None
+    name: str,
+    address: str = "",
+    signer: ec.EllipticCurvePrivateKey | None = None,
+    issuer: x509.Certificate | None = None,
 ) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     """Returns a key and its certificate: an authority, or with *signer* one of a server at *address*."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -51,6 +54,10 @@ def certificate(
         .not_valid_before(now - datetime.timedelta(minutes=5))
         .not_valid_after(now + datetime.timedelta(days=DAYS))
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+    )
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    builder = builder.add_extension(
+        x509.AuthorityKeyIdentifier.from_issuer_public_key((signer or key).public_key()), critical=False
     )
     if address:
         names = [x509.IPAddress(ipaddress.ip_address(address)), x509.DNSName(name)]

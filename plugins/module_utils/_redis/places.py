@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import replication
-from . import sentinel as sentinels
+from . import replication, sentinels
 from .settings import Place
 from .wire import Address
 
@@ -29,7 +28,7 @@ def server(name: str) -> Place:
     )
 
 
-def sentinel(name: str, drop_in: str) -> sentinels.Place:
+def sentinel_of(name: str, drop_in: str) -> sentinels.Place:
     """Returns the places of the Sentinel of the server *name*, redis or valkey."""
     folder = f"/etc/{name}"
     return sentinels.Place(

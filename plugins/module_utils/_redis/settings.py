@@ -121,7 +121,10 @@ class _Work:
             if waits:
                 after[f"restart of {self.place.unit}"] = ("now, for " if restart else "waits, for ") + "; ".join(waits)
             outcome = Outcome(acts or bool(files), lines, [] if restart else waits, restart, before, after)
-            if check or not outcome.changed:
+            if check:
+                return outcome
+            if not outcome.changed:
+                self._remember()  # a run may have died just before it did
                 return outcome
             self._write()
             try:

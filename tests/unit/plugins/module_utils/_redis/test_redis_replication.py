@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput
-from ansible_collections.vitalops.rollout.plugins.module_utils._redis import places, replication, sentinel
+from ansible_collections.vitalops.rollout.plugins.module_utils._redis import places, replication, sentinels
 from ansible_collections.vitalops.rollout.plugins.module_utils._redis.replication import Decision, Seen, Told, decide
 
 A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
@@ -68,7 +68,7 @@ def test_what_info_says_is_read() -> None:
 def test_sentinel_is_told_only_what_differs() -> None:
     known = {"quorum": "2", "down-after-milliseconds": "30000"}
     wanted = {"quorum": 2, "down-after-milliseconds": 5000}
-    assert sentinel.numbers_to_set(known, wanted) == {"down-after-milliseconds": ("30000", 5000)}
+    assert sentinels.numbers_to_set(known, wanted) == {"down-after-milliseconds": ("30000", 5000)}
 
 
 @pytest.mark.parametrize(
@@ -81,20 +81,29 @@ def test_sentinel_is_told_only_what_differs() -> None:
     ],
 )
 def test_the_login_that_sentinel_keeps_is_read(state: str, login: tuple[str, str]) -> None:
-    assert sentinel.login_in(state, "shop") == login
+    assert sentinels.login_in(state, "shop") == login
 
 
 def test_sentinels_own_file_is_not_one_of_ours() -> None:
-    place = places.sentinel("redis", "")
+    place = places.sentinel_of("redis", "")
     finds = places.set_of(
         {
-            **{"address": A, "primary_address": A, "peer_addresses": [], "port": 6379, "tls": False, "ca_path": ""},
-            **{"administrator_password": "a", "replication_password": "", "sentinel_addresses": []},
-            **{"sentinel_port": 26379, "sentinel_password": "s", "set_name": "primary"},
+            "address": A,
+            "primary_address": A,
+            "peer_addresses": [],
+            "port": 6379,
+            "tls": False,
+            "ca_path": "",
+            "administrator_password": "a",
+            "replication_password": "",
+            "sentinel_addresses": [],
+            "sentinel_port": 26379,
+            "sentinel_password": "s",
+            "set_name": "primary",
         }
     )
-    wanted = sentinel.Wanted({"port": 26379}, A, "s3cret", "adm1n", (), 26379, False, {}, finds)
-    files = sentinel.static(place, wanted)
+    wanted = sentinels.Wanted({"port": 26379}, A, "s3cret", "adm1n", (), 26379, False, {}, finds)
+    files = sentinels.static(place, wanted)
     assert place.state not in files
     assert "sentinel monitor" not in "".join(files.values())
     assert "user default off" in files[place.users]
