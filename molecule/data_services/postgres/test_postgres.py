@@ -96,10 +96,10 @@ def test_a_reader_reads_what_is_there_and_what_will_be_and_writes_nothing(lab: t
     assert login(lab, name, "reporter", "SELECT n FROM later").stdout.strip() == "7"
     refused = login(lab, name, "reporter", "INSERT INTO later VALUES (8) RETURNING n")
     assert "permission denied for table later" in refused.stderr
-    assert "no pg_hba.conf entry" in login(lab, name, "replicator", "SELECT 1").stderr or login(
-        lab, name, "replicator", "SELECT 1"
+    assert "no pg_hba.conf entry" in login(lab, name, "archiver", "SELECT 1").stderr or login(
+        lab, name, "archiver", "SELECT 1"
     ).stderr.count("pg_hba.conf rejects")
-    assert sql(lab, name, "SELECT rolreplication FROM pg_roles WHERE rolname = 'replicator'") == "t"
+    assert sql(lab, name, "SELECT rolreplication FROM pg_roles WHERE rolname = 'archiver'") == "t"
 
 
 def test_extensions_are_there_and_work(lab: t.Any) -> None:

@@ -11,9 +11,12 @@ from __future__ import annotations
 import json
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 PAIRS = (("data1", "data2"), ("data4", "data5"))
 PROVISION = "../molecule/data_services/standby_provision"
+#: From here on the servers are members of clusters.
+MEMBERS = Path(__file__).parent / "members.yml"
 PASSFILE = "/var/lib/postgresql/rollout.pgpass"
 REWIND = '"way": "rewind"'
 COPY = '"way": "base_backup"'
@@ -30,7 +33,8 @@ class Pair:
 
     def play(self, verb: str, *arguments: str, only: str = "") -> t.Any:
         """Runs a playbook for these two hosts, or for one."""
-        return self.lab.play(verb, "--limit", only or f"{self.primary},{self.standby}", *arguments)
+        only = only or f"{self.primary},{self.standby}"
+        return self.lab.play(verb, "--limit", only, *arguments, inventories=[MEMBERS])
 
     def write(self, text: str) -> None:
         """Writes a row on the primary."""
@@ -75,7 +79,7 @@ def both(lab: t.Any) -> list[Pair]:
 
 
 def test_rows_reach_a_standby_that_takes_none_itself(lab: t.Any) -> None:
-    played = lab.play(PROVISION)
+    played = lab.play(PROVISION, inventories=[MEMBERS])
     assert played.code == 0
     for pair in both(lab):
         query(
@@ -109,7 +113,7 @@ def test_the_password_is_in_one_file_alone(lab: t.Any) -> None:
 
 def test_a_second_run_changes_nothing(lab: t.Any) -> None:
     before = {name: started(lab, name) for names in PAIRS for name in names}
-    played = lab.play(PROVISION, "--diff")
+    played = lab.play(PROVISION, "--diff", inventories=[MEMBERS])
     assert played.code == 0
     assert played.output.count("changed=0 ") == len(before)
     assert {name: started(lab, name) for name in before} == before
