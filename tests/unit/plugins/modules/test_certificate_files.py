@@ -1,0 +1,101 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module certificate_files, run as a program the way Ansible runs it."""
+
+from __future__ import annotations
+
+import datetime
+import getpass
+import grp
+import json
+import os
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+MODULE = "ansible_collections.vitalops.rollout.plugins.modules.certificate_files"
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[str, str]:
+    """A certificate that is good for 60 days, and its key."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.timezone.utc)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "shop")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=60))
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
+
+
+def run(folder: Path, check: bool = False, **arguments: t.Any) -> dict[str, t.Any]:
+    own = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
+    given = {"folder": str(folder), "name": "shop", **own, **arguments, "_ansible_check_mode": check}
+    ended = subprocess.run(
+        [sys.executable, "-m", MODULE],
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": given}),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert "PRIVATE KEY" not in ended.stdout
+    return t.cast("dict[str, t.Any]", json.loads(ended.stdout))
+
+
+def test_files_come_once_and_the_difference_is_told_in_words(tmp_path: Path, pair: tuple[str, str]) -> None:
+    chain, key = pair
+    planned = run(tmp_path, check=True, chain=chain, key=key, combined=True)
+    assert planned["changed"]
+    assert list(tmp_path.iterdir()) == []
+    done = run(tmp_path, chain=chain, key=key, combined=True)
+    assert done["changed"]
+    assert done["diff"]["before"] == {}
+    assert done["diff"]["after"]["subject"] == "CN=shop"
+    assert Path(done["files"]["pem"]).read_text() == chain + key
+    # It is its own authority: clients trust it itself.
+    assert Path(done["files"]["ca"]).read_text() == chain
+    assert not run(tmp_path, chain=chain, key=key, combined=True)["changed"]
+
+
+def test_a_refusal_changes_nothing(tmp_path: Path, pair: tuple[str, str]) -> None:
+    chain, key = pair
+    run(tmp_path, chain=chain, key=key)
+    refused = run(tmp_path, chain=chain, key=key, least_days=90)
+    assert refused["failed"]
+    assert "in 59 days" in refused["msg"]
+    assert not run(tmp_path, chain=chain, key=key)["changed"]
+
+
+def test_in_check_mode_what_is_not_made_yet_is_a_change(tmp_path: Path) -> None:
+    sources = {"chain_path": str(tmp_path / "chain.pem"), "key_path": str(tmp_path / "key.pem")}
+    assert run(tmp_path, check=True, **sources)["changed"]
+    assert "not on the host" in run(tmp_path, **sources)["msg"]
+
+
+def test_an_owner_that_does_not_exist_is_told(tmp_path: Path, pair: tuple[str, str]) -> None:
+    chain, key = pair
+    assert "nobody-at-all" in run(tmp_path, chain=chain, key=key, owner="nobody-at-all")["msg"]
+
+
+@pytest.mark.parametrize("name", ["../shop", ".shop", "shop/x", ""])
+def test_a_name_cannot_lead_elsewhere(tmp_path: Path, pair: tuple[str, str], name: str) -> None:
+    chain, key = pair
+    assert "part of a path" in run(tmp_path, chain=chain, key=key, name=name)["msg"]
