@@ -11,8 +11,8 @@ module: nginx_configuration
 short_description: Put files of nginx in place, after nginx has tested them together
 version_added: "0.1.0"
 description:
-  - Tests the files, with those that other applications have there, in a folder of their own, and only then replaces those
-    of the running nginx. It does not reload nginx.
+  - Tests the files, with those that other applications have there, in a folder of their own, and only then replaces
+    those of the running nginx. It does not reload nginx.
   - Makes the include that is derived from the traffic map, when it is missing; it never touches one that is there.
   - Tells the guard that nginx routes the application on this host, and to which instances.
 author: The vitalops.rollout maintainers (@vitalops)

@@ -97,7 +97,9 @@ class FakeNginx:
 
     def told(self, **change: t.Any) -> nginx.Settings:
         place = f"127.0.0.1:{self.status.server_address[1]}"
-        return nginx.Settings((nginx.Instance("blue", "a", "192.0.2.1", 18000),), "/ready", 200, place)._replace(**change)
+        return nginx.Settings((nginx.Instance("blue", "a", "192.0.2.1", 18000),), "/ready", 200, place)._replace(
+            **change
+        )
 
     def driver(self, **change: t.Any) -> nginx.Nginx:
         return nginx.Nginx(
