@@ -104,7 +104,7 @@ def configure(module: AnsibleModule) -> dict[str, t.Any]:
         nginx_files.test(wanted)
     if not module.check_mode:
         nginx_files.put(wanted)
-    diff = [
+    diff: list[dict[str, t.Any]] = [
         {"before_header": one, "after_header": one, "before": before or "", "after": after}
         for one, (before, after) in changed.items()
     ]

@@ -51,7 +51,7 @@ def test_upstreams_are_as_they_were_promised(fleet: t.Any) -> None:
 
 def test_an_upgrade_and_a_roll_back_under_load(fleet: t.Any) -> None:
     urls = [option for name in fleet.names for option in ("--url", f"http://{fleet.lab.address(name)}/")]
-    fleet.lab.verb("load", "start", *urls, "--rate", "60", "--max-seconds", "120")
+    fleet.lab.verb("load", "start", *urls, "--rate", "20", "--max-seconds", "400")
     try:
         assert fleet.play("deploy", "-e", "rollout_version=1.1.0").code == 0
         assert fleet.versions() == {"1.1.0"}
@@ -62,7 +62,7 @@ def test_an_upgrade_and_a_roll_back_under_load(fleet: t.Any) -> None:
         fleet.lab.verb("load", "stop")
     report = json.loads(fleet.lab.verb("load", "report"))
     print({key: report[key] for key in ("requests", "failures", "reconnects", "p99_ms", "max_ms")})
-    assert report["requests"] > 200
+    assert report["requests"] > 100
     # What nginx costs, see docs/load_balancers.md: a POST on a connection that was idle at one of the four reloads.
     assert report["failures"] <= 4
     assert report["kinds"]["read"]["failures"] == 0

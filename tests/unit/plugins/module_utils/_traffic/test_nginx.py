@@ -71,7 +71,9 @@ class FakeNginx:
     def process(self, pid: int, title: str, parent: int) -> None:
         (self.proc / str(pid) / "fd").mkdir(parents=True, exist_ok=True)
         (self.proc / str(pid) / "cmdline").write_bytes(title.encode() + b"\0")
-        (self.proc / str(pid) / "stat").write_text(f"{pid} (nginx) S {parent} 1 1 0")
+        stat = self.proc / str(pid) / "stat"
+        if not stat.exists():
+            stat.write_text(f"{pid} (nginx) S {parent} 1 1 0")
 
     def run(self, arguments: list[str], **_options: t.Any) -> Completed:
         self.tested.append(arguments)
