@@ -76,15 +76,11 @@ def test_a_preview_sees_the_slot_that_users_do_not_get(fleet: t.Any) -> None:
 
 def test_a_share_gets_the_release_and_a_cookie_keeps_it(fleet: t.Any) -> None:
     name = fleet.names[0]
-    told = fleet.lab.connect(name).check_output("cat %s/traffic.conf", STATE)
+    url = f"http://{fleet.lab.address(name)}/version"
+    points(fleet, name, "'blue', 'green', 25")
     try:
-        shared = told.replace("default blue;", "default blue; " + " ".join(f"{one} green;" for one in range(25)))
-        shared = shared.replace("_shifts {\n    default 0", "_shifts {\n    default 1")
-        fleet.lab.connect(name).run("printf %s %s > %s/traffic.conf && nginx -s reload && sleep 1", "%s", shared, STATE)
-        url = f"http://{fleet.lab.address(name)}/version"
-        drawn = fleet.on(
-            "client1", f"for i in $(seq 200); do curl -s {url}; done | grep -o '1\\.[01]\\.0' | sort | uniq -c"
-        )
+        asks = f"for i in $(seq 200); do curl -s {url}; done"
+        drawn = fleet.on("client1", asks + r" | grep -o '1\.[01]\.0' | sort | uniq -c")
         counts = {version: int(count) for count, version in (line.split() for line in drawn.splitlines())}
         assert 20 <= counts["1.1.0"] <= 85
         for number, version in (("24", "1.1.0"), ("25", "1.0.0")):
@@ -92,8 +88,15 @@ def test_a_share_gets_the_release_and_a_cookie_keeps_it(fleet: t.Any) -> None:
             assert answers == {version}
         assert "Set-Cookie: rollout_share=" in fleet.on("client1", f"curl -si {url}")
     finally:
-        fleet.lab.connect(name).run("printf %s %s > %s/traffic.conf && nginx -s reload && sleep 1", "%s", told, STATE)
+        points(fleet, name, "'blue', None, 0")
     assert "Set-Cookie" not in fleet.on("client1", f"curl -si {url}")
+
+
+def points(fleet: t.Any, name: str, pointer: str) -> None:
+    """The driver of the installed program makes this nginx route by *pointer*."""
+    code = "import sys; sys.path.insert(0, '/usr/local/sbin/rollout-guard')\nfrom rollout._traffic import driver, pointer\n"
+    code += f"driver.of('reference').set_pointer('reference', '', pointer.Pointer({pointer}))"
+    fleet.lab.connect(name).check_output("python3 -c %s", code)
 
 
 def test_a_drain_waits_for_a_request_that_an_old_worker_holds(fleet: t.Any) -> None:
