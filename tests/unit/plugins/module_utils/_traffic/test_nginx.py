@@ -23,6 +23,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.error
     NotFound,
     StateUnreadable,
 )
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import place
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import driver, haproxy, nginx, pointer, switch
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import nginx_processes as processes
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic.pointer import Pointer
@@ -209,6 +210,13 @@ def test_an_nginx_that_does_not_run_reads_the_include_at_its_start(fake: FakeNgi
     with pytest.raises(driver.NotRunning):
         api.set_pointer("shop", fake.map_path, GREEN)
     assert fake.included() == GREEN.text()
+
+
+def test_a_guard_moves_map_and_include_while_nginx_is_down(fake: FakeNginx, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place, "STARTING_SECONDS", 0.05)
+    guard = place.Place("shop", root=str(fake.root), api=fake.driver(status="127.0.0.1:1"))
+    assert guard.point("green") is True
+    assert (fake.included(), pointer.read_file("shop", fake.map_path)) == (GREEN.text(), GREEN)
 
 
 def test_an_application_that_nginx_does_not_know_is_named(fake: FakeNginx) -> None:
