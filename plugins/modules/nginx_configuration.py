@@ -100,8 +100,8 @@ def configure(module: AnsibleModule) -> dict[str, t.Any]:
         known = durable.read_json(path, schema=driver.SCHEMA)
     except StateUnreadable:
         known = None
-    if changed:
-        nginx_files.test(wanted)
+    # Also when nothing changes: a file of somebody else that nginx refuses would stand in the way of the next switch.
+    nginx_files.test(wanted)
     if not module.check_mode:
         nginx_files.put(wanted)
     diff: list[dict[str, t.Any]] = [
