@@ -9,7 +9,9 @@ The tests build on each other, in the order of this file. Load balancers of the 
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import time
 import typing as t
 
@@ -167,19 +169,14 @@ def test_a_driver_that_died_in_the_middle_of_a_switch_is_followed_by_a_run_that_
     master = fleet.on(first, "cat /run/nginx.pid")
     fleet.on(first, f"kill -STOP {master}")
     try:
-        fleet.lab.killed(
-            "deploy",
-            "-e",
-            "rollout_version=1.0.0",
-            "-e",
-            f"rollout_break_lease={fleet.lease()}",
-            *BREAK[:2],
-            after="arm",
-        )
+        broken = (*BREAK, f"rollout_break_lease={fleet.lease()}")
+        driver = fleet.lab.begun("deploy", "-e", "rollout_version=1.0.0", *broken, after="arm")
         ends = time.monotonic() + 20
         while fleet.pointers(first)[1] != "blue:none:0" and time.monotonic() < ends:
             time.sleep(0.2)
         stuck = fleet.pointers(first)
+        os.killpg(driver.pid, signal.SIGKILL)
+        driver.wait(timeout=30)
         fleet.lab.connect(first).run("pkill -KILL -f 'rollout-guard step'")
     finally:
         fleet.on(first, f"kill -CONT {master}")
