@@ -11,8 +11,8 @@ module: nginx_configuration
 short_description: Put files of nginx in place, after nginx has tested them together
 version_added: "0.1.0"
 description:
-  - Tests the files, with those that other applications have there, in a folder of their own, and only then replaces those
-    of the running nginx. It does not reload nginx.
+  - Tests the files, with those that other applications have there, in a folder of their own, and only then replaces
+    those of the running nginx. It does not reload nginx.
   - Makes the include that is derived from the traffic map, when it is missing; it never touches one that is there.
   - Tells the guard that nginx routes the application on this host, and to which instances.
 author: The vitalops.rollout maintainers (@vitalops)
@@ -100,11 +100,11 @@ def configure(module: AnsibleModule) -> dict[str, t.Any]:
         known = durable.read_json(path, schema=driver.SCHEMA)
     except StateUnreadable:
         known = None
-    if changed:
-        nginx_files.test(wanted)
+    # Also when nothing changes: a file of somebody else that nginx refuses would stand in the way of the next switch.
+    nginx_files.test(wanted)
     if not module.check_mode:
         nginx_files.put(wanted)
-    diff = [
+    diff: list[dict[str, t.Any]] = [
         {"before_header": one, "after_header": one, "before": before or "", "after": after}
         for one, (before, after) in changed.items()
     ]

@@ -64,7 +64,9 @@ servers:
   elements: dict
   sample: [{"slot": "blue", "name": "app1-web-1", "address": "192.0.2.11:18000", "status": "UP", "up": true}]
 counters:
-  description: Per slot, the requests in flight and queued now, and the totals since HAProxy's last start; empty with nginx, which counts none.
+  description:
+    - Per slot, the requests in flight and queued now, and the totals since HAProxy's last start.
+    - Empty with nginx, which counts none.
   returned: always
   type: dict
 lease:

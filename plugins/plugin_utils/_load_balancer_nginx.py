@@ -50,7 +50,7 @@ def _limits(settings: Settings) -> t.Iterator[str]:
             yield f"{where}: expected a path such as /login, found {limit.get('path')!r}."
         counts = [limit.get("requests"), limit.get("seconds")]
         if not all(isinstance(one, int) and not isinstance(one, bool) and one > 0 for one in counts):
-            yield f"{where}: expected requests and seconds as whole numbers above 0, found {counts[0]!r}, {counts[1]!r}."
+            yield f"{where}: expected requests and seconds as whole numbers above 0, found {counts}."
         elif limit["requests"] * 60 < limit["seconds"]:
             yield f"{where}: nginx counts by the minute: expected at least one request a minute, found {dict(limit)}."
 
@@ -66,4 +66,4 @@ def _protected(settings: Settings) -> t.Iterator[str]:
             yield f"{where}: expected networks or users: as it is, everybody may ask it."
         within = [one for one in paths[:number] if path.lower().startswith(one.lower())]
         if within:
-            yield f"{where}: nginx looks at the first entry only, and {within[0]} comes before: put the longer path first."
+            yield f"{where}: nginx looks at the first entry only; {within[0]} comes before: put the longer path first."

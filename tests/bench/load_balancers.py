@@ -1,11 +1,11 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a switch costs users behind nginx and behind HAProxy: the same load, the same number of switches, one after the other.
+"""What a switch costs users behind nginx and behind HAProxy: the same load, as many switches, one after the other.
 
-Usage: python -m ansible_collections.vitalops.rollout.tests.bench.load_balancers LAB HOST…      (beside bench.py, on a lab
-that is up, whose load balancers HOST… have a release in both slots). h2load on client1 sends GET and, in a run of its own,
-POST over connections that are kept, each of them idle for a moment between two requests.
+Usage: cd .venv/collections && python -m ansible_collections.vitalops.rollout.tests.bench.load_balancers LAB HOST…
+LAB is up, and its load balancers HOST… have a release in both slots. h2load on client1 sends GET and, in a run of its
+own, POST over connections that are kept, each of them idle for a moment between two requests.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ METHODS = {"GET": (), "POST": ("--data=/etc/hostname",)}
 def measure(lab: str, host: str, method: str, count: int, seconds: float, rate: float) -> dict[str, t.Any]:
     """Returns how *count* switches of *host* went during about *seconds* of load at *rate* requests/s."""
     ended: list[str] = []
-    load = threading.Thread(target=lambda: ended.append(_load(lab, host, method, int(rate * seconds), rate)), daemon=True)
+    load = threading.Thread(
+        target=lambda: ended.append(_load(lab, host, method, int(rate * seconds), rate)), daemon=True
+    )
     load.start()
     wanted = {"application": labs.application(), "count": count, "seconds": seconds * (1 - traffic.TAIL)}
     switched = labs.on_host(lab, host, "driver_switches", wanted, deadline=seconds * 10)

@@ -3,19 +3,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The life of a release behind nginx, on both Debians at once: two load balancers, one application host.
 
-The tests build on each other, in the order of this file. The load balancers of the scenario that run HAProxy take no part.
+The tests build on each other, in the order of this file. Load balancers of the scenario with HAProxy take no part.
 """
 
 from __future__ import annotations
 
-import copy
 import json
+import os
 import re
+import signal
 import time
 import typing as t
-
-import pytest
-import yaml
 
 STATE = "/var/lib/rollout/reference"
 BROKEN = "/etc/nginx/rollout.d/broken.conf"
@@ -24,71 +22,11 @@ CHANGED = re.compile(r"changed=[1-9]")
 BREAK = ("-e", "rollout_reason='its driver was killed'", "-e")
 
 
-class Fleet:
-    """The hosts of the scenario that nginx needs, as an inventory of their own; verbs and looks of the lab."""
-
-    def __init__(self, lab: t.Any, folder: t.Any) -> None:
-        hosts = copy.deepcopy(lab.hosts)
-        self.names = sorted(hosts["children"]["nginx"]["hosts"])
-        everything = {"app1": {}}
-        hosts["children"] = {
-            "load_balancer": {"hosts": {name: {} for name in self.names}},
-            "nginx": {"hosts": {name: {} for name in self.names}},
-            **{name: {"hosts": everything} for name in ("application", "postgres", "redis")},
-            "client": {"hosts": {"client1": {}}},
-        }
-        hosts["hosts"] = {name: hosts["hosts"][name] for name in (*self.names, "app1", "client1")}
-        # Containers reach PostgreSQL on their own host from the engine's own network.
-        hosts["hosts"]["app1"]["postgres_allowed_networks"] = ["{{ rollout_address }}/32", "172.17.0.0/16"]
-        (folder / "hosts.yml").write_text(yaml.safe_dump({"all": hosts}))
-        (folder / "group_vars").mkdir()
-        (folder / "group_vars" / "nginx").symlink_to(lab.inventory / "group_vars" / "nginx")
-        self.lab = copy.copy(lab)
-        self.lab.inventory, self.lab.hosts, self.lab.systemd = folder, hosts, False
-
-    def play(self, verb: str, *arguments: str) -> t.Any:
-        return self.lab.play(verb, *arguments)
-
-    def on(self, name: str, command: str) -> str:
-        return str(self.lab.connect(name).check_output(command))
-
-    def pointers(self, name: str) -> tuple[str, str, str]:
-        """The pointer in the map file, in the include, and of the worker that answers."""
-        told = self.on(
-            name,
-            f"cut -d' ' -f2 {STATE}/traffic.map; grep -A1 _pointer {STATE}/traffic.conf | grep -o '[a-z]*:[a-z]*:[0-9]*'; "
-            "curl -s http://127.0.0.1:8406/reference",
-        ).split()
-        return told[0], told[1], told[2]
-
-    def settled(self) -> set[tuple[str, str, str]]:
-        return {self.pointers(name) for name in self.names}
-
-    def asked(self, name: str, path: str = "/version", *options: str) -> dict[str, t.Any]:
-        """What client1 gets through a load balancer."""
-        url = f"http://{self.lab.address(name)}{path}"
-        told: dict[str, t.Any] = json.loads(self.on("client1", f"curl -s {' '.join(options)} {url}"))
-        return told
-
-    def versions(self) -> set[str]:
-        return {str(self.asked(name)["version"]) for name in self.names}
-
-    def lease(self) -> str:
-        return str(json.loads(self.on(self.names[0], f"cat {STATE}/lease.json"))["id"])
-
-
 def everywhere(pointer: str) -> set[tuple[str, str, str]]:
     return {(pointer, pointer, pointer)}
 
 
-@pytest.fixture(scope="module")
-def fleet(lab: t.Any, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    for version in ("1.0.0", "1.1.0"):
-        lab.verb("push", version)
-    return Fleet(lab, tmp_path_factory.mktemp("inventory"))
-
-
-def test_a_first_release_goes_live(fleet: Fleet) -> None:
+def test_a_first_release_goes_live(fleet: t.Any) -> None:
     assert fleet.play("site", "-e", "rollout_version=1.0.0").code == 0
     assert fleet.versions() == {"1.0.0"}
     assert fleet.settled() == everywhere("blue:none:0")
@@ -96,14 +34,14 @@ def test_a_first_release_goes_live(fleet: Fleet) -> None:
         assert "nginx blue:none:0" in fleet.on(name, "rollout-guard status")
 
 
-def test_a_second_provision_and_a_check_change_nothing(fleet: Fleet) -> None:
+def test_a_second_provision_and_a_check_change_nothing(fleet: t.Any) -> None:
     for options in ((), ("--check", "--diff")):
         played = fleet.play("provision", *options)
         assert played.code == 0
         assert not CHANGED.search(played.output)
 
 
-def test_upstreams_are_as_they_were_promised(fleet: Fleet) -> None:
+def test_upstreams_are_as_they_were_promised(fleet: t.Any) -> None:
     for name in fleet.names:
         told = fleet.on(name, "nginx -T 2>/dev/null")
         blue = told.split("upstream reference_blue {", 1)[1].split("}", 1)[0]
@@ -113,9 +51,9 @@ def test_upstreams_are_as_they_were_promised(fleet: Fleet) -> None:
         assert ("keepalive_min_timeout" in told) is (fleet.on(name, "nginx -v 2>&1 | cut -d/ -f2") >= "1.27.4")
 
 
-def test_an_upgrade_and_a_roll_back_under_load(fleet: Fleet) -> None:
+def test_an_upgrade_and_a_roll_back_under_load(fleet: t.Any) -> None:
     urls = [option for name in fleet.names for option in ("--url", f"http://{fleet.lab.address(name)}/")]
-    fleet.lab.verb("load", "start", *urls, "--rate", "60", "--max-seconds", "120")
+    fleet.lab.verb("load", "start", *urls, "--rate", "20", "--max-seconds", "400")
     try:
         assert fleet.play("deploy", "-e", "rollout_version=1.1.0").code == 0
         assert fleet.versions() == {"1.1.0"}
@@ -126,43 +64,48 @@ def test_an_upgrade_and_a_roll_back_under_load(fleet: Fleet) -> None:
         fleet.lab.verb("load", "stop")
     report = json.loads(fleet.lab.verb("load", "report"))
     print({key: report[key] for key in ("requests", "failures", "reconnects", "p99_ms", "max_ms")})
-    assert report["requests"] > 200
+    assert report["requests"] > 100
     # What nginx costs, see docs/load_balancers.md: a POST on a connection that was idle at one of the four reloads.
     assert report["failures"] <= 4
     assert report["kinds"]["read"]["failures"] == 0
 
 
-def test_a_preview_sees_the_slot_that_users_do_not_get(fleet: Fleet) -> None:
+def test_a_preview_sees_the_slot_that_users_do_not_get(fleet: t.Any) -> None:
     for name in fleet.names:
         assert fleet.asked(name, "/version", "-H", "'X-Rollout-Slot: green'")["version"] == "1.1.0"
         assert fleet.asked(name)["version"] == "1.0.0"
 
 
-def test_a_share_gets_the_release_and_a_cookie_keeps_it(fleet: Fleet) -> None:
+def test_a_share_gets_the_release_and_a_cookie_keeps_it(fleet: t.Any) -> None:
     name = fleet.names[0]
-    told = fleet.lab.connect(name).check_output("cat %s/traffic.conf", STATE)
+    url = f"http://{fleet.lab.address(name)}/version"
+    points(fleet, name, "'blue', 'green', 25")
     try:
-        shared = told.replace("default blue;", "default blue; " + " ".join(f"{one} green;" for one in range(25)))
-        shared = shared.replace("_shifts {\n    default 0", "_shifts {\n    default 1")
-        fleet.lab.connect(name).run("printf %s %s > %s/traffic.conf && nginx -s reload && sleep 1", "%s", shared, STATE)
-        url = f"http://{fleet.lab.address(name)}/version"
-        drawn = fleet.on("client1", f"for i in $(seq 200); do curl -s {url}; done | grep -o '1\\.[01]\\.0' | sort | uniq -c")
-        counts = {version: int(count) for count, version in (line.split() for line in drawn.splitlines())}
-        assert 20 <= counts["1.1.0"] <= 85
+        drawn = fleet.on("client1", f"for i in $(seq 200); do curl -s {url}; echo; done").splitlines()
+        share = sum(json.loads(line)["version"] == "1.1.0" for line in drawn if line)
+        assert 20 <= share <= 85
         for number, version in (("24", "1.1.0"), ("25", "1.0.0")):
             answers = {str(fleet.asked(name, "/version", "-b", f"rollout_share={number}")["version"]) for _ in range(5)}
             assert answers == {version}
         assert "Set-Cookie: rollout_share=" in fleet.on("client1", f"curl -si {url}")
     finally:
-        fleet.lab.connect(name).run("printf %s %s > %s/traffic.conf && nginx -s reload && sleep 1", "%s", told, STATE)
+        points(fleet, name, "'blue', None, 0")
     assert "Set-Cookie" not in fleet.on("client1", f"curl -si {url}")
 
 
-def test_a_drain_waits_for_a_request_that_an_old_worker_holds(fleet: Fleet) -> None:
-    """With nothing kept warm, the slot is stopped after its drain: a slow request through nginx must have ended by then."""
+def points(fleet: t.Any, name: str, pointer: str) -> None:
+    """The driver of the installed program makes this nginx route by *pointer*."""
+    code = "import sys; sys.path.insert(0, '/usr/local/sbin/rollout-guard')\n"
+    code += "from rollout._traffic import driver, pointer\n"
+    code += f"driver.of('reference').set_pointer('reference', '', pointer.Pointer({pointer}))"
+    fleet.lab.connect(name).check_output("python3 -c %s", code)
+
+
+def test_a_drain_waits_for_a_request_that_an_old_worker_holds(fleet: t.Any) -> None:
+    """With nothing kept warm, the slot is stopped after its drain: a slow request through nginx has ended by then."""
     name = fleet.names[0]
     slow = f"curl -s -o /dev/null -w '%{{http_code}}' 'http://{fleet.lab.address(name)}/api/v1/slow?seconds=9'"
-    fleet.on("client1", f"systemd-run --quiet --unit=slow --collect sh -c \"{slow} > /tmp/slow\"")
+    fleet.on("client1", f'systemd-run --quiet --unit=slow --collect sh -c "{slow} > /tmp/slow"')
     started = time.monotonic()
     stops = json.dumps({"rollout_keep_warm_seconds": 0, "rollout_allow": ["one_slot"]})
     assert fleet.play("deploy", "-e", "rollout_version=1.1.0", "-e", stops).code == 0
@@ -172,7 +115,7 @@ def test_a_drain_waits_for_a_request_that_an_old_worker_holds(fleet: Fleet) -> N
     assert fleet.settled() == everywhere("green:none:0")
 
 
-def test_what_nginx_refuses_moves_nobody(fleet: Fleet) -> None:
+def test_what_nginx_refuses_moves_nobody(fleet: t.Any) -> None:
     name = fleet.names[1]
     fleet.on(name, f"echo 'nonsense on;' > {BROKEN}")
     try:
@@ -187,43 +130,53 @@ def test_what_nginx_refuses_moves_nobody(fleet: Fleet) -> None:
         fleet.on(name, f"rm {BROKEN}")
 
 
-def test_gates_on_counters_are_refused_before_anything_changes(fleet: Fleet) -> None:
-    gates = json.dumps({"rollout_gates": {"bake": [{"name": "errors", "type": "traffic", "at_most": {"error_share": "2 %"}}]}, "rollout_bake_seconds": 10})
+def test_gates_on_counters_are_refused_before_anything_changes(fleet: t.Any) -> None:
+    gates = json.dumps(
+        {
+            "rollout_gates": {"bake": [{"name": "errors", "type": "traffic", "at_most": {"error_share": "2 %"}}]},
+            "rollout_bake_seconds": 10,
+        }
+    )
     played = fleet.play("deploy", "-e", "rollout_version=1.0.0", "-e", gates)
     assert played.code != 0
     assert "nginx does not count what each slot answers" in " ".join(played.output.split())
 
 
-def test_what_nginx_cannot_do_is_refused_before_it_is_touched(fleet: Fleet) -> None:
+def test_what_nginx_cannot_do_is_refused_before_it_is_touched(fleet: t.Any) -> None:
     played = fleet.play("provision", "-e", "load_balancer_slow_start=5")
     assert played.code != 0
     assert "load_balancer_slow_start: nginx" in " ".join(played.output.split())
     assert fleet.settled() == everywhere("green:none:0")
 
 
-def test_guards_take_back_what_nobody_confirms_at_the_deadline_and_at_boot(fleet: Fleet) -> None:
+def test_guards_take_back_what_nobody_confirms_at_the_deadline_and_at_boot(fleet: t.Any) -> None:
     first, second = fleet.names
     fleet.lab.killed("deploy", "-e", "rollout_version=1.0.0", "-e", "rollout_guard_deadline=45", after="switch")
     assert fleet.pointers(second)[0] == "blue:none:0"
     fleet.lab.verb("reboot", second)
-    fleet.lab.wait_for(second, f"tail -n 2 {STATE}/journal.ndjson", '"source": "at boot"', '"outcome": "done"', seconds=30)
+    fleet.lab.wait_for(
+        second, f"tail -n 2 {STATE}/journal.ndjson", '"source": "at boot"', '"outcome": "done"', seconds=30
+    )
     assert fleet.pointers(second) == ("green:none:0",) * 3
     fleet.lab.wait_for(first, f"tail -n 2 {STATE}/journal.ndjson", '"source": "after 45 s"', seconds=60)
     assert fleet.settled() == everywhere("green:none:0")
     assert fleet.versions() == {"1.1.0"}
 
 
-def test_a_driver_that_died_in_the_middle_of_a_switch_is_followed_by_a_run_that_converges(fleet: Fleet) -> None:
+def test_a_driver_that_died_in_the_middle_of_a_switch_is_followed_by_a_run_that_converges(fleet: t.Any) -> None:
     """The master of one nginx stands still: map and include have changed, no worker has, when everybody is killed."""
     first = fleet.names[0]
     master = fleet.on(first, "cat /run/nginx.pid")
     fleet.on(first, f"kill -STOP {master}")
     try:
-        fleet.lab.killed("deploy", "-e", "rollout_version=1.0.0", "-e", f"rollout_break_lease={fleet.lease()}", *BREAK[:2], after="arm")
+        broken = (*BREAK, f"rollout_break_lease={fleet.lease()}")
+        driver = fleet.lab.begun("deploy", "-e", "rollout_version=1.0.0", *broken, after="arm")
         ends = time.monotonic() + 20
         while fleet.pointers(first)[1] != "blue:none:0" and time.monotonic() < ends:
             time.sleep(0.2)
         stuck = fleet.pointers(first)
+        os.killpg(driver.pid, signal.SIGKILL)
+        driver.wait(timeout=30)
         fleet.lab.connect(first).run("pkill -KILL -f 'rollout-guard step'")
     finally:
         fleet.on(first, f"kill -CONT {master}")
@@ -234,7 +187,7 @@ def test_a_driver_that_died_in_the_middle_of_a_switch_is_followed_by_a_run_that_
     assert fleet.versions() == {"1.0.0"}
 
 
-def test_an_nginx_that_was_killed_comes_back_to_the_same_slot(fleet: Fleet) -> None:
+def test_an_nginx_that_was_killed_comes_back_to_the_same_slot(fleet: t.Any) -> None:
     for name in fleet.names:
         fleet.on(name, "kill -KILL $(cat /run/nginx.pid)")
         fleet.lab.wait_for(name, "curl -s http://127.0.0.1:8406/reference", "blue:none:0", seconds=10)

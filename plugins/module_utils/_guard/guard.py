@@ -4,8 +4,8 @@
 """arm → switch → confirm: the one way in which traffic moves. What takes it back is in revert.py. PRIVATE.
 
 Every method is one idempotent change of this load-balancer host that journals its own begin and end. What is durable
-comes first (intent before timer, map file before the load balancer, state before the intent goes), so that a kill between any
-two lines leaves something that the guard or the next run completes.
+comes first (intent before timer, map file before the load balancer, state before the intent goes), so that a kill
+between any two lines leaves something that the guard or the next run completes.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class Guard(Place):
     """The guard of one application on this load-balancer host."""
 
     def instances(self, target: str, wanted: int, wait: float) -> dict[str, list[str]]:
-        """Returns the addresses per slot as the load balancer has them, once *wanted* of *target* are up within *wait* seconds.
+        """Returns the addresses per slot as the load balancer has them, once *wanted* of *target* are up.
+
+        Waits for at most *wait* seconds.
 
         Raises CommandFailed when they are not. Takes no lock: the guard of an earlier switch must not wait for it.
         """

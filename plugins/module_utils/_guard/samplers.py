@@ -1,7 +1,7 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Gives each gate of a watch what looks for it on this host: the counters of its load balancer, instances, stores. PRIVATE."""
+"""Gives each gate of a watch what looks for it on this host: counters of traffic, instances, stores. PRIVATE."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def watched(gates: t.Sequence[GateSpecification], place: Place, times: Times, ap
 
 
 def tallies(api: Driver, application: str) -> dict[str, Tally]:
-    """Returns what each slot has answered since the load balancer's start. Raises CommandFailed when it does not say."""
+    """Returns what each slot has answered since the load balancer's start. Raises CommandFailed."""
     return {slot: Tally(**told) for slot, told in api.tallies(application).items()}
 
 

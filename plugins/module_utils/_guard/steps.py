@@ -160,9 +160,7 @@ def _pointers(call: Call) -> tuple[pointers.Pointer | None, pointers.Pointer | N
     return in_file, in_file
 
 
-def _shown(
-    call: Call, in_file: pointers.Pointer | None, in_use: pointers.Pointer | None
-) -> dict[str, str | None]:
+def _shown(call: Call, in_file: pointers.Pointer | None, in_use: pointers.Pointer | None) -> dict[str, str | None]:
     """Returns the pointers for a diff; the load balancer's own only where it is another one."""
     told = {"traffic pointer": in_file.text() if in_file else None}
     if in_use != in_file:

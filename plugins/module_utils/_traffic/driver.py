@@ -82,7 +82,7 @@ class Driver(t.Protocol):
         """Returns the counters of each slot by name; none where nobody counts."""
 
     def tallies(self, application: str) -> dict[str, dict[str, t.Any]]:
-        """Returns for each slot what its instances have answered, for gates. Raises CommandFailed when nobody counts."""
+        """Returns for each slot what its instances have answered. Raises CommandFailed when nobody counts."""
 
 
 def of(application: str, root: str = "/var/lib/rollout", *, haproxy_socket: str | None = None) -> Driver:

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """nginx: an include file that is derived from the traffic map, and workers that are replaced at each change. PRIVATE.
 
-nginx has no runtime API. A change of the pointer is a file, ``nginx -t``, a reload, and a look at which workers serve what:
-each worker tells the pointer it has loaded on an address of this host only. Whatever dies in between leaves a map file
-that says something else than the workers or the include; the next one who looks makes them follow the map.
+nginx has no runtime API. A change of the pointer is a file, ``nginx -t``, a reload, and a look at which workers serve
+what: each worker tells the pointer it has loaded on an address of this host only. Whatever dies in between leaves a map
+file that says something else than the workers or the include; the next one who looks makes them follow the map.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Instance(t.NamedTuple):
 
 
 class Settings(t.NamedTuple):
-    """What the role has written for the program: who runs, how a healthy instance answers, where nginx tells its pointer.
+    """What the role has written for the program: instances, how a healthy one answers, where nginx tells its pointer.
 
     *status*: an address of this host only, host:port.
     """

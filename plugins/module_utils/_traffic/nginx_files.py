@@ -54,7 +54,7 @@ def changes(wanted: Configuration) -> dict[str, tuple[str | None, str]]:
 
 
 def test(wanted: Configuration, run: t.Callable[..., command.Completed] = command.run) -> None:
-    """Raises CommandFailed with nginx's own words when it would refuse *wanted*, together with what others have there."""
+    """Raises CommandFailed with nginx's words when it would refuse *wanted*, together with what others have there."""
     with tempfile.TemporaryDirectory(prefix="rollout-nginx-") as candidate:
         there = os.path.join(wanted.folder, APPLICATIONS)
         if os.path.isdir(there):

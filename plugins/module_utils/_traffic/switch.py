@@ -51,9 +51,7 @@ def wait_for_servers(api: Driver, application: str, slot: str, wanted: int, dead
         time.sleep(POLL_SECONDS)
 
 
-def current(
-    api: Driver, application: str, map_path: str
-) -> tuple[pointers.Pointer | None, pointers.Pointer | None]:
+def current(api: Driver, application: str, map_path: str) -> tuple[pointers.Pointer | None, pointers.Pointer | None]:
     """Returns the durable pointer (file) and the one in use now; they differ only while a switch is under way."""
     return pointers.read_file(application, map_path), api.pointer(application, map_path)
 

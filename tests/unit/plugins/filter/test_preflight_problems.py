@@ -518,7 +518,10 @@ def test_gates_that_ask_stores_need_their_libraries_before_anything_starts() -> 
 
 
 def test_gates_that_read_counters_are_refused_where_nginx_routes() -> None:
-    gates = {"rollout_gates": {"bake": [{"name": "errors", "type": "traffic", "at_most": {"error_share": "2 %"}}]}, "rollout_bake_seconds": 60}
+    gates = {
+        "rollout_gates": {"bake": [{"name": "errors", "type": "traffic", "at_most": {"error_share": "2 %"}}]},
+        "rollout_bake_seconds": 60,
+    }
     fleet = sound_fleet()
     assert preflight_problems(fleet, "deploy", KNOWN, version="1.1.0", gates=gates) == []
     put(fleet, "lb1", load_balancer_driver="nginx")

@@ -23,6 +23,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.error
     NotFound,
     StateUnreadable,
 )
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import place
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import driver, haproxy, nginx, pointer, switch
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import nginx_processes as processes
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic.pointer import Pointer
@@ -71,7 +72,9 @@ class FakeNginx:
     def process(self, pid: int, title: str, parent: int) -> None:
         (self.proc / str(pid) / "fd").mkdir(parents=True, exist_ok=True)
         (self.proc / str(pid) / "cmdline").write_bytes(title.encode() + b"\0")
-        (self.proc / str(pid) / "stat").write_text(f"{pid} (nginx) S {parent} 1 1 0")
+        stat = self.proc / str(pid) / "stat"
+        if not stat.exists():
+            stat.write_text(f"{pid} (nginx) S {parent} 1 1 0")
 
     def run(self, arguments: list[str], **_options: t.Any) -> Completed:
         self.tested.append(arguments)
@@ -97,7 +100,9 @@ class FakeNginx:
 
     def told(self, **change: t.Any) -> nginx.Settings:
         place = f"127.0.0.1:{self.status.server_address[1]}"
-        return nginx.Settings((nginx.Instance("blue", "a", "192.0.2.1", 18000),), "/ready", 200, place)._replace(**change)
+        return nginx.Settings((nginx.Instance("blue", "a", "192.0.2.1", 18000),), "/ready", 200, place)._replace(
+            **change
+        )
 
     def driver(self, **change: t.Any) -> nginx.Nginx:
         return nginx.Nginx(
@@ -205,6 +210,13 @@ def test_an_nginx_that_does_not_run_reads_the_include_at_its_start(fake: FakeNgi
     with pytest.raises(driver.NotRunning):
         api.set_pointer("shop", fake.map_path, GREEN)
     assert fake.included() == GREEN.text()
+
+
+def test_a_guard_moves_map_and_include_while_nginx_is_down(fake: FakeNginx, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place, "STARTING_SECONDS", 0.05)
+    guard = place.Place("shop", root=str(fake.root), api=fake.driver(status="127.0.0.1:1"))
+    assert guard.point("green") is True
+    assert (fake.included(), pointer.read_file("shop", fake.map_path)) == (GREEN.text(), GREEN)
 
 
 def test_an_application_that_nginx_does_not_know_is_named(fake: FakeNginx) -> None:
