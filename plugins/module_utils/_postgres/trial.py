@@ -29,10 +29,12 @@ def check(cluster: Cluster, text: str) -> None:
     folder = tempfile.mkdtemp(prefix="rollout-postgres-")
     try:
         candidate = _fill(cluster, folder, text)
-        arguments = ["runuser", "-u", "postgres", "--", f"{cluster.programs}/postgres", "-C", _LATE, "-D", folder]
+        server = ["env", "-C", folder, f"{cluster.programs}/postgres", "-C", _LATE, "-D", folder]
         options = ["-c", f"config_file={candidate}", "-c", f"data_directory={folder}", "-c", "log_destination=stderr"]
         ended = command.run(
-            [*arguments, *options, "-c", "logging_collector=off"], deadline=ANSWER_SECONDS, accepted=range(256)
+            ["runuser", "-u", "postgres", "--", *server, *options, "-c", "logging_collector=off"],
+            deadline=ANSWER_SECONDS,
+            accepted=range(256),
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -66,6 +68,10 @@ def _fill(cluster: Cluster, folder: str, text: str) -> str:
     candidate = os.path.join(folder, "candidate.conf")
     with open(candidate, "w", encoding="utf-8") as handle:
         handle.write(f"include '{cluster.folder}/postgresql.conf'\n{text}")
+    # What ALTER SYSTEM has set has the last word, here as there.
+    automatic = os.path.join(cluster.data, "postgresql.auto.conf")
+    if os.path.exists(automatic):
+        shutil.copy(automatic, folder)
     owner = pwd.getpwnam("postgres")
     for path in _all(folder):
         os.chown(path, owner.pw_uid, owner.pw_gid)
