@@ -67,6 +67,7 @@ def join(upstream: Upstream, by: str, *, member: str, again: bool, check: bool, 
         return Joined(True, "rewind or base_backup" if again else "base_backup")
     if in_place and again and _streams(cluster):
         return Joined(swapped, "kept")
+    _check_room(cluster, upstream)
     way = "base_backup"
     if again:
         # Not for one moment may it come up as a primary, whatever happens on the way.
@@ -154,11 +155,10 @@ def _be_standby(data: str) -> None:
     durable.sync_folder(data)
 
 
-def _copy(cluster: host.Cluster, upstream: Upstream) -> None:
-    """Makes DATA.ready, while the server of this host is as it was."""
-    coming, ready = _beside(cluster, "coming"), _beside(cluster, "ready")
-    if os.path.isdir(coming):
-        shutil.rmtree(coming)
+def _check_room(cluster: host.Cluster, upstream: Upstream) -> None:
+    """Refuses a copy that would fill the disk; what a run left that was cut off makes room first."""
+    if os.path.isdir(_beside(cluster, "coming")):
+        shutil.rmtree(_beside(cluster, "coming"))
     needed = int(host.ask_member(upstream.address, upstream.port, upstream.user, upstream.passfile, _SIZE))
     free = shutil.disk_usage(os.path.dirname(cluster.data)).free
     if needed > free:
@@ -169,6 +169,11 @@ def _copy(cluster: host.Cluster, upstream: Upstream) -> None:
             where=os.path.dirname(cluster.data),
             next_step=f"free space, then run again; see: df -h {os.path.dirname(cluster.data)}",
         )
+
+
+def _copy(cluster: host.Cluster, upstream: Upstream) -> None:
+    """Makes DATA.ready, while the server of this host is as it was."""
+    coming, ready = _beside(cluster, "coming"), _beside(cluster, "ready")
     source = host.conninfo(upstream.address, upstream.port, upstream.user, upstream.passfile)
     command.run(
         host.as_postgres(
