@@ -75,7 +75,7 @@ def _overrides(folder: str, paths: t.Mapping[str, str], users: bool, tls: bool) 
 
 
 def alone(text: str) -> str:
-    """Returns a configuration that follows nobody. Redis 8.0 crashes when a later line takes back an earlier replicaof."""
+    """Returns a configuration that follows nobody. Redis 8.0 crashes when a later line takes replicaof back."""
     return re.sub(r"(?mi)^\s*(replicaof|slaveof)\s.*$", "", text)
 
 
