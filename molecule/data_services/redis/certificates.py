@@ -59,6 +59,12 @@ def certificate(
     builder = builder.add_extension(
         x509.AuthorityKeyIdentifier.from_issuer_public_key((signer or key).public_key()), critical=False
     )
+    if issuer is None:
+        usage = dict.fromkeys(
+            ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False
+        )
+        signs = x509.KeyUsage(**usage, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False)
+        builder = builder.add_extension(signs, critical=True)
     if address:
         names = [x509.IPAddress(ipaddress.ip_address(address)), x509.DNSName(name)]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)

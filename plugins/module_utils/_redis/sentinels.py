@@ -157,8 +157,9 @@ def _must_restart(place: Place, wanted: Wanted) -> bool:
             since = started(connection.info("server"))
     except RolloutError:
         return True
-    files = [path for path in (place.settings, place.users, place.drop_in) if os.path.exists(path)]
-    return any(os.stat(path).st_mtime > since for path in files)
+    certificate = str(wanted.directives.get("tls-cert-file", ""))
+    files = (place.settings, place.users, place.drop_in, certificate)
+    return any(os.stat(path).st_mtime > since for path in files if path and os.path.exists(path))
 
 
 def _restart(place: Place, wanted: Wanted) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -42,7 +43,9 @@ def server(program: str, user: str, files: Files, tls: bool) -> t.Iterator[Addre
     folder = tempfile.mkdtemp(prefix="rollout-")
     try:
         paths = {name: os.path.join(folder, name) for name in ("conf", "users", "socket", "log")}
-        _write(paths["conf"], files.base + files.settings + _overrides(folder, paths, files.users is not None, tls))
+        _write(
+            paths["conf"], alone(files.base) + files.settings + _overrides(folder, paths, files.users is not None, tls)
+        )
         if files.users is not None:
             _write(paths["users"], files.users)
         for path in (folder, paths["conf"], paths["users"]):
@@ -64,12 +67,16 @@ def _overrides(folder: str, paths: t.Mapping[str, str], users: bool, tls: bool) 
         "pidfile": '""',
         "daemonize": "no",
         "supervised": "no",
-        "replicaof": "no one",
         # With a port of TLS certificates would be read; replication by TLS does the same without one.
         **({"tls-port": 0, "tls-replication": "yes"} if tls else {}),
         **({"aclfile": paths["users"]} if users else {}),
     }
     return "\n" + plan.text_of(told)
+
+
+def alone(text: str) -> str:
+    """Returns a configuration that follows nobody. Redis 8.0 crashes when a later line takes replicaof back."""
+    return re.sub(r"(?mi)^\s*(replicaof|slaveof)\s.*$", "", text)
 
 
 def _write(path: str, content: str) -> None:

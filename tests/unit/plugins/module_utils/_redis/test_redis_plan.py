@@ -114,6 +114,11 @@ def test_the_reason_of_a_server_is_told_without_the_line_that_it_quotes(log: str
     assert trial.reason(log) == reason
 
 
+def test_a_throw_away_server_follows_nobody() -> None:
+    text = "# replicaof is a comment\nreplica-priority 100\nreplicaof 10.0.0.1 6379\n"
+    assert trial.alone(text) == "# replicaof is a comment\nreplica-priority 100\n\n"
+
+
 def test_users_that_changed_are_named_and_shown_without_checksums() -> None:
     digest = "a" * 64
     before = ["user default off", f"user shop on #{digest} ~shop:*"]
