@@ -85,7 +85,9 @@ def test_a_share_gets_the_release_and_a_cookie_keeps_it(fleet: t.Any) -> None:
         share = sum(json.loads(line)["version"] == "1.1.0" for line in drawn if line)
         assert 20 <= share <= 85
         for number, version in (("24", "1.1.0"), ("25", "1.0.0")):
-            answers = {str(fleet.asked(name, "/version", "-b", f"rollout_share={number}")["version"]) for _ in range(5)}
+            answers = {
+                str(fleet.asked(name, "/version", "-b", f"rollout_share={number}")["version"]) for _again in range(5)
+            }
             assert answers == {version}
         assert "Set-Cookie: rollout_share=" in fleet.on("client1", f"curl -si {url}")
     finally:

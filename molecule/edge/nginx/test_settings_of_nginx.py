@@ -88,7 +88,7 @@ def test_a_request_that_is_too_large_is_refused(edge: Edge) -> None:
 
 
 def test_a_client_that_asks_too_often_is_told_so(edge: Edge) -> None:
-    statuses = [edge.status("/API/v1//auth/status").split()[0] for _ in range(12)]
+    statuses = [edge.status("/API/v1//auth/status").split()[0] for _again in range(12)]
     assert statuses[0] != "429"
     assert statuses.count("429") >= 5
     assert "retry-after: 60" in edge.curl("/api/v1/auth/status", "-o /dev/null -D -").lower()
