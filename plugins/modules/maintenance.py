@@ -51,6 +51,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation import names
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import haproxy, maintenance
+from ansible_collections.vitalops.rollout.plugins.module_utils._traffic.driver import NotRunning
 
 ARGUMENTS: dict[str, t.Any] = {
     "application": {"type": "str", "required": True},
@@ -87,7 +88,7 @@ def _used(api: haproxy.RuntimeApi, application: str, path: str) -> str | None:
     """Returns what HAProxy uses; None when it does not run, or was provisioned before it knew of maintenance."""
     try:
         return maintenance.used(api, application, path)
-    except haproxy.NotRunning:
+    except NotRunning:
         return None
 
 
