@@ -163,7 +163,10 @@ def test_a_standby_that_was_away_too_long_is_copied_anew_even_when_the_copy_is_k
     side_by_side(lab, check)
 
 
-KILLER = "until pids=$(pgrep -x pg_basebackup); do sleep 0.05; done; kill -KILL $(ps -o ppid= -p ${pids%% *}) $pids"
+KILLER = """
+until ls -d /var/lib/postgresql/*/main.coming/base && pids=$(pgrep -x pg_basebackup); do sleep 0.02; done
+kill -KILL $(ps -o ppid= -p ${pids%% *}) $pids
+"""
 
 
 def test_somebody_elses_database_is_never_replaced(lab: t.Any) -> None:
