@@ -44,6 +44,7 @@ def test_a_second_provision_and_a_check_change_nothing(fleet: t.Any) -> None:
 def test_upstreams_are_as_they_were_promised(fleet: t.Any) -> None:
     for name in fleet.names:
         told = fleet.on(name, "nginx -T 2>/dev/null")
+        assert fleet.on(name, "ls /etc/nginx/rollout.d").split() == ["reference.conf", "reference.status"]
         blue = told.split("upstream reference_blue {", 1)[1].split("}", 1)[0]
         assert all(one in blue for one in ("least_conn;", "max_fails=3 fail_timeout=30s;", "keepalive 64;"))
         assert "non_idempotent" not in told
