@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.vitalops.rollout.tests.bench import traffic
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import steps
 from ansible_collections.vitalops.rollout.tests.bench.on_host import asking, request_log, switches
 
 SAID = """\
@@ -85,3 +86,7 @@ def test_the_live_slot_is_read_from_the_map() -> None:
 def test_counters_are_told_as_what_came_on_top() -> None:
     before = {"blue": {"req_tot": 5, "wretr": 1}}
     assert switches.grown(before, {"blue": {"req_tot": 9, "wretr": 1}}) == {"blue": {"req_tot": 4, "wretr": 0}}
+
+
+def test_the_benchmarks_speak_the_protocol_of_the_program() -> None:
+    assert asking.PROTOCOL == steps.PROTOCOL
