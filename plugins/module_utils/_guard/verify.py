@@ -10,7 +10,7 @@ import typing as t
 from .._foundation.errors import BadInput
 from .._gates import gate
 from .._gates.assertion import BodyAssertion
-from .._gates.http_check import PROBE_HEADER, HttpCheck
+from .._gates.http_check import PROBE_HEADER, HttpCheck, tls_context
 from .._gates.verdict import PASS
 
 _INTERVAL = 0.05  # s
@@ -35,8 +35,10 @@ class Question:
             )
         body = BodyAssertion(str(told["body"])) if str(told["body"]).strip() else None
         self._limits = gate.Limits(int(told["consecutive"]), _INTERVAL, float(told["timeout"]), float(told["deadline"]))
-        check = HttpCheck(str(told["url"]), status=int(told["status"]), body=body, headers={PROBE_HEADER: "verify"})
-        self._targets = [gate.Target("load balancer", str(told["url"]), check)]
+        url = str(told["url"])
+        tls = tls_context(validate=True, ca_path=None) if url.startswith("https:") else None
+        check = HttpCheck(url, status=int(told["status"]), body=body, headers={PROBE_HEADER: "verify"}, context=tls)
+        self._targets = [gate.Target("load balancer", url, check)]
         self._expected = f"{told['consecutive']} answers in a row with status {told['status']}"
         self._expected += f" and {told['body']} true on the body" if body else ""
         gate.check(self._targets, self._limits)

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.vitalops.rollout.tests.bench import traffic
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard import steps
+from ansible_collections.vitalops.rollout.tests.bench import traffic
 from ansible_collections.vitalops.rollout.tests.bench.on_host import asking, request_log, switches
 
 SAID = """\
