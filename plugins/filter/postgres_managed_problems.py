@@ -42,7 +42,9 @@ EXAMPLES = r"""
 ---
 - name: Managed server is what the application needs
   ansible.builtin.assert:
-    that: answer | vitalops.rollout.postgres_managed_problems(login, 14, {'max_connections': 100}) | length == 0
+    that: answer | vitalops.rollout.postgres_managed_problems(login, 14, least) | length == 0
+  vars:
+    least: {max_connections: 100}
 """
 
 RETURN = r"""
