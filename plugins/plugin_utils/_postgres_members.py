@@ -74,7 +74,7 @@ class Promotion(t.NamedTuple):
 
 def position(text: str | None) -> int:
     """Returns a position in the WAL such as 0/3000148 as a number; 0 for none."""
-    high, _, low = (text or "0/0").partition("/")
+    high, _slash, low = (text or "0/0").partition("/")
     return (int(high, 16) << 32) + int(low, 16)
 
 

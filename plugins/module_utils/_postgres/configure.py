@@ -105,7 +105,7 @@ def _planned(
 
 def _act(cluster: Cluster, old: Files, new: Files, restart: str) -> bool:
     """Returns whether the server restarted. Raises what went wrong, with the old files back in effect."""
-    touched = ""
+    touched, times = "", _times(cluster)
     try:
         _write(cluster, new)
         if cluster.runs:
@@ -119,6 +119,9 @@ def _act(cluster: Cluster, old: Files, new: Files, restart: str) -> bool:
         return touched == "restart"
     except RolloutError as error:
         _write(cluster, old)
+        if not touched:
+            # The server has read these files: the next run shall not find them newer than that.
+            _set_times(times)
         if touched == "restart":
             clusters.restart(cluster)
         elif touched:
@@ -171,6 +174,15 @@ def _write(cluster: Cluster, files: Files) -> None:
             continue
         durable.write_text(path, text, mode=0o640)
         os.chown(path, owner, group)
+
+
+def _times(cluster: Cluster) -> dict[str, int]:
+    return {path: os.stat(path).st_mtime_ns for path in _paths(cluster) if os.path.exists(path)}
+
+
+def _set_times(times: t.Mapping[str, int]) -> None:
+    for path, changed in times.items():
+        os.utime(path, ns=(changed, changed))
 
 
 def _written_at(cluster: Cluster) -> float:

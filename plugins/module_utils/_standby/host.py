@@ -96,7 +96,7 @@ def control(cluster: Cluster) -> dict[str, str]:
     if not os.path.exists(os.path.join(cluster.data, "global", "pg_control")):
         return {}
     told = command.run(["env", "LC_ALL=C", cluster.program("pg_controldata"), cluster.data], deadline=LOOK).output
-    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in told.splitlines())}
+    return {name.strip(): value.strip() for name, _colon, value in (line.partition(":") for line in told.splitlines())}
 
 
 def is_standby(cluster: Cluster) -> bool:

@@ -49,7 +49,7 @@ class Promoted(t.NamedTuple):
 
 def position(text: str) -> int:
     """Returns a position in the WAL such as 0/3000148 as a number."""
-    high, _, low = text.partition("/")
+    high, _slash, low = text.partition("/")
     return (int(high, 16) << 32) + int(low, 16)
 
 

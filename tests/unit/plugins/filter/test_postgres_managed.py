@@ -24,8 +24,10 @@ TOLD = {
 }
 
 
-def refused(told: dict[str, t.Any], least: dict[str, t.Any] | None = None, login: dict[str, t.Any] = LOGIN) -> str:
-    return "\n".join(postgres_managed_problems({**TOLD, **told}, login, 15, least or {}))
+def refused(
+    told: dict[str, t.Any], least: dict[str, t.Any] | None = None, login: dict[str, t.Any] | None = None
+) -> str:
+    return "\n".join(postgres_managed_problems({**TOLD, **told}, login or LOGIN, 15, least or {}))
 
 
 def test_a_server_that_will_do_is_taken() -> None:
