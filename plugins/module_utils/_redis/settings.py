@@ -129,10 +129,11 @@ class _Work:
             self._write()
             try:
                 self._tell(running.connection, changes, renewed)
-                if adopted and lists[0] != lists[1]:
-                    running.connection.ask("ACL", "LOAD")
                 if self._is_generated() and changes:
                     running.connection.ask("CONFIG", "REWRITE")
+                if adopted and lists[0] != lists[1]:
+                    # Last: Redis 7.0 then closes every connection, also this one.
+                    running.connection.ask("ACL", "LOAD")
             except RolloutError:
                 self._put_back(restart=False)
                 raise
