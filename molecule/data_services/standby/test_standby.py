@@ -13,6 +13,8 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 PAIRS = (("data1", "data2"), ("data4", "data5"))
 PROVISION = "../molecule/data_services/standby_provision"
 #: From here on the servers are members of clusters.
@@ -76,13 +78,17 @@ def both(lab: t.Any) -> list[Pair]:
     return [Pair(lab, names) for names in PAIRS]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def client(lab: t.Any) -> None:
+    """What logs in as the application does, once for both pairs."""
+    lab.connect("client1").check_output("command -v psql || apt-get install -qy postgresql-client")
+
+
 def test_rows_reach_a_standby_that_takes_none_itself(lab: t.Any) -> None:
     played = lab.play(PROVISION, inventories=[MEMBERS])
     assert played.code == 0
     for pair in both(lab):
-        query(
-            lab, pair.primary, "CREATE TABLE IF NOT EXISTS told (text text); ALTER TABLE told OWNER TO clinic", "clinic"
-        )
+        query(lab, pair.primary, "SET ROLE clinic; CREATE TABLE IF NOT EXISTS told (text text)", "clinic")
         pair.write("first")
         pair.wait_for(pair.standby, "first")
         refused = lab.connect(pair.standby).run(as_postgres('psql -c "DELETE FROM told" clinic'))
@@ -236,7 +242,6 @@ def test_a_dead_primary_is_replaced_only_when_somebody_says_that_it_is_dead(lab:
 def log_in(lab: t.Any, name: str, statement: str) -> str:
     """Asks as the application does, from another host."""
     client = lab.connect("client1")
-    client.check_output("command -v psql || apt-get install -qy postgresql-client")
     password = lab.hosts["vars"]["lab_postgres_password"]
     target = f"host={lab.address(name)} user=clinic dbname=clinic"
     command = f"umask 077; echo '*:*:*:*:{password}' > /root/.pgpass; psql -v ON_ERROR_STOP=1 -qAt %s -c %s"

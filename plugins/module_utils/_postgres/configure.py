@@ -78,8 +78,8 @@ def configure(
     if not dry:
         if actions and not _act(cluster, old, new, restart):
             actions = [action for action in actions if action != "restarted"]
-        if clusters.remember_identity(cluster, found) and not actions:
-            actions = ["identity of the data kept"]
+        # A note of what is, and no change of it: a standby that has joined gets it at the next run.
+        clusters.remember_identity(cluster, found)
         cluster = clusters.find(version)
         running = clusters.ask(cluster, _RUNNING)
         waiting = running["pending"]
