@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import subprocess
 import typing as t
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import yaml
 
 #: Where anybody may look. What root alone may read is where secrets live.
 PUBLIC = "/etc /home /mnt /opt /root /run /srv /tmp /usr/local /var"
+# Whoever has it may guess at the password.
+PASSWORD_HASH = "$5$edgelab$Qh2UkhAvLwHqDe49pS1Nd9Q.9hYSFPLYgwE3kdX6Wg8"
 SAMPLER = """
 import json, os, time
 seen = set()
@@ -33,22 +36,43 @@ json.dump(sorted(seen), open("/run/sampled.json", "w"))
 @pytest.fixture(scope="module")
 def marks(lab: t.Any) -> dict[str, str]:
     """Every secret of the inventory, by what it is: marked strings; what the registry knows is one by itself."""
-    names = ("lab_postgres_password", "lab_redis_password", "lab_admin_token", "gate_header")
+    names = (
+        "lab_postgres_password",
+        "lab_redis_password",
+        "lab_admin_token",
+        "gate_header",
+        "reader",
+        "cache",
+        "redis",
+    )
     made = {name: f"marked{secrets.token_hex(12)}" for name in names}
     return {**made, "lab_registry_password": str(lab.hosts["vars"]["lab_registry_password"])}
 
 
-class Seen(t.NamedTuple):
-    """What runs at the highest verbosity wrote, and the command lines that ran meanwhile, by host."""
+class Key(t.NamedTuple):
+    """A certificate and its key, both PEM; the *mark* is a line of the key."""
 
-    output: str
-    arguments: dict[str, list[str]]
+    chain: str
+    key: str
+    mark: str
 
 
 @pytest.fixture(scope="module")
-def seen(lab: t.Any, marks: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Seen:
-    """Everything is provisioned and deployed with the marks, as talkatively as can be."""
-    inventory: Path = tmp_path_factory.mktemp("marked") / "marked.yml"
+def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Key]:
+    """A certificate for the load balancer, and one for PostgreSQL."""
+    made = {}
+    for name in ("load balancer", "postgres"):
+        folder = tmp_path_factory.mktemp("key")
+        command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -subj /CN=shop"
+        command += " -addext subjectAltName=DNS:shop.example.com -keyout key.pem -out chain.pem"
+        subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
+        key = (folder / "key.pem").read_text()
+        made[name] = Key((folder / "chain.pem").read_text(), key, key.splitlines()[1])
+    return made
+
+
+def everything(marks: dict[str, str], keys: dict[str, Key]) -> dict[str, t.Any]:
+    """Returns variables that make every role use a secret of each kind that it knows."""
     gates = [
         {
             "name": "ready",
@@ -59,8 +83,37 @@ def seen(lab: t.Any, marks: dict[str, str], tmp_path_factory: pytest.TempPathFac
         {"name": "database", "type": "postgres", "query": "SELECT true", "expected": "true"},
         {"name": "cache", "type": "redis", "at_most": {"memory_share": "90 %"}},
     ]
-    variables = {name: mark for name, mark in marks.items() if name.startswith("lab_")}
-    inventory.write_text(yaml.safe_dump({"all": {"vars": {**variables, "rollout_gates": {"before_switch": gates}}}}))
+    return {
+        **{name: mark for name, mark in marks.items() if name.startswith("lab_")},
+        "rollout_gates": {"before_switch": gates},
+        "load_balancer_tls": True,
+        "load_balancer_names": ["shop.example.com"],
+        "load_balancer_certificate_chain": keys["load balancer"].chain,
+        "load_balancer_certificate_key": keys["load balancer"].key,
+        "load_balancer_protected_paths": [{"path": "/metrics", "users": {"prometheus": PASSWORD_HASH}}],
+        "postgres_tls": True,
+        "postgres_tls_chain": keys["postgres"].chain,
+        "postgres_tls_key": keys["postgres"].key,
+        "postgres_users": [
+            {"name": "reader", "password": marks["reader"], "databases": ["reference"], "read_only": True}
+        ],
+        "redis_administrator_password": marks["redis"],
+        "redis_users": [{"name": "cache", "password": marks["cache"], "keys": ["cache:*"]}],
+    }
+
+
+class Seen(t.NamedTuple):
+    """What runs at the highest verbosity wrote, and the command lines that ran meanwhile, by host."""
+
+    output: str
+    arguments: dict[str, list[str]]
+
+
+@pytest.fixture(scope="module")
+def seen(lab: t.Any, marks: dict[str, str], keys: dict[str, Key], tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    """Everything is provisioned and deployed with the marks, as talkatively as can be."""
+    inventory: Path = tmp_path_factory.mktemp("marked") / "marked.yml"
+    inventory.write_text(yaml.safe_dump({"all": {"vars": everything(marks, keys)}}))
     names = sorted({*lab.group("application"), *lab.group("load_balancer"), *lab.group("postgres")})
     for name in names:
         lab.connect(name).check_output("rm -f /run/stop-sampling; setsid python3 -c %s >&- 2>&- <&- &", SAMPLER)
@@ -79,44 +132,46 @@ def seen(lab: t.Any, marks: dict[str, str], tmp_path_factory: pytest.TempPathFac
     return Seen(provisioned.output + deployed.output + again.output, arguments)
 
 
-def shapes(marks: dict[str, str]) -> dict[str, str]:
-    """Returns what to look for, by what it is: the marks, and what basic authentication makes of them."""
+@pytest.fixture(scope="module")
+def shapes(marks: dict[str, str], keys: dict[str, Key]) -> dict[str, str]:
+    """What to look for, by what it is: the marks, and what basic authentication makes of them."""
     encoded = base64.b64encode(f"rollout:{marks['lab_registry_password']}".encode()).decode()
-    return {**marks, "basic authentication": encoded}
+    kept = {f"key of {name}": key.mark for name, key in keys.items()}
+    return {**marks, **kept, "basic authentication": encoded, "hash of a password": PASSWORD_HASH}
 
 
-def test_the_output_of_runs_has_no_secret(seen: Seen, marks: dict[str, str]) -> None:
+def test_the_output_of_runs_has_no_secret(seen: Seen, shapes: dict[str, str]) -> None:
     assert "PLAYBOOK: deploy.yml" in seen.output, "the runs were not as talkative as they should be"
-    assert [name for name, mark in shapes(marks).items() if mark in seen.output] == []
+    assert [name for name, mark in shapes.items() if mark in seen.output] == []
 
 
-def test_no_process_has_a_secret_in_its_command_line(seen: Seen, marks: dict[str, str]) -> None:
+def test_no_process_has_a_secret_in_its_command_line(seen: Seen, shapes: dict[str, str]) -> None:
     for name, lines in seen.arguments.items():
         assert any("python3" in line for line in lines), f"nothing was seen on {name}"
-        assert [line for line in lines for mark in shapes(marks).values() if mark in line] == []
+        assert [line for line in lines for mark in shapes.values() if mark in line] == []
 
 
-def test_logs_have_no_secret(lab: t.Any, seen: Seen, marks: dict[str, str]) -> None:
+def test_logs_have_no_secret(lab: t.Any, seen: Seen, shapes: dict[str, str]) -> None:
     for name in seen.arguments:
         host = lab.connect(name)
         logs = host.check_output("journalctl --no-pager -o cat; find /var/log -type f -name '*.log' -exec cat {} +")
         assert "rollout" in logs
-        assert [what for what, mark in shapes(marks).items() if mark in logs] == []
+        assert [what for what, mark in shapes.items() if mark in logs] == []
 
 
-def test_state_and_journals_of_rollouts_have_no_secret(lab: t.Any, seen: Seen, marks: dict[str, str]) -> None:
+def test_state_and_journals_of_rollouts_have_no_secret(lab: t.Any, seen: Seen, shapes: dict[str, str]) -> None:
     for name in lab.group("load_balancer"):
         state = lab.connect(name).check_output("find /var/lib/rollout -type f -exec cat {} +")
         assert "1.1.0" in state
-        assert [what for what, mark in shapes(marks).items() if mark in state] == []
+        assert [what for what, mark in shapes.items() if mark in state] == []
 
 
-def test_nobody_can_read_a_secret(lab: t.Any, seen: Seen, marks: dict[str, str]) -> None:
+def test_nobody_can_read_a_secret(lab: t.Any, seen: Seen, shapes: dict[str, str]) -> None:
     control = f"marked{secrets.token_hex(12)}"
     for name in seen.arguments:
         host = lab.connect(name)
         host.check_output("echo %s > /var/tmp/control; chmod 644 /var/tmp/control", control)
-        lines = "\n".join([control, *shapes(marks).values()])
+        lines = "\n".join([control, *shapes.values()])
         search = f"grep -rlsF --devices=skip -f - {PUBLIC}"
         found = host.run("echo %s | runuser -u nobody -- sh -c %s", lines, search).stdout.split()
         host.check_output("rm /var/tmp/control")
