@@ -38,7 +38,7 @@ def play(*arguments: str, variables: t.Mapping[str, t.Any] | None = None, playbo
     command = ["ansible-playbook", str(SCENARIO / f"{playbook}.yml"), "-i", str(SCENARIO / "inventory"), *arguments]
     command += ["-e", json.dumps(variables)] if variables else []
     environment = {**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-    environment["ANSIBLE_STDOUT_CALLBACK"] = "ansible.builtin.default"
+    environment |= {"ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default", "ANSIBLE_FORCE_COLOR": "0"}
     ended = subprocess.run(
         command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False, timeout=600
     )

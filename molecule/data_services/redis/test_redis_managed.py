@@ -27,7 +27,7 @@ print(redis.sampler(gates[0], told)(5.0).verdict)
 def play(playbook: str, *arguments: str, **variables: t.Any) -> tuple[int, str]:
     command = ["ansible-playbook", str(SCENARIO / f"{playbook}.yml"), "-i", str(SCENARIO / "inventory"), *arguments]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-    environment["ANSIBLE_STDOUT_CALLBACK"] = "ansible.builtin.default"
+    environment |= {"ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default", "ANSIBLE_FORCE_COLOR": "0"}
     command += ["-e", json.dumps(variables)]
     ended = subprocess.run(
         command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False, timeout=600

@@ -223,7 +223,12 @@ class Edge:
     def provision(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs the playbook of this folder."""
         command = ["ansible-playbook", "-i", str(INVENTORY), str(HERE / "provision.yml"), *arguments]
-        environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default", "ANSIBLE_NOCOLOR": "1"}
+        environment = {
+            **os.environ,
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_FORCE_COLOR": "0",
+        }
         ended = subprocess.run(
             command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False, timeout=600
         )
