@@ -12,7 +12,7 @@ TOPOLOGY ?= fleet
 DEBIAN ?= 13
 APPS ?= 2
 LAB ?= lab
-SCENARIO ?= default single_host fleet data_services edge
+SCENARIO ?= default single_host fleet edge
 
 # Nothing is written to the home folder, and no other copy of the collection is ever found.
 export PATH := $(BIN):$(PATH)
