@@ -75,8 +75,8 @@ package: setup ## Build the tarball, install it and run from it
 	@$(STEP) "Build and install the collection" bash tests/tools/package.sh
 
 .PHONY: molecule
-molecule: setup ## Run the Molecule scenarios (SCENARIO=name for one)
-	@for scenario in $(SCENARIO); do $(STEP) "Molecule scenario $$scenario" $(BIN)/molecule test -s "$$scenario"; done
+molecule: setup ## Run the Molecule scenarios (SCENARIO=name for one, name+name for two side by side)
+	@$(BIN)/python tests/tools/scenarios.py $(SCENARIO)
 
 .PHONY: bench
 bench: setup ## Measure the figures and print them as a table (kept in tests/output/bench.json)

@@ -230,3 +230,16 @@ def kill(driver: subprocess.Popen[str]) -> None:
 @pytest.fixture(scope="session")
 def lab() -> Lab:
     return Lab()
+
+
+def pytest_terminal_summary(terminalreporter: t.Any) -> None:
+    """Keeps what failed where tests/tools/scenarios.py finds it: Molecule buries it under all that comes after."""
+    failed = [report for kind in ("failed", "error") for report in terminalreporter.stats.get(kind, [])]
+    if not failed:
+        return
+    told = (PROJECT / "tests" / "output" / "molecule" / SCENARIO.name).with_suffix(".failed")
+    told.parent.mkdir(parents=True, exist_ok=True)
+    with told.open("a") as file:
+        for report in failed:
+            lines = [*report.longreprtext.splitlines()[-30:], *report.capstdout.splitlines()[-20:]]
+            file.write("\n".join([report.nodeid, *(line[:300] for line in lines), ""]))

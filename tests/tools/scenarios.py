@@ -1,0 +1,86 @@
+"""Runs Molecule scenarios one after the other, and those joined with + side by side. Says at the end what failed.
+
+Usage: scenarios.py default single_host edge+data_services
+What each wrote is kept in tests/output/molecule/, and what molecule/conftest.py tells of tests that failed.
+Scenarios that measure times need the machine for themselves; the others wait so much that two of them share it well.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+OUTPUT = ROOT / "tests" / "output" / "molecule"
+STEP = [sys.executable, str(ROOT / "tests" / "tools" / "step.py")]
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# How Ansible begins to tell of a failure, and how much of it says enough.
+_FAILURE = re.compile(r"fatal: |failed: |\[ERROR\]|ERROR!")
+_LINES_OF_A_FAILURE = 12
+_LINES_AT_MOST = 60
+
+
+def play(scenario: str, prefix: str) -> int:
+    """Runs one scenario, each line behind *prefix*. Returns its exit code."""
+    command = [*STEP, f"Molecule scenario {scenario}", "molecule", "test", "-s", scenario]
+    with (
+        (OUTPUT / f"{scenario}.log").open("w") as log,
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process,
+    ):
+        assert process.stdout is not None
+        for line in process.stdout:
+            log.write(line)
+            print(f"{prefix}{line}", end="", flush=True)
+        return process.wait()
+
+
+def failures(log: str) -> list[str]:
+    """Returns the lines that tell of failures in what Ansible wrote, the last ones if there are many. Pure."""
+    lines = _COLOUR.sub("", log).splitlines()
+    told: list[str] = []
+    ends = 0
+    for number, line in enumerate(lines):
+        if _FAILURE.search(line):
+            ends = number + _LINES_OF_A_FAILURE
+        if number < ends:
+            told.append(line)
+    return told[-_LINES_AT_MOST:]
+
+
+def side_by_side(scenarios: list[str]) -> list[str]:
+    """Runs scenarios at the same time. Returns those that failed."""
+    codes: dict[str, int] = {}
+
+    def run(scenario: str) -> None:
+        codes[scenario] = play(scenario, f"{scenario} | " if len(scenarios) > 1 else "")
+
+    threads = [threading.Thread(target=run, args=(scenario,)) for scenario in scenarios]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [scenario for scenario in scenarios if codes.get(scenario) != 0]
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the scenarios in *arguments*, and ends with the first that failed. Returns the exit code."""
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    for argument in arguments:
+        scenarios = argument.split("+")
+        for scenario in scenarios:
+            (OUTPUT / f"{scenario}.failed").unlink(missing_ok=True)
+        failed = side_by_side(scenarios)
+        for scenario in failed:
+            log, tests = OUTPUT / f"{scenario}.log", OUTPUT / f"{scenario}.failed"
+            told = tests.read_text() if tests.exists() else "\n".join(failures(log.read_text()))
+            print(f"\nScenario {scenario} failed (all of it: {log.relative_to(ROOT)}):\n{told}", flush=True)
+        if failed:
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
