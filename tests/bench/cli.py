@@ -13,14 +13,14 @@ import time
 import typing as t
 
 from ..lab.paths import ROOT
-from . import demos, gates, guard, labs, refusals, report, tls, traffic, verbs, watch_page, watches
+from . import demos, gates, guard, labs, refusals, report, settings, tls, traffic, verbs, watch_page, watches
 from .labs import say
 
 OUTPUT = ROOT / "tests" / "output"
 RESULT = OUTPUT / "bench.json"
-PARTS = ("demo", "verbs", "guard", "refusals", "switches", "tls", "watches", "gates")
+PARTS = ("demo", "verbs", "guard", "refusals", "settings", "switches", "tls", "watches", "gates")
 #: These share one lab of topology pair.
-ON_PAIR = ("verbs", "guard", "refusals", "switches", "tls")
+ON_PAIR = ("verbs", "guard", "refusals", "settings", "switches", "tls")
 
 Figures = dict[str, t.Any]
 
@@ -78,6 +78,8 @@ def measure(chosen: argparse.Namespace, parts: t.Collection[str]) -> Figures:
                 result["revert"] = with_load(lambda: guard.revert(lab, chosen.reverts))
             if "refusals" in parts:
                 result["refusals"] = with_load(lambda: refusals.measure(lab, chosen.refusals))
+            if "settings" in parts:
+                result["settings"] = with_load(lambda: settings.measure(lab, chosen.repeats))
             # The last ones: the application does not run any more afterwards.
             if "switches" in parts:
                 result["switches"] = with_load(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 import typing as t
 
-from . import gates, refusals, tls, watch_page
+from . import gates, refusals, settings, tls, watch_page
 from .on_host.request_log import percentile
 
 Figures = t.Mapping[str, t.Any]
@@ -121,6 +121,7 @@ def everything(result: Figures) -> list[str]:
         ("refusals", refusals.lines),
         ("switches", switches),
         ("tls", tls.lines),
+        ("settings", settings.lines),
     ):
         if key in result:
             lines += ["", *part(result[key])]
