@@ -31,6 +31,23 @@ RESERVED = {
 }
 #: Libraries that an extension needs from the start of the server on.
 PRELOADED = {name: name for name in ("pg_stat_statements", "pg_cron", "pgaudit", "timescaledb")}
+#: Who came from where, who left, and who changed the schema: what an auditor asks for first (docs/security.md).
+LOGGED: t.Mapping[str, t.Any] = {
+    "log_connections": True,
+    "log_disconnections": True,
+    "log_line_prefix": "%m [%p] %qdb=%d,user=%u,app=%a,client=%h ",
+    "log_replication_commands": True,
+    "log_statement": "ddl",
+}
+#: For TLS 1.2, the same as at the edge: forward secrecy and authenticated encryption. TLS 1.3 has its own.
+CIPHERS = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+)
 _PLAIN = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
 _ATTRIBUTES = ("CREATEDB", "CREATEROLE", "REPLICATION")
 
@@ -82,6 +99,7 @@ def settings(told: t.Mapping[str, t.Any], host: Host) -> dict[str, t.Any]:
         "port": told["port"],
         "max_connections": told["max_connections"],
         "password_encryption": "scram-sha-256",
+        **LOGGED,
         **(_tls(told) if told["tls"] else {}),
         **told["settings"],
     }
@@ -167,6 +185,7 @@ def _tls(told: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "ssl_cert_file": f"{certificate}.crt",
         "ssl_key_file": f"{certificate}.key",
         "ssl_min_protocol_version": "TLSv1.2",
+        "ssl_ciphers": ":".join(CIPHERS),
     }
 
 
