@@ -301,6 +301,25 @@ def test_a_certificate_with_the_key_of_another_or_with_few_days_is_refused(lab: 
 
 
 @pytest.mark.usefixtures("nothing_changes")
+def test_a_check_looks_into_nothing_that_is_not_there_yet(lab: t.Any) -> None:
+    new = {"name": "new", "owner": "new", "password": "of-the-new-one", "extensions": ["pg_trgm"]}
+    new["indexes"] = [{"name": "by_n", "table": "later", "columns": ["n"]}]
+    reader = {"name": "reader", "password": "of-the-reader", "databases": ["new"], "read_only": True}
+    checked = converge(
+        lab,
+        "--check",
+        hosts="data1",
+        postgres_databases=[new],
+        postgres_users=[reader],
+        postgres_privileges=[],
+        postgres_access_rules=[],
+        postgres_settings={"shared_preload_libraries": ["pgaudit", "pg_stat_statements"]},
+    )
+    assert checked.code == 0
+    assert sql(lab, "data1", "SELECT count(*) FROM pg_database WHERE datname = 'new'") == "0"
+
+
+@pytest.mark.usefixtures("nothing_changes")
 def test_data_of_another_cluster_is_refused(lab: t.Any) -> None:
     mark = "/etc/postgresql/17/main/rollout.json"
     host = lab.connect("data1")
