@@ -54,7 +54,7 @@ RETURN = r"""
 _value:
   description:
     - C(problems), and without any C(settings), C(access) (lines of pg_hba.conf), C(roles) (with passwords),
-      C(connections), C(readers), C(extensions), C(indexes) and C(packages).
+      C(connections), C(readers), C(privileges), C(extensions), C(indexes) and C(packages).
   type: dict
 """
 
@@ -77,6 +77,7 @@ def postgres_plan(told: t.Mapping[str, t.Any], memory: int, cores: int, version:
             "roles": plan.roles(told),
             "connections": plan.connections(told),
             "readers": plan.readers(told),
+            "privileges": plan.privileges(told),
             "extensions": plan.extensions(told),
             "indexes": plan.indexes(told),
             "packages": plan.packages(told, str(version)),

@@ -11,7 +11,8 @@ module: postgres_configuration
 short_description: Settings and access rules of a PostgreSQL cluster, in effect
 version_added: "0.1.0"
 description:
-  - Owns F(conf.d/rollout.conf) and F(pg_hba.conf) of the cluster C(main) of a version, as Debian lays it out.
+  - Owns F(conf.d/rollout.conf) and F(pg_hba.conf) of the cluster C(main) of a version, as Debian lays it out, or of the
+    cluster at O(layout).
   - Before anything is touched, it is found out in a folder of its own whether PostgreSQL would start with the settings.
     C(pg_file_settings) and C(pg_hba_file_rules) are asked before the server reads the files.
   - The server reloads where that is enough. It restarts only when a setting waits for it and O(restart) allows it.
@@ -39,6 +40,26 @@ options:
     type: str
     choices: [never, when_needed]
     default: when_needed
+  layout:
+    description: Where the cluster is on a system without Debian's tools, which tell it otherwise. Untested.
+    type: dict
+    suboptions:
+      folder:
+        description: Folder of its settings, which reads F(conf.d).
+        type: path
+        required: true
+      data:
+        description: Folder of its data.
+        type: path
+        required: true
+      programs:
+        description: Folder of the programs of its version.
+        type: path
+        required: true
+      unit:
+        description: Its unit.
+        type: str
+        required: true
 """
 
 EXAMPLES = r"""
@@ -78,6 +99,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
 from ansible_collections.vitalops.rollout.plugins.module_utils._postgres import configure
+from ansible_collections.vitalops.rollout.plugins.module_utils._postgres.cluster import Layout
 
 ARGUMENTS: dict[str, t.Any] = {
     "version": {"type": "str", "required": True},
@@ -88,13 +110,27 @@ ARGUMENTS: dict[str, t.Any] = {
         "choices": [configure.NEVER, configure.WHEN_NEEDED],
         "default": configure.WHEN_NEEDED,
     },
+    "layout": {
+        "type": "dict",
+        "options": {
+            "folder": {"type": "path", "required": True},
+            "data": {"type": "path", "required": True},
+            "programs": {"type": "path", "required": True},
+            "unit": {"type": "str", "required": True},
+        },
+    },
 }
 
 
 def apply(module: AnsibleModule) -> dict[str, t.Any]:
     asked = module.params
     outcome = configure.configure(
-        asked["version"], asked["settings"], asked["access"], asked["restart"], dry=module.check_mode
+        asked["version"],
+        asked["settings"],
+        asked["access"],
+        asked["restart"],
+        layout=Layout(**asked["layout"]) if asked["layout"] else None,
+        dry=module.check_mode,
     )
     return {
         "changed": outcome.changed,

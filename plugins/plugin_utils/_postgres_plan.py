@@ -31,6 +31,23 @@ RESERVED = {
 }
 #: Libraries that an extension needs from the start of the server on.
 PRELOADED = {name: name for name in ("pg_stat_statements", "pg_cron", "pgaudit", "timescaledb")}
+#: Who came from where, who left, and who changed the schema: what an auditor asks for first (docs/security.md).
+LOGGED: t.Mapping[str, t.Any] = {
+    "log_connections": True,
+    "log_disconnections": True,
+    "log_line_prefix": "%m [%p] %qdb=%d,user=%u,app=%a,client=%h ",
+    "log_replication_commands": True,
+    "log_statement": "ddl",
+}
+#: For TLS 1.2, the same as at the edge: forward secrecy and authenticated encryption. TLS 1.3 has its own.
+CIPHERS = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+)
 _PLAIN = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
 _ATTRIBUTES = ("CREATEDB", "CREATEROLE", "REPLICATION")
 
@@ -55,6 +72,7 @@ def problems(told: t.Mapping[str, t.Any], host: Host) -> list[str]:
             "Set postgres_source: pgdg, or leave postgres_version empty."
         )
     found += _names(told)
+    found += _privileges(told)
     found += _networks(told)
     wanted = access.logins(told["databases"], told["users"], told["allowed_networks"])
     found += access.problems(told["access_rules"], wanted)
@@ -82,6 +100,7 @@ def settings(told: t.Mapping[str, t.Any], host: Host) -> dict[str, t.Any]:
         "port": told["port"],
         "max_connections": told["max_connections"],
         "password_encryption": "scram-sha-256",
+        **LOGGED,
         **(_tls(told) if told["tls"] else {}),
         **told["settings"],
     }
@@ -130,6 +149,17 @@ def connections(told: t.Mapping[str, t.Any]) -> list[dict[str, str]]:
     ]
 
 
+def privileges(told: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    """Returns what is given one by one, each with its type; default privileges are for what the owner makes."""
+    owners = {one["name"]: one["owner"] for one in told["databases"]}
+    found = []
+    for one in told["privileges"]:
+        kind = one.get("type") or "table"
+        maker = {"maker": owners[one["database"]]} if kind == "default_privs" and one["database"] in owners else {}
+        found.append({**one, "type": kind, **maker})
+    return found
+
+
 def extensions(told: t.Mapping[str, t.Any]) -> list[dict[str, str]]:
     """Returns database and name of every extension."""
     return [
@@ -167,6 +197,7 @@ def _tls(told: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "ssl_cert_file": f"{certificate}.crt",
         "ssl_key_file": f"{certificate}.key",
         "ssl_min_protocol_version": "TLSv1.2",
+        "ssl_ciphers": ":".join(CIPHERS),
     }
 
 
@@ -195,6 +226,20 @@ def _names(told: t.Mapping[str, t.Any]) -> t.Iterator[str]:
         if strange:
             unknown = ", ".join(strange)
             yield f"postgres_users: {user['name']} names databases that postgres_databases does not: {unknown}."
+
+
+def _privileges(told: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    known = [one["name"] for one in told["databases"]]
+    for number, one in enumerate(told["privileges"], 1):
+        where, kind = f"postgres_privileges, number {number}", one.get("type") or "table"
+        if one["database"] not in (*known, "postgres"):
+            yield f"{where}: {one['database']} is no database of postgres_databases. Found there: {', '.join(known)}."
+        if any(role.upper() == "PUBLIC" for role in one["roles"]):
+            yield f"{where}: PUBLIC is everybody who will ever log in. Name the roles."
+        if kind != "database" and not one.get("objects"):
+            yield f"{where}: objects are missing, which type {kind} needs."
+        if (kind == "group") == bool(one.get("privileges")):
+            yield f"{where}: type group takes no privileges, all others need some. Found: type {kind}."
 
 
 def _networks(told: t.Mapping[str, t.Any]) -> t.Iterator[str]:

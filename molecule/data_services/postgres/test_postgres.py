@@ -110,6 +110,14 @@ def test_a_reader_reads_what_is_there_and_what_will_be_and_writes_nothing(lab: t
     assert sql(lab, name, "SELECT rolreplication FROM pg_roles WHERE rolname = 'archiver'") == "t"
 
 
+@pytest.mark.parametrize("name", SERVERS)
+def test_privileges_that_are_given_one_by_one_are_there(lab: t.Any, name: str) -> None:
+    sql(lab, name, "SET ROLE clinic; DROP SEQUENCE IF EXISTS numbers; CREATE SEQUENCE numbers", "clinic")
+    assert login(lab, name, "reporter", "SELECT last_value FROM numbers").stdout.strip() == "1"
+    assert "permission denied" in login(lab, name, "reporter", "SELECT nextval('numbers')").stderr
+    assert sql(lab, name, "SELECT pg_has_role('archiver', 'pg_monitor', 'MEMBER')") == "t"
+
+
 def test_extensions_are_there_and_work(lab: t.Any) -> None:
     for name in SERVERS:
         assert int(sql(lab, name, "SELECT count(*) FROM pg_stat_statements", "clinic")) > 0
@@ -240,12 +248,19 @@ def test_settings_are_refused_before_the_server_is_touched(
 
 @pytest.mark.usefixtures("nothing_changes")
 def test_lock_outs_and_too_little_memory_are_refused_together(lab: t.Any) -> None:
-    played = settings(lab, postgres_access_rules=[rule("reject")], postgres_shared_buffers="900GB")
+    everybody = {"database": "clinic", "roles": ["PUBLIC"], "objects": "visits", "privileges": "SELECT"}
+    played = settings(
+        lab,
+        postgres_access_rules=[rule("reject")],
+        postgres_shared_buffers="900GB",
+        postgres_privileges=[everybody],
+    )
     assert played.code != 0
     for part in (
         "rule 1 would lock clinic out of clinic",
         "There is not enough memory",
         "921600 MB for shared_buffers",
+        "postgres_privileges, number 1: PUBLIC is everybody",
     ):
         assert part in played.output
 
@@ -258,16 +273,50 @@ def test_an_access_rule_that_postgresql_does_not_understand_is_refused(lab: t.An
     assert "the server was not touched" in played.output
 
 
+def certificate(days: int) -> tuple[str, str]:
+    """Returns a certificate and its key."""
+    kind = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x"
+    made = f"openssl req -x509 {kind} -days {days} -keyout /dev/stdout -out /dev/stdout"
+    told = subprocess.run(made.split(), check=True, capture_output=True, text=True).stdout
+    begin = told.index("-----BEGIN CERTIFICATE")
+    return told[begin:], told[:begin]
+
+
 @pytest.mark.usefixtures("nothing_changes")
-def test_a_certificate_with_the_key_of_another_is_refused(lab: t.Any) -> None:
-    kind = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x -days 365"
-    made = f"openssl req -x509 {kind} -keyout /dev/stdout -out /dev/stdout"
-    pairs = [subprocess.run(made.split(), check=True, capture_output=True, text=True).stdout for _number in range(2)]
-    chain = pairs[0][pairs[0].index("-----BEGIN CERTIFICATE") :]
-    key = pairs[1][: pairs[1].index("-----BEGIN CERTIFICATE")]
-    played = converge(lab, postgres_tls_chain=chain, postgres_tls_key=key, postgres_tls_names=[])
+def test_a_certificate_with_the_key_of_another_or_with_few_days_is_refused(lab: t.Any) -> None:
+    (chain, _key), (_chain, other) = certificate(365), certificate(365)
+    by_host = {"data1": (chain, other), "data4": certificate(5)}
+    played = converge(
+        lab,
+        bad=by_host,
+        postgres_tls_chain="{{ bad[inventory_hostname][0] }}",
+        postgres_tls_key="{{ bad[inventory_hostname][1] }}",
+        postgres_tls_names=[],
+    )
     assert played.code != 0
-    assert "key" in played.output and key.splitlines()[1] not in played.output
+    said = " ".join(played.output.split())
+    assert "does not belong to its certificate" in said
+    assert "in 4 days" in said
+    assert not [key for _chain, key in by_host.values() if key.splitlines()[1] in played.output]
+
+
+@pytest.mark.usefixtures("nothing_changes")
+def test_a_check_looks_into_nothing_that_is_not_there_yet(lab: t.Any) -> None:
+    new = {"name": "new", "owner": "new", "password": "of-the-new-one", "extensions": ["pg_trgm"]}
+    new["indexes"] = [{"name": "by_n", "table": "later", "columns": ["n"]}]
+    reader = {"name": "reader", "password": "of-the-reader", "databases": ["new"], "read_only": True}
+    checked = converge(
+        lab,
+        "--check",
+        hosts="data1",
+        postgres_databases=[new],
+        postgres_users=[reader],
+        postgres_privileges=[],
+        postgres_access_rules=[],
+        postgres_settings={"shared_preload_libraries": ["pgaudit", "pg_stat_statements"]},
+    )
+    assert checked.code == 0
+    assert sql(lab, "data1", "SELECT count(*) FROM pg_database WHERE datname = 'new'") == "0"
 
 
 @pytest.mark.usefixtures("nothing_changes")

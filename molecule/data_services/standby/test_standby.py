@@ -8,12 +8,15 @@ The tests build on each other, in the order of this file.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+from ... import marked_secrets
 
 PAIRS = (("data1", "data2"), ("data4", "data5"))
 PROVISION = "../molecule/data_services/standby_provision"
@@ -84,9 +87,31 @@ def client(lab: t.Any) -> None:
     lab.connect("client1").check_output("command -v psql || apt-get install -qy postgresql-client")
 
 
-def test_rows_reach_a_standby_that_takes_none_itself(lab: t.Any) -> None:
-    played = lab.play(PROVISION, inventories=[MEMBERS])
+def test_members_come_together_and_no_secret_shows(lab: t.Any) -> None:
+    password = lab.hosts["vars"]["lab_postgres_password"]
+    marks = {
+        "password": password,
+        "password of replication": hashlib.sha256(f"{password}replication".encode()).hexdigest(),
+        # Whoever has a verifier may guess at the password.
+        "verifier": "SCRAM-SHA-256$4096:",
+    }
+    hosts = [name for names in PAIRS for name in names]
+    with marked_secrets.sampled(lab, hosts) as arguments:
+        played = lab.play(PROVISION, "-vvvvv", "--diff", inventories=[MEMBERS])
     assert played.code == 0
+    assert "postgres_standby" in played.output, "the run was not as talkative as it should be"
+    assert marked_secrets.in_text(played.output, marks) == []
+    assert marked_secrets.in_command_lines(arguments, marks) == []
+
+    def look(name: str) -> None:
+        assert marked_secrets.in_logs(lab, name, marks) == []
+        assert marked_secrets.readable(lab, name, marks) == []
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(look, hosts))
+
+
+def test_rows_reach_a_standby_that_takes_none_itself(lab: t.Any) -> None:
     for pair in both(lab):
         query(lab, pair.primary, "SET ROLE clinic; CREATE TABLE IF NOT EXISTS told (text text)", "clinic")
         pair.write("first")

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One PostgreSQL cluster of a host, as Debian lays it out: its files, its identity, its answers. PRIVATE."""
+"""One PostgreSQL cluster of a host: its files, its identity, its answers. PRIVATE."""
 
 from __future__ import annotations
 
@@ -18,27 +18,26 @@ ANSWER_SECONDS, START_SECONDS = 30.0, 120.0
 _MARK_SCHEMA = 1
 
 
+class Layout(t.NamedTuple):
+    """Where a cluster is on a system without Debian's tools: folders of settings, data and programs, and its unit."""
+
+    folder: str
+    data: str
+    programs: str
+    unit: str
+
+
 class Cluster(t.NamedTuple):
     """A cluster, and where it listens now; *runs* says whether it does."""
 
     version: str
-    name: str
+    folder: str
     data: str
-    port: int
-    socket: str
-    runs: bool
-
-    @property
-    def folder(self) -> str:
-        return f"/etc/postgresql/{self.version}/{self.name}"
-
-    @property
-    def unit(self) -> str:
-        return f"postgresql@{self.version}-{self.name}.service"
-
-    @property
-    def programs(self) -> str:
-        return f"/usr/lib/postgresql/{self.version}/bin"
+    programs: str
+    unit: str
+    port: int = 5432
+    socket: str = "/var/run/postgresql"
+    runs: bool = False
 
     @property
     def mark(self) -> str:
@@ -46,12 +45,14 @@ class Cluster(t.NamedTuple):
         return f"{self.folder}/rollout.json"
 
 
-def parse(text: str) -> list[Cluster]:
-    """Returns the clusters that ``pg_lsclusters --no-header`` tells, as their files say: not what runs."""
-    found = []
+def parse(text: str) -> dict[tuple[str, str], Cluster]:
+    """Returns clusters by version and name as ``pg_lsclusters --no-header`` tells them: their files, not what runs."""
+    found = {}
     for line in text.splitlines():
         version, name, port, _status, _owner, data = line.split()[:6]
-        found.append(Cluster(version, name, data, int(port), "/var/run/postgresql", False))
+        folder, programs = f"/etc/postgresql/{version}/{name}", f"/usr/lib/postgresql/{version}/bin"
+        unit = f"postgresql@{version}-{name}.service"
+        found[version, name] = Cluster(version, folder, data, programs, unit, int(port))
     return found
 
 
@@ -63,16 +64,25 @@ def listening(cluster: Cluster, text: str | None) -> Cluster:
     return cluster._replace(port=int(lines[3]), socket=lines[4].strip() or cluster.socket, runs=True)
 
 
-def find(version: str) -> Cluster:
-    """Returns the cluster main of *version*. Raises BadInput when this host has none."""
+def look(cluster: Cluster) -> Cluster:
+    """Returns *cluster* as it is now."""
+    return listening(cluster, durable.read_text(os.path.join(cluster.data, "postmaster.pid")))
+
+
+def find(version: str, layout: Layout | None = None) -> Cluster:
+    """Returns the cluster at *layout*; without one, the cluster main of *version* as Debian's tools tell it.
+
+    Raises BadInput when this host has none.
+    """
+    if layout is not None:
+        return look(Cluster(version, *layout))
     known = parse(command.run(["pg_lsclusters", "--no-header"], deadline=ANSWER_SECONDS).output)
-    for cluster in known:
-        if (cluster.version, cluster.name) == (version, "main"):
-            return listening(cluster, durable.read_text(os.path.join(cluster.data, "postmaster.pid")))
+    if (version, "main") in known:
+        return look(known[version, "main"])
     raise BadInput(
         f"This host has no cluster main of PostgreSQL {version}.",
         expected=f"one line {version} main of pg_lsclusters",
-        found=", ".join(f"{one.version} {one.name}" for one in known) or "no cluster",
+        found=", ".join(" ".join(one) for one in known) or "no cluster",
         next_step=f"set postgres_version to the one that runs, or make it: pg_createcluster {version} main",
     )
 
@@ -121,7 +131,7 @@ def restart(cluster: Cluster) -> None:
     """
     began = int(time.time())
     command.run(["systemctl", "restart", cluster.unit], deadline=START_SECONDS, accepted=range(256))
-    if find(cluster.version).runs:
+    if look(cluster).runs:
         return
     journal = ["journalctl", "-u", cluster.unit, "--since", f"@{began}", "-o", "cat", "--no-pager"]
     told = command.run(journal, deadline=ANSWER_SECONDS, accepted=(0, 1)).output.strip().splitlines()

@@ -51,14 +51,20 @@ class Outcome(t.NamedTuple):
 
 
 def configure(
-    version: str, wanted: t.Mapping[str, t.Any], access: t.Sequence[str], restart: str, *, dry: bool = False
+    version: str,
+    wanted: t.Mapping[str, t.Any],
+    access: t.Sequence[str],
+    restart: str,
+    *,
+    layout: clusters.Layout | None = None,
+    dry: bool = False,
 ) -> Outcome:
-    """Makes the cluster main of *version* run with *wanted* and the lines *access*.
+    """Makes the cluster at *layout*, or Debian's cluster main of *version*, run with *wanted* and the lines *access*.
 
     Nothing of the running server is touched before everything is checked; *restart* is NEVER or WHEN_NEEDED; *dry*
     checks and tells. Raises BadInput when a setting or a rule is refused, RolloutError when the server does not go on.
     """
-    cluster = clusters.find(version)
+    cluster = clusters.find(version, layout)
     found = clusters.check_identity(cluster)
     old, new = _read(cluster), Files(settings.render(wanted), "".join(f"{line}\n" for line in access))
     if new.settings != old.settings:
@@ -80,7 +86,7 @@ def configure(
             actions = [action for action in actions if action != "restarted"]
         # A note of what is, and no change of it: a standby that has joined gets it at the next run.
         clusters.remember_identity(cluster, found)
-        cluster = clusters.find(version)
+        cluster = clusters.look(cluster)
         running = clusters.ask(cluster, _RUNNING)
         waiting = running["pending"]
     checksums = bool(running) and running["settings"]["data_checksums"][0] == "on"
@@ -115,7 +121,7 @@ def _act(cluster: Cluster, old: Files, new: Files, restart: str) -> bool:
         if not cluster.runs or (restart == WHEN_NEEDED and clusters.ask(cluster, _RUNNING)["pending"]):
             touched = "restart"
             clusters.restart(cluster)
-            _refuse_errors(clusters.find(cluster.version))
+            _refuse_errors(clusters.look(cluster))
         return touched == "restart"
     except RolloutError as error:
         _write(cluster, old)

@@ -32,6 +32,7 @@ TOLD: dict[str, t.Any] = {
     "tls_folder": "/etc/postgresql-common/certificates",
     "databases": [SHOP],
     "users": [],
+    "privileges": [],
     "extension_packages": {"vector": "postgresql-{version}-pgvector"},
 }
 
@@ -177,3 +178,33 @@ def test_a_certificate_is_used_where_it_is_wanted() -> None:
 def test_input_of_another_shape_is_refused() -> None:
     with pytest.raises(AnsibleFilterError, match="expected the variables of role postgres, found list"):
         postgres_plan(t.cast(t.Any, []), GB, 1, "17")
+
+
+def privilege(**changes: t.Any) -> dict[str, t.Any]:
+    return {"database": "shop", "roles": ["reporter"], "objects": "orders", "privileges": "SELECT", **changes}
+
+
+def test_default_privileges_are_for_what_the_owner_of_the_database_makes() -> None:
+    told = [privilege(), privilege(type="default_privs", objects="SEQUENCES"), privilege(database="postgres")]
+    found = plan(privileges=told)["privileges"]
+    assert [(one["type"], one.get("maker")) for one in found] == [
+        ("table", None),
+        ("default_privs", "shop"),
+        ("table", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (privilege(database="other"), "other is no database of postgres_databases. Found there: shop"),
+        (privilege(roles=["public"]), "Name the roles"),
+        (privilege(objects=""), "objects are missing, which type table needs"),
+        (privilege(type="group"), "type group takes no privileges"),
+        (privilege(privileges=None), "all others need some. Found: type table"),
+    ],
+)
+def test_a_privilege_that_cannot_be_given_is_refused_by_its_number(bad: dict[str, t.Any], message: str) -> None:
+    (problem,) = plan(privileges=[privilege(), bad])["problems"]
+    assert problem.startswith("postgres_privileges, number 2: ")
+    assert message in problem

@@ -14,6 +14,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._foundation impor
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput
 from ansible_collections.vitalops.rollout.plugins.module_utils._postgres import cluster as clusters
 from ansible_collections.vitalops.rollout.plugins.module_utils._postgres import trial
+from ansible_collections.vitalops.rollout.plugins.module_utils._postgres.cluster import Cluster
 
 LISTED = """\
 15 main 5433 down,binaries_missing postgres /srv/old /var/log/postgresql/postgresql-15-main.log
@@ -21,20 +22,12 @@ LISTED = """\
 """
 
 
-class Here(clusters.Cluster):
-    """A cluster whose settings lie beside its data."""
-
-    @property
-    def folder(self) -> str:
-        return self.data
-
-
 @pytest.fixture
-def here(tmp_path: Path) -> Here:
+def here(tmp_path: Path) -> Cluster:
     (tmp_path / "PG_VERSION").write_text("17\n")
     (tmp_path / "global").mkdir()
     put_identity(tmp_path, 7571)
-    return Here("17", "main", str(tmp_path), 5432, "/run", False)
+    return Cluster("17", str(tmp_path), str(tmp_path), "/usr/bin", "postgresql.service")
 
 
 def put_identity(folder: Path, number: int) -> None:
@@ -42,27 +35,35 @@ def put_identity(folder: Path, number: int) -> None:
 
 
 def test_clusters_are_read_from_what_debian_lists() -> None:
-    old, new = clusters.parse(LISTED)
-    assert (old.version, old.data, new.port) == ("15", "/srv/old", 5432)
+    known = clusters.parse(LISTED)
+    old, new = known["15", "main"], known["17", "main"]
+    assert (old.data, old.programs, new.port) == ("/srv/old", "/usr/lib/postgresql/15/bin", 5432)
     assert new.unit == "postgresql@17-main.service"
     assert new.folder == "/etc/postgresql/17/main"
 
 
-def test_where_a_server_listens_is_told_by_itself_not_by_files_that_wait_for_a_restart(here: Here) -> None:
+def test_where_a_server_listens_is_told_by_itself_not_by_files_that_wait_for_a_restart(here: Cluster) -> None:
     pid = f"{os.getpid()}\n/data\n1795269600\n6000\n/run/elsewhere\n*\n"
     assert clusters.listening(here, pid)[-3:] == (6000, "/run/elsewhere", True)
     assert clusters.listening(here, None).runs is False
     assert clusters.listening(here, pid.replace(str(os.getpid()), "99999999")).runs is False
 
 
-def test_data_that_nobody_has_seen_before_is_taken_and_remembered(here: Here) -> None:
+def test_without_debians_tools_the_layout_tells_where_a_cluster_is(tmp_path: Path) -> None:
+    layout = clusters.Layout(str(tmp_path), str(tmp_path), "/usr/bin", "postgresql.service")
+    assert clusters.find("16", layout) == Cluster("16", *layout, 5432, "/var/run/postgresql", False)
+    (tmp_path / "postmaster.pid").write_text(f"{os.getpid()}\n{tmp_path}\n1795269600\n6000\n/run/elsewhere\n*\n")
+    assert clusters.find("16", layout)[-3:] == (6000, "/run/elsewhere", True)
+
+
+def test_data_that_nobody_has_seen_before_is_taken_and_remembered(here: Cluster) -> None:
     assert clusters.check_identity(here) == "7571"
     assert clusters.remember_identity(here, "7571") is True
     assert clusters.remember_identity(here, "7571") is False
     assert clusters.check_identity(here) == "7571"
 
 
-def test_data_of_another_cluster_is_refused(here: Here) -> None:
+def test_data_of_another_cluster_is_refused(here: Cluster) -> None:
     clusters.remember_identity(here, "7571")
     put_identity(Path(here.data), 9999)
     with pytest.raises(BadInput) as refused:
@@ -72,7 +73,7 @@ def test_data_of_another_cluster_is_refused(here: Here) -> None:
     assert (durable.read_json(here.mark, schema=1) or {})["system_identifier"] == "7571"
 
 
-def test_data_of_another_version_is_refused(here: Here) -> None:
+def test_data_of_another_version_is_refused(here: Cluster) -> None:
     (Path(here.data) / "PG_VERSION").write_text("15\n")
     with pytest.raises(BadInput, match="belongs to another cluster"):
         clusters.check_identity(here)
