@@ -30,7 +30,9 @@ options:
     type: str
     required: true
   given_up:
-    description: Name of a member that cannot be stopped, and of which somebody knows that nobody writes to it.
+    description:
+      - Names of members that cannot be stopped, and of which somebody knows that nobody writes to them, with commas
+        between them.
     type: str
     default: ""
   reason:
