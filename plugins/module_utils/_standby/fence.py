@@ -5,18 +5,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import typing as t
 
 from .._foundation import command, durable
 from .._foundation.clock import Clock
+from .._foundation.errors import playbook
+from .._foundation.lock import Busy, exclusive
 from . import host
 
 FOLDER = "/var/lib/rollout/postgres"
 FENCE = f"{FOLDER}/fence.json"
 JOURNAL = f"{FOLDER}/journal.ndjson"
+LOCK = f"{FOLDER}/lock"
+#: Where a mask is.
+UNITS = "/etc/systemd/system"
 SCHEMA = 1
+LOCK_SECONDS = 5.0
+
+
+@contextlib.contextmanager
+def alone(*, check: bool) -> t.Iterator[None]:
+    """One change of this host's server at a time: a copy goes on when its controller is gone. *check*: no trace."""
+    if check:
+        yield
+        return
+    durable.make_folder(FOLDER)
+    try:
+        with exclusive(LOCK, LOCK_SECONDS, "Another change of PostgreSQL on this host"):
+            yield
+    except Busy as busy:
+        raise Busy(
+            busy.what,
+            expected=busy.expected,
+            found="a run whose controller may be gone; it ends by itself",
+            where=LOCK,
+            next_step="wait for it, then run this again; see how far a copy is: "
+            f"{playbook('replication')}; who it is: fuser -v {LOCK} (package psmisc)",
+        ) from busy
 
 
 def read() -> dict[str, t.Any] | None:
@@ -56,7 +84,7 @@ def lift(cluster: host.Cluster, by: str) -> None:
 
 
 def _is_masked(cluster: host.Cluster) -> bool:
-    return os.path.realpath(f"/etc/systemd/system/{cluster.unit}") == os.devnull
+    return os.path.realpath(f"{UNITS}/{cluster.unit}") == os.devnull
 
 
 def _start_mode(cluster: host.Cluster) -> str:
