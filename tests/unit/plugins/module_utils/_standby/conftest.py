@@ -22,6 +22,9 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._standby import f
 SOCKETS = Path("/var/run/postgresql")
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_rewind"), key=lambda one: int(one.parts[4]))
 VERSION = PROGRAMS[-1].parts[4] if PROGRAMS else ""
+# Servers that nobody needs afterwards wait for no disk.
+_SHARED = Path("/dev/shm")
+MEMORY = _SHARED if _SHARED.is_dir() and shutil.disk_usage(_SHARED).free > 1 << 30 else None
 AS_POSTGRES = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--"]
 
 TOOLS = {
@@ -156,12 +159,20 @@ def templates() -> t.Iterator[Path]:
     """Data folders: `new`, which nobody has used, and `shop`, with a role that replicates and a table."""
     if os.geteuid() != 0 or not PROGRAMS or not SOCKETS.is_dir() or not shutil.which("setpriv"):
         pytest.skip("needs root and PostgreSQL of Debian; Molecule's data_services/standby shows it elsewhere")
-    folder = Path(tempfile.mkdtemp(prefix="standby-"))
+    folder = Path(tempfile.mkdtemp(prefix="standby-", dir=MEMORY))
     folder.chmod(0o755)
     shutil.chown(folder, "postgres", "postgres")
     try:
         for name in ("new", "shop"):
-            initdb = [str(PROGRAMS[-1].parent / "initdb"), "-A", "trust", "--no-sync", "-D", str(folder / name)]
+            initdb = [
+                str(PROGRAMS[-1].parent / "initdb"),
+                "-A",
+                "trust",
+                "--no-sync",
+                "--wal-segsize=1",
+                "-D",
+                str(folder / name),
+            ]
             subprocess.run([*AS_POSTGRES, *initdb], check=True, capture_output=True)
         port = _free_port()
         # Not as a single user: what such a server makes gets the numbers of its own catalogs.
@@ -186,10 +197,10 @@ CREATE TABLE told (text text);
 
 
 @pytest.fixture
-def site(templates: Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Site]:
-    folder = Path(tempfile.mkdtemp(prefix="standby-"))
+def site(templates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Site]:
+    folder = Path(tempfile.mkdtemp(prefix="standby-", dir=MEMORY))
     folder.chmod(0o755)
-    tools = folder / "tools"
+    tools = tmp_path / "tools"
     tools.mkdir()
     for name, text in TOOLS.items():
         (tools / name).write_text(f"#!/bin/sh\n{text}")
