@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import time
 import typing as t
 from pathlib import Path
@@ -135,6 +136,23 @@ def test_a_promotion_that_does_not_end_is_told(pair: Pair, monkeypatch: pytest.M
     monkeypatch.setattr(promote, "_WRITES", "SELECT pg_sleep(0.1) / 0")
     with pytest.raises(RolloutError, match=r"db2 was told to become primary and did not(.*\n)*.*postgres_promote=db2"):
         pair.promote(None, deadline=2)
+
+
+def test_what_is_asked_before_a_start_is_answered(pair: Pair) -> None:
+    """The program that asks is a file of role postgres; what it asks is read by real servers here."""
+    path = Path(__file__).parents[5] / "roles/postgres/files/postgres_before_start.py"
+    program = runpy.run_path(str(path))
+    told = {"user": "replicator", "passfile": "/none", "version": host.known().version, "data": str(pair.old.data)}
+    system, timeline = program["own"](told)
+    assert timeline == 1
+    assert program["ask"]({**told, "port": pair.old.port}, "127.0.0.1") == ["f", system, "1"]
+    assert program["ask"]({**told, "port": pair.new.port}, "127.0.0.1") == ["t", system, "1"]
+    pair.new.ask("SELECT pg_promote()")
+    there = program["ask"]({**told, "port": pair.new.port}, "127.0.0.1")
+    assert there == ["f", system, "2"]
+    assert program["replaced"](system, timeline, there)
+    # Not yet in its control file, maybe.
+    assert program["own"]({**told, "data": str(pair.new.data)}) == (system, 2)
 
 
 def test_who_does_not_answer_is_not_promoted(pair: Pair) -> None:
