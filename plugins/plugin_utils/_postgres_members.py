@@ -457,6 +457,9 @@ def _received(member: Member, look: Look) -> str:
 
 
 def _sender(one: Look) -> str:
+    if one.get("copied_bytes") is not None:
+        copied, whole = int(one["copied_bytes"]) / 2**30, int(one.get("copy_bytes") or 0) / 2**30
+        return f"to {one['name']}: a copy is made, {copied:.1f} of about {whole:.1f} GB"
     seconds = float(one.get("lag_seconds") or 0)
     return f"to {one['name']}: {one['state']}, {int(one.get('lag_bytes') or 0)} bytes and {seconds:.1f} s behind"
 

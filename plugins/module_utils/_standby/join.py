@@ -89,7 +89,7 @@ def join(upstream: Upstream, by: str, *, member: str, again: bool, check: bool, 
         if rewinds:
             _check_place(cluster)
             _make_room(cluster, upstream)
-        _copy(cluster, upstream)
+        _copy(cluster, upstream, member)
         _swap(cluster)
     fence.record("joined", by=by, way=way, upstream=upstream.name)
     return _run(cluster, upstream, by, way, check=False, deadline=deadline, member=member)
@@ -225,7 +225,7 @@ def _make_room(cluster: host.Cluster, upstream: Upstream) -> None:
         )
 
 
-def _copy(cluster: host.Cluster, upstream: Upstream) -> None:
+def _copy(cluster: host.Cluster, upstream: Upstream, member: str) -> None:
     """Makes DATA.ready, while the server of this host is as it was."""
     coming, ready = _beside(cluster, "coming"), _beside(cluster, "ready")
     source = host.conninfo(upstream.address, upstream.port, upstream.user, upstream.passfile)
@@ -233,7 +233,8 @@ def _copy(cluster: host.Cluster, upstream: Upstream) -> None:
         host.as_postgres(
             [
                 cluster.program("pg_basebackup"),
-                f"--dbname={source}",
+                # By this name the primary tells how far it is.
+                f"--dbname={source} application_name={member}",
                 f"--pgdata={coming}",
                 "--wal-method=stream",
                 f"--slot={upstream.slot}",

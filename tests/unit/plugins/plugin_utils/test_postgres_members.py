@@ -577,6 +577,14 @@ def test_lag_is_told_in_bytes_and_seconds() -> None:
     assert "db3: standby of db1, timeline 1, receives from nobody: look at the end of its log" in lines
 
 
+def test_a_copy_tells_how_far_it_is() -> None:
+    copy = {"name": "db2", "state": "backup", "lag_bytes": None, "copied_bytes": 3 * 2**29, "copy_bytes": 6 * 2**30}
+    looks = {"db1": look("primary", senders=[copy])}
+    lines = members.replication(members.members(ADDRESSES, looks), looks)
+    assert "  to db2: a copy is made, 1.5 of about 6.0 GB" in lines
+    assert members.behind(looks["db1"], 0) == ["to db2: a copy is made, 1.5 of about 6.0 GB"]
+
+
 def test_a_fence_is_told_with_who_and_why() -> None:
     told = {"at": "2026-01-31T22:10:05Z", "by": "kim", "for": "db2", "reason": "a disk was dying"}
     looks = {"db1": look("fenced", fence=told)}
