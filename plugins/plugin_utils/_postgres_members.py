@@ -12,6 +12,7 @@ import typing as t
 
 Look = t.Mapping[str, t.Any]
 PROVISION = "ansible-playbook vitalops.rollout.provision -i INVENTORY"
+REPLICATION = "ansible-playbook vitalops.rollout.replication -i INVENTORY"
 PROMOTE = "ansible-playbook vitalops.rollout.promote -i INVENTORY -e postgres_promote="
 REJOIN = "ansible-playbook vitalops.rollout.rejoin -i INVENTORY -e postgres_rejoin="
 
@@ -33,7 +34,7 @@ class Member(t.NamedTuple):
     answer. unclear: something runs there that does not say what it is. closed: its host is up, and nothing listens.
     asked: whether its own host has answered. received: position in the WAL. upstream: name of whom a standby follows.
     ended_at: where a stopped server ended in good order. member: whether the role has made it one before.
-    blind_to: names of members that its own host cannot reach over the network.
+    blind_to: names of members that its own host cannot reach over the network. streams: whether a standby receives.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Member(t.NamedTuple):
     ended_at: str = ""
     member: bool = True
     blind_to: frozenset[str] = frozenset()
+    streams: bool = True
 
 
 class Plan(t.NamedTuple):
@@ -120,6 +122,7 @@ def _member(name: str, look: Look | None, seen: t.Sequence[Look], names: t.Mappi
                 for other, told in (look.get("members") or {}).items()
                 if told["state"] in ("closed", "unreachable")
             ),
+            (look.get("receiver") or {}).get("status") == "streaming",
         )
     for state in ("primary", "standby", "unclear", "closed"):
         found = [one for one in seen if one["state"] == state]
@@ -263,10 +266,13 @@ def _rivals(claims: t.Sequence[Member]) -> str:
     )
 
 
-def promotion(found: t.Mapping[str, Member], target_name: str, given_up: str = "", reason: str = "") -> Promotion:
+def promotion(
+    found: t.Mapping[str, Member], target_name: str, given_up: str = "", reason: str = "", most_bytes: int = 2**24
+) -> Promotion:
     """Returns what must be done so that *target_name* is the only primary. Raises Refused.
 
-    *given_up*: names of members that nobody can stop, with commas between them.
+    *given_up*: names of members that nobody can stop, with commas between them. *most_bytes*: how far it may be behind
+    a primary that runs.
     """
     if target_name not in found:
         raise Refused(f"postgres_promote must name one of {', '.join(found)}. Found: {target_name or 'nothing'}.")
@@ -301,6 +307,7 @@ def promotion(found: t.Mapping[str, Member], target_name: str, given_up: str = "
             )
         elif not member.asked:
             told.append(f"{member.name} cannot be asked ({member.state}); when it is back: {PROVISION}")
+    _check_it_can_catch_up(target, leader, most_bytes)
     # A run that was cut off has fenced it already: that is done once more, to know where it ended.
     fence += [one.name for one in others if one.state == "fenced" and one.ended_at and one.timeline == target.timeline]
     same = [name for name in fence if found[name].timeline == target.timeline]
@@ -332,6 +339,21 @@ def _has_more(member: Member, target: Member, leader: Member | None) -> bool:
     runs = leader is not None and leader.state == "primary" and leader.asked
     same = member.system == target.system and member.timeline == target.timeline
     return not runs and same and member.state in ("standby", "asleep") and member.received > target.received
+
+
+def _check_it_can_catch_up(target: Member, leader: Member | None, most_bytes: int) -> None:
+    """A primary that runs is stopped only for a standby that will have all of it a moment later."""
+    if leader is None or leader.state != "primary":
+        return
+    missing = leader.received - target.received
+    if target.streams and missing <= most_bytes:
+        return
+    why = f"it is {missing} bytes behind" if target.streams else "it does not receive from"
+    raise Refused(
+        f"{target.name} was not promoted: {why} {leader.name}, which runs and would be stopped for it. Nothing was "
+        f"changed. Expected: at most {most_bytes} bytes (postgres_update_lag). Next: {REPLICATION}, see why, then "
+        f"{PROMOTE}{target.name}"
+    )
 
 
 def _came_later(member: Member, target: Member) -> str:

@@ -350,6 +350,20 @@ def test_a_primary_that_runs_tells_itself_how_much_there_is() -> None:
     assert (promotion.fence, promotion.until) == (["db1"], "db1")
 
 
+def test_a_primary_that_runs_is_not_stopped_for_a_standby_that_cannot_catch_up() -> None:
+    looks = found("primary", "standby")
+    looks["db1"] = looks["db1"]._replace(received=201)
+    with pytest.raises(Refused, match=r"db2 was not promoted: it is 101 bytes behind db1, which runs.*rollout\.replication"):
+        members.promotion(looks, "db2", most_bytes=100)
+    assert members.promotion(looks, "db2", most_bytes=101).fence == ["db1"]
+    looks["db2"] = looks["db2"]._replace(streams=False)
+    with pytest.raises(Refused, match="it does not receive from db1, which runs"):
+        members.promotion(looks, "db2")
+    # Of one that is down already, the module waits for what is there.
+    looks["db1"] = found("stopped")["db1"]
+    assert members.promotion(looks, "db2").fence == ["db1"]
+
+
 def test_who_is_primary_already_is_left_so() -> None:
     assert members.promotion(found("fenced", "promoted"), "db2").done
     assert members.promotion(found("unreachable", "promoted"), "db2").done
@@ -518,6 +532,7 @@ def test_a_standby_tells_whom_it_follows_even_while_nobody_sends() -> None:
     }
     told = members.members(ADDRESSES, looks)
     assert (told["db2"].upstream, told["db3"].upstream) == ("db1", "db1")
+    assert (told["db2"].streams, told["db3"].streams) == (True, False)
 
 
 def test_a_stopped_standby_sleeps_and_only_a_good_end_is_one() -> None:
