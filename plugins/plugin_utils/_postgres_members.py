@@ -188,7 +188,10 @@ def _check_rejoin(found: t.Mapping[str, Member], rejoin: str) -> None:
     if rejoin not in found or not found[rejoin].asked:
         raise Refused(f"postgres_rejoin must name a member that answers, of {', '.join(found)}. Found: {rejoin}.")
     if not any(one.state == "primary" for one in found.values() if one.name != rejoin):
-        raise Refused(f"{rejoin} has nobody to follow: no other member is primary. Nothing was changed.")
+        raise Refused(
+            f"{rejoin} has nobody to follow: no other member is primary. Nothing was changed. Next: promote another "
+            f"one, or have {rejoin} come back: {PROMOTE}NAME"
+        )
 
 
 def _check_nobody_came_later(found: t.Mapping[str, Member], primary: Member) -> None:
@@ -280,16 +283,20 @@ def promotion(
     gone = _given_up(found, target, given_up, reason)
     others = [member for member in found.values() if member is not target and member.name not in gone]
     if not target.asked:
-        raise Refused(f"{target.name} cannot be asked: it is {target.state}. Nothing was changed.")
+        raise Refused(
+            f"{target.name} cannot be asked: it is {target.state}. Nothing was changed. Next: reach it, or look who "
+            f"else there is: {REPLICATION}"
+        )
     told = [f"{name} ({found[name].state}) is given up: {reason}" for name in gone]
     primaries = [one for one in others if one.state == "primary"]
     if target.state == "primary" and not primaries:
         return Promotion(target.name, [], "", False, True, "", [f"{target.name} is the primary already."])
-    if target.state == "fenced" and not primaries:
+    if target.state in ("fenced", "stopped") and not primaries:
         return _come_back(target, others, gone, told)
     if target.state != "standby":
         raise Refused(
-            f"{target.name} is {target.state}; only a standby that runs can be promoted. Nothing was changed."
+            f"{target.name} is {target.state}; only a standby that runs can be promoted. Nothing was changed. "
+            f"Next: look who does: {REPLICATION}"
         )
     leader = _leader(target, found)
     fence = []
@@ -300,14 +307,15 @@ def promotion(
             if not member.asked:
                 raise Refused(_unproven(member, target, gone))
             fence.append(member.name)
-        elif _has_more(member, target, leader):
+        elif not primaries and _has_more(member, target):
             raise Refused(
                 f"{member.name} has received more than {target.name}: {member.received - target.received} bytes would "
                 f"be lost. Nothing was changed. Next: {PROMOTE}{member.name}"
             )
         elif not member.asked:
             told.append(f"{member.name} cannot be asked ({member.state}); when it is back: {PROVISION}")
-    _check_it_can_catch_up(target, leader, most_bytes)
+    for primary in primaries:
+        _check_it_can_catch_up(target, primary, most_bytes)
     # A run that was cut off has fenced it already: that is done once more, to know where it ended.
     fence += [one.name for one in others if one.state == "fenced" and one.ended_at and one.timeline == target.timeline]
     same = [name for name in fence if found[name].timeline == target.timeline]
@@ -334,23 +342,20 @@ def _must_be_fenced(member: Member, target: Member, leader: Member | None) -> bo
     return member.state in ("unclear", "unreachable", "closed") and not (leader and leader.state == "primary")
 
 
-def _has_more(member: Member, target: Member, leader: Member | None) -> bool:
+def _has_more(member: Member, target: Member) -> bool:
     """Whether rows would be lost that *member* has. While a primary runs, it tells itself how much there is."""
-    runs = leader is not None and leader.state == "primary" and leader.asked
     same = member.system == target.system and member.timeline == target.timeline
-    return not runs and same and member.state in ("standby", "asleep") and member.received > target.received
+    return same and member.state in ("standby", "asleep") and member.received > target.received
 
 
-def _check_it_can_catch_up(target: Member, leader: Member | None, most_bytes: int) -> None:
+def _check_it_can_catch_up(target: Member, primary: Member, most_bytes: int) -> None:
     """A primary that runs is stopped only for a standby that will have all of it a moment later."""
-    if leader is None or leader.state != "primary":
-        return
-    missing = leader.received - target.received
-    if target.streams and missing <= most_bytes:
+    missing = primary.received - target.received
+    if _foreign(primary, target) or (target.streams and missing <= most_bytes):
         return
     why = f"it is {missing} bytes behind" if target.streams else "it does not receive from"
     raise Refused(
-        f"{target.name} was not promoted: {why} {leader.name}, which runs and would be stopped for it. Nothing was "
+        f"{target.name} was not promoted: {why} {primary.name}, which runs and would be stopped for it. Nothing was "
         f"changed. Expected: at most {most_bytes} bytes (postgres_update_lag). Next: {REPLICATION}, see why, then "
         f"{PROMOTE}{target.name}"
     )
@@ -415,17 +420,17 @@ def _given_up(found: t.Mapping[str, Member], target: Member, given_up: str, reas
 
 
 def _come_back(target: Member, others: t.Sequence[Member], gone: t.Sequence[str], told: t.Sequence[str]) -> Promotion:
-    """The way back when a promotion failed after the old primary was stopped."""
+    """The way back when a promotion failed after the old primary was stopped, or when its return was cut off."""
     # Data of a primary that does not run, or does not answer: it may have been the one that was promoted.
     newer = [one for one in others if not one.asked or one.state in ("stopped", "unclear") or _is_later(one, target)]
     if newer:
         away = [one.name for one in newer if not one.asked]
         say = f"; or, when you know that they were not: {PROMOTE}{target.name} {_give_up(*gone, *away)}" if away else ""
         raise Refused(
-            f"{target.name} is fenced, and {', '.join(one.name for one in newer)} may have been promoted since. "
-            f"Nothing was changed. Next: start whoever was, then {REJOIN}{target.name}{say}"
+            f"{target.name} is {target.state}, and {', '.join(one.name for one in newer)} may have been promoted "
+            f"since. Nothing was changed. Next: start whoever was, then {REJOIN}{target.name}{say}"
         )
-    comes = f"{target.name} was fenced; nobody was promoted since: it comes back."
+    comes = f"{target.name} was {target.state}; nobody was promoted since: it comes back."
     return Promotion(target.name, [], "", True, False, ",".join(gone), [*told, comes])
 
 
@@ -456,7 +461,7 @@ def replication(found: t.Mapping[str, Member], looks: t.Mapping[str, Look | None
         lines.append(
             f"{member.name}: {what}{told}{'' if member.asked else ', its host did not answer'}{_received(member, look)}"
         )
-        if look.get("fence"):
+        if look.get("fence") and member.state != "primary":
             told = look["fence"]
             lines.append(
                 f"  fenced at {told['at']} by {told['by']} for {told['for']}: {told['reason']}. "

@@ -12,7 +12,7 @@ import typing as t
 
 from .._foundation import command, durable
 from .._foundation.clock import Clock
-from .._foundation.errors import playbook
+from .._foundation.errors import BadInput, playbook
 from .._foundation.lock import Busy, exclusive
 from . import host
 
@@ -67,7 +67,8 @@ def close(cluster: host.Cluster, by: str, reason: str, successor: str) -> None:
     """Fences the server. Cut off anywhere, the next call goes on: it is masked before it is stopped."""
     told = {"schema": SCHEMA, "at": Clock().utc(), "by": by, "reason": reason, "for": successor}
     durable.make_folder(FOLDER)
-    if not read():
+    # Of one that runs, what is written there is from another time, or from this run before it was cut off.
+    if cluster.running or not read():
         durable.write_json(FENCE, told)
     _set_start_mode(cluster, "disabled")
     command.run(["systemctl", "mask", cluster.unit], deadline=host.LOOK)
@@ -76,7 +77,17 @@ def close(cluster: host.Cluster, by: str, reason: str, successor: str) -> None:
 
 
 def lift(cluster: host.Cluster, by: str) -> None:
-    """Lets the server start again. The record goes last, so that a lift that was cut off is done again."""
+    """Lets the server start again. The record goes last, so that a lift that was cut off is done again.
+
+    Raises BadInput for data that are half another's.
+    """
+    mark = host.beside(cluster, "rewinding")
+    if os.path.exists(mark):
+        raise BadInput(
+            "A rewind began here and did not end: these data are nobody's, and are not started.",
+            where=mark,
+            next_step=f"make it a standby: {playbook('rejoin')} -e postgres_rejoin=NAME_OF_THIS_HOST",
+        )
     command.run(["systemctl", "unmask", cluster.unit], deadline=host.LOOK)
     _set_start_mode(cluster, "auto")
     if durable.remove(FENCE):

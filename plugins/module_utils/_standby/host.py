@@ -10,7 +10,7 @@ import os
 import typing as t
 
 from .._foundation import command
-from .._foundation.errors import BadInput, CommandFailed, RolloutError
+from .._foundation.errors import BadInput, CommandFailed, RolloutError, playbook
 
 #: Objects that users make get numbers from here on (FirstNormalObjectId).
 FIRST_OWN_OBJECT = 16384
@@ -90,7 +90,7 @@ def known() -> Cluster:
         raise BadInput(
             "There is no cluster of PostgreSQL on this host.",
             where="pg_lsclusters",
-            next_step="ansible-playbook vitalops.rollout.provision -i INVENTORY",
+            next_step=playbook("provision"),
         )
     return cluster
 
@@ -107,6 +107,11 @@ def position(text: str) -> int:
     """Returns a position in the WAL such as 0/3000148 as a number."""
     high, _slash, low = text.partition("/")
     return (int(high, 16) << 32) + int(low, 16)
+
+
+def beside(cluster: Cluster, what: str) -> str:
+    """Returns the path of what a server that becomes a standby keeps beside its data (see join)."""
+    return f"{os.path.realpath(cluster.data)}.{what}"
 
 
 def is_standby(cluster: Cluster) -> bool:
@@ -147,24 +152,28 @@ def as_postgres(arguments: t.Sequence[str]) -> list[str]:
     return [*user, "--", "env", "-u", "HOME", "LC_ALL=C", f"PGCONNECT_TIMEOUT={CONNECT}", *arguments]
 
 
-def _psql(target: str, statement: str, deadline: float, where: str) -> t.Any:
+def _psql(target: str, statement: str, deadline: float, where: str, next_step: str) -> t.Any:
     arguments = ["psql", "--no-psqlrc", "--no-password", "-v", "ON_ERROR_STOP=1", "-qAt", "-d", target, "-f", "-"]
     try:
         ended = command.run(as_postgres(arguments), deadline=deadline, standard_input=statement, accepted=(0, 1, 2, 3))
     except CommandFailed as failed:
         # It took the connection and says nothing: somebody lives there, and can be stopped.
-        raise Silent("PostgreSQL did not answer.", kind="unclear", found=failed.what, where=where) from failed
-    return _answer(ended, where)
+        raise Silent(
+            "PostgreSQL did not answer.", kind="unclear", found=failed.what, where=where, next_step=next_step
+        ) from failed
+    return _answer(ended, where, next_step)
 
 
 def ask(cluster: Cluster, statement: str, deadline: float = LOOK) -> t.Any:
     """Returns the JSON that *statement* selects on the server of this host (None for no row). Raises Silent."""
-    return _psql(f"dbname=postgres port={cluster.port}", statement, deadline, f"this host, port {cluster.port}")
+    target, where = f"dbname=postgres port={cluster.port}", f"this host, port {cluster.port}"
+    return _psql(target, statement, deadline, where, f"see why: tail {cluster.log}; then run this again")
 
 
 def ask_member(address: str, port: int, user: str, passfile: str, statement: str) -> t.Any:
     """Returns the JSON that *statement* selects on the server of another member. Raises Silent."""
-    return _psql(conninfo(address, port, user, passfile), statement, LOOK, f"{address}, port {port}")
+    target = conninfo(address, port, user, passfile)
+    return _psql(target, statement, LOOK, f"{address}, port {port}", f"see who answers: {playbook('replication')}")
 
 
 def conninfo(address: str, port: int, user: str, passfile: str) -> str:
@@ -172,11 +181,11 @@ def conninfo(address: str, port: int, user: str, passfile: str) -> str:
     return f"host={address} port={port} user={user} dbname=postgres passfile={passfile} connect_timeout={CONNECT}"
 
 
-def _answer(ended: command.Completed, where: str) -> t.Any:
+def _answer(ended: command.Completed, where: str, next_step: str) -> t.Any:
     if ended.code == 0:
         return json.loads(ended.output) if ended.output.strip() else None
     said = (ended.error.strip() or "no reason").replace("psql:<stdin>:", "line ")
-    raise Silent("PostgreSQL did not answer.", kind=kind_of(said), found=said, where=where)
+    raise Silent("PostgreSQL did not answer.", kind=kind_of(said), found=said, where=where, next_step=next_step)
 
 
 def kind_of(said: str) -> str:

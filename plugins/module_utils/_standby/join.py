@@ -66,7 +66,7 @@ def join(upstream: Upstream, by: str, *, member: str, again: bool, check: bool, 
     cluster = cluster._replace(data=os.path.realpath(cluster.data))
     system = _check(cluster, upstream, member, again=again)
     swapped = _finish_swap(cluster, system, check=check)
-    in_place = host.is_standby(cluster) and not os.path.exists(_beside(cluster, "rewinding"))
+    in_place = host.is_standby(cluster) and not os.path.exists(host.beside(cluster, "rewinding"))
     if in_place and (swapped or not again):
         return _run(
             cluster, upstream, by, "base_backup" if swapped else "kept", check=check, deadline=deadline, member=member
@@ -93,10 +93,6 @@ def join(upstream: Upstream, by: str, *, member: str, again: bool, check: bool, 
         _swap(cluster)
     fence.record("joined", by=by, way=way, upstream=upstream.name)
     return _run(cluster, upstream, by, way, check=False, deadline=deadline, member=member)
-
-
-def _beside(cluster: host.Cluster, what: str) -> str:
-    return f"{cluster.data}.{what}"
 
 
 def _check(cluster: host.Cluster, upstream: Upstream, member: str, *, again: bool) -> str:
@@ -141,7 +137,7 @@ def _check(cluster: host.Cluster, upstream: Upstream, member: str, *, again: boo
 def _may_rewind(cluster: host.Cluster, system: str) -> bool:
     """Whether the data is a whole primary of the same cluster: no standby, no rewind that did not end."""
     own = host.control(cluster).get("Database system identifier")
-    return own == system and not host.is_standby(cluster) and not os.path.exists(_beside(cluster, "rewinding"))
+    return own == system and not host.is_standby(cluster) and not os.path.exists(host.beside(cluster, "rewinding"))
 
 
 def _tells_its_timeline(upstream: Upstream, seconds: float) -> bool:
@@ -161,7 +157,7 @@ def _tells_its_timeline(upstream: Upstream, seconds: float) -> bool:
 
 def _rewind(cluster: host.Cluster, upstream: Upstream, deadline: float) -> bool:
     """Takes the data back to where the primary went another way. Returns whether that worked; else a copy is needed."""
-    mark = _beside(cluster, "rewinding")
+    mark = host.beside(cluster, "rewinding")
     if not _tells_its_timeline(upstream, deadline):
         fence.record("not_rewound", reason=f"no checkpoint of {upstream.name} since its promotion in {deadline:g} s")
         return False
@@ -211,8 +207,8 @@ def _make_room(cluster: host.Cluster, upstream: Upstream) -> None:
     """Refuses a copy that would fill the disk; what runs left that were cut off makes room first."""
     # While there are data, nobody needs what they replaced.
     for left in ("coming", "before") if os.path.isdir(cluster.data) else ("coming",):
-        if os.path.isdir(_beside(cluster, left)):
-            shutil.rmtree(_beside(cluster, left))
+        if os.path.isdir(host.beside(cluster, left)):
+            shutil.rmtree(host.beside(cluster, left))
     needed = int(host.ask_member(upstream.address, upstream.port, upstream.user, upstream.passfile, _SIZE))
     free = shutil.disk_usage(os.path.dirname(cluster.data)).free
     if needed > free:
@@ -227,7 +223,7 @@ def _make_room(cluster: host.Cluster, upstream: Upstream) -> None:
 
 def _copy(cluster: host.Cluster, upstream: Upstream, member: str) -> None:
     """Makes DATA.ready, while the server of this host is as it was."""
-    coming, ready = _beside(cluster, "coming"), _beside(cluster, "ready")
+    coming, ready = host.beside(cluster, "coming"), host.beside(cluster, "ready")
     source = host.conninfo(upstream.address, upstream.port, upstream.user, upstream.passfile)
     command.run(
         host.as_postgres(
@@ -252,7 +248,7 @@ def _copy(cluster: host.Cluster, upstream: Upstream, member: str) -> None:
 
 def _swap(cluster: host.Cluster) -> None:
     """Puts DATA.ready where the data was. Two renames; one that was cut off is finished by the next run."""
-    ready, before = _beside(cluster, "ready"), _beside(cluster, "before")
+    ready, before = host.beside(cluster, "ready"), host.beside(cluster, "before")
     if os.path.isdir(cluster.data):
         host.stop(cluster)
         if os.path.isdir(before):
@@ -260,12 +256,12 @@ def _swap(cluster: host.Cluster) -> None:
         os.rename(cluster.data, before)
     os.rename(ready, cluster.data)
     durable.sync_folder(os.path.dirname(ready))
-    durable.remove(_beside(cluster, "rewinding"))
+    durable.remove(host.beside(cluster, "rewinding"))
 
 
 def _finish_swap(cluster: host.Cluster, system: str, *, check: bool) -> bool:
     """Ends what an earlier run began. Returns whether there was something. A copy of another cluster is not taken."""
-    ready = _beside(cluster, "ready")
+    ready = host.beside(cluster, "ready")
     if not os.path.isdir(ready):
         return False
     fits = host.control(cluster._replace(data=ready)).get("Database system identifier") == system
@@ -294,7 +290,7 @@ def _run(
         host.reload(cluster)
     wait_until_it_streams(cluster, upstream, member, deadline)
     dropped = host.ask(cluster, _DROP_SLOTS) or []
-    before = _beside(cluster, "before")
+    before = host.beside(cluster, "before")
     if os.path.isdir(before):
         shutil.rmtree(before)
     return Joined(idle or way != "kept" or bool(dropped), "started" if idle and way == "kept" else way)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import typing as t
 
@@ -92,16 +93,14 @@ def promote(
             f"host off and give it up: {playbook('promote')} -e postgres_promote={member} "
             "-e postgres_given_up=NAME_OF_THE_OLD_PRIMARY -e \"postgres_reason='why'\"",
         )
-    host.ask(
-        cluster,
-        f"SELECT to_json(pg_promote(true, {max(1, int(ends - time.monotonic()))}))",
-        deadline=deadline + host.LOOK,
-    )
+    seconds = max(1, int(ends - time.monotonic()))
+    with contextlib.suppress(host.Silent):  # whether it worked is asked next
+        host.ask(cluster, f"SELECT to_json(pg_promote(true, {seconds}))", deadline=seconds + host.LOOK)
     _wait(cluster, member, ends, deadline)
-    _make_slots(cluster, slots, check=False)
     fence.record(
         "promoted", by=by, reason=reason, received=state["received"], last_commit=state["last_commit"], missing=missing
     )
+    _make_slots(cluster, slots, check=False)
     return Promoted(True, True, state["received"], state["last_commit"], missing, round(time.monotonic() - begun, 1))
 
 

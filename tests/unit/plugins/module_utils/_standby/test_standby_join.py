@@ -328,6 +328,8 @@ def test_a_rewind_that_was_cut_off_ends_in_a_copy_and_never_in_a_primary(
     assert fence.is_closed(host.known())
     subprocess.run(["systemctl", "start", host.known().unit], check=False)
     assert not host.known().running
+    with pytest.raises(BadInput, match="A rewind began here and did not end"):
+        fence.lift(host.known(), "kim")
     assert rejoin(pair).way == "base_backup"
     assert pair.primary.ask("SELECT text FROM told ORDER BY text").split() == ["new", "shared"]
     assert sorted(path.name for path in pair.primary.folder.glob("main*")) == ["main"]
