@@ -23,7 +23,7 @@ LOCK = f"{FOLDER}/lock"
 #: Where a mask is.
 UNITS = "/etc/systemd/system"
 SCHEMA = 1
-LOCK_SECONDS = 5.0
+LOCK_SECONDS = 10.0
 
 
 @contextlib.contextmanager
