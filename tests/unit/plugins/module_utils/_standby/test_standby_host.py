@@ -9,6 +9,7 @@ import dataclasses
 import os
 import shutil
 import signal
+import subprocess
 import time
 import typing as t
 from pathlib import Path
@@ -158,6 +159,21 @@ def test_a_host_tells_what_it_is(site: t.Any, shop: Here) -> None:
     shop.server.tool("pg_ctl", "start")
     shop.server.tool("pg_ctl", "-m", "immediate", "stop")
     assert (look.here()["state"], look.here()["ended_well"]) == ("stopped", False)
+
+
+def test_a_copy_tells_how_far_it_is(shop: Here) -> None:
+    target = f"host=127.0.0.1 port={shop.server.port} user=replicator application_name=db2"
+    slow = ["pg_basebackup", f"--dbname={target}", "--pgdata=-", "--format=tar", "--wal-method=none", "--max-rate=1M"]
+    copying = subprocess.Popen(slow, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        ends = time.monotonic() + 20
+        while not (senders := [one for one in look.here()["senders"] if (one["copied_bytes"] or 0) > 0]):
+            assert time.monotonic() < ends
+    finally:
+        copying.kill()
+        copying.wait()
+    assert (senders[0]["name"], senders[0]["state"]) == ("db2", "backup")
+    assert senders[0]["copied_bytes"] <= senders[0]["copy_bytes"] < 1 << 30
 
 
 def test_data_that_were_promoted_before_they_died_are_not_new(site: t.Any) -> None:
