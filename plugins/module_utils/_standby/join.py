@@ -21,6 +21,9 @@ from . import fence, host
 #: Seconds for a copy of a whole cluster.
 COPY = 24 * 3600
 _SIZE = "SELECT sum(pg_database_size(oid)) FROM pg_database"
+_PLACES = """
+SELECT json_agg(pg_tablespace_location(oid)) FROM pg_tablespace WHERE pg_tablespace_location(oid) <> ''
+"""
 _WHO = """
 SELECT json_build_object('standby', pg_is_in_recovery(),
   'system', (SELECT system_identifier::text FROM pg_control_system()))
@@ -209,6 +212,15 @@ def _make_room(cluster: host.Cluster, upstream: Upstream) -> None:
     for left in ("coming", "before") if os.path.isdir(cluster.data) else ("coming",):
         if os.path.isdir(host.beside(cluster, left)):
             shutil.rmtree(host.beside(cluster, left))
+    for place in host.ask_member(upstream.address, upstream.port, upstream.user, upstream.passfile, _PLACES) or []:
+        if os.path.isdir(place) and os.listdir(place):
+            raise BadInput(
+                "A tablespace would be copied into a folder that holds something.",
+                expected=f"no folder, or an empty one, as {upstream.name} has a tablespace there",
+                found=f"{len(os.listdir(place))} entries",
+                where=place,
+                next_step=f"move it away when nobody needs it: mv {place} {place}.before; then run this again",
+            )
     needed = int(host.ask_member(upstream.address, upstream.port, upstream.user, upstream.passfile, _SIZE))
     free = shutil.disk_usage(os.path.dirname(cluster.data)).free
     if needed > free:

@@ -135,6 +135,18 @@ def test_a_copy_that_finds_no_room_or_no_place_touches_nothing(pair: Pair, monke
     assert (started(pair.member), pair.beside()) == (before, ["main"])
 
 
+def test_a_tablespace_that_would_be_copied_over_something_is_refused(pair: Pair) -> None:
+    """Here both hosts are one machine, so what the primary has lies in the way of its copy."""
+    place = pair.primary.folder / "place"
+    place.mkdir()
+    shutil.chown(place, "postgres", "postgres")
+    pair.primary.ask(f"CREATE TABLESPACE apart LOCATION '{place}'")
+    before = started(pair.member)
+    with pytest.raises(BadInput, match=rf"A tablespace would be copied(.*\n)*.*mv {place}"):
+        pair.join()
+    assert (started(pair.member), pair.beside()) == (before, ["main"])
+
+
 def test_a_data_folder_behind_a_link_is_replaced_where_it_is(pair: Pair) -> None:
     pair.member.tool("pg_ctl", "stop")
     elsewhere = pair.member.folder / "disk"
