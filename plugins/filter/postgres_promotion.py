@@ -30,13 +30,19 @@ options:
     type: str
     required: true
   given_up:
-    description: Name of a member that cannot be stopped, and of which somebody knows that nobody writes to it.
+    description:
+      - Names of members that cannot be stopped, and of which somebody knows that nobody writes to them, with commas
+        between them.
     type: str
     default: ""
   reason:
     description: How they know.
     type: str
     default: ""
+  most_bytes:
+    description: How many bytes it may be behind a primary that runs, and that would be stopped for it.
+    type: int
+    default: 16777216
   look:
     description: The variable that holds the result of M(vitalops.rollout.postgres_info).
     type: str
@@ -69,12 +75,13 @@ def postgres_promotion(
     target: str,
     given_up: str = "",
     reason: str = "",
+    most_bytes: int = 16777216,
     look: str = "__postgres_look",
 ) -> dict[str, t.Any]:
     """Returns what a promotion takes, or why it is refused."""
     found = _postgres_members.members(members, _postgres_members.looks(hostvars, members, look))
     try:
-        promotion = _postgres_members.promotion(found, target, given_up, reason)
+        promotion = _postgres_members.promotion(found, target, given_up, reason, most_bytes)
     except _postgres_members.Refused as refused:
         nothing = _postgres_members.Promotion(target, [], "", False, False, "", [])
         return {"refused": str(refused), **nothing._asdict()}

@@ -73,7 +73,11 @@ def main() -> None:
 
 def set_fence(module: AnsibleModule) -> dict[str, t.Any]:
     """Fences the server of this host, or lifts the fence."""
-    wanted = module.params
+    with fence.alone(check=module.check_mode):
+        return _set_fence(module, module.params)
+
+
+def _set_fence(module: AnsibleModule, wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     cluster = host.known()
     close = wanted["state"] == "present"
     changed = not fence.is_closed(cluster) if close else fence.read() is not None or not cluster.running

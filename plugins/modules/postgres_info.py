@@ -90,7 +90,9 @@ receiver:
   type: dict
   sample: {"status": "streaming", "address": "10.0.0.1", "port": 5432}
 senders:
-  description: The standbys that receive from this server, with C(lag_bytes) and C(lag_seconds).
+  description:
+    - The standbys that receive from this server, with C(lag_bytes) and C(lag_seconds); while one is copied from here,
+      C(copied_bytes) and about how much it will be, C(copy_bytes).
   returned: when the server answers
   type: list
   elements: dict

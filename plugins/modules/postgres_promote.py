@@ -54,6 +54,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+promoted:
+  description: Whether it was a standby; false when it was the primary already.
+  returned: success
+  type: bool
+  sample: true
 received:
   description: The last position that came from the old primary.
   returned: success
@@ -85,7 +90,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
-from ansible_collections.vitalops.rollout.plugins.module_utils._standby import promote
+from ansible_collections.vitalops.rollout.plugins.module_utils._standby import fence, promote
 
 ARGUMENTS: dict[str, t.Any] = {
     "member": {"type": "str", "required": True},
@@ -104,16 +109,20 @@ def main() -> None:
 def lead(module: AnsibleModule) -> dict[str, t.Any]:
     """Promotes the standby of this host. Returns what is known of losses."""
     wanted = module.params
-    promoted = promote.promote(
-        member=wanted["member"],
-        until=wanted["until"] or None,
-        slots=wanted["slots"],
-        deadline=wanted["deadline"],
-        check=module.check_mode,
-        by=wanted["by"],
-        reason=wanted["reason"],
-    )
-    diff = {"before": "standby\n", "after": "primary\n"}
+    with fence.alone(check=module.check_mode):
+        promoted = promote.promote(
+            member=wanted["member"],
+            until=wanted["until"] or None,
+            slots=wanted["slots"],
+            deadline=wanted["deadline"],
+            check=module.check_mode,
+            by=wanted["by"],
+            reason=wanted["reason"],
+        )
+    diff = {
+        "before": "standby\n" if promoted.promoted else "",
+        "after": "primary\n" if promoted.promoted else "slots\n",
+    }
     return {**promoted._asdict(), "loss": promoted.loss, **({"diff": diff} if promoted.changed else {})}
 
 

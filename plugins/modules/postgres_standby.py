@@ -14,7 +14,7 @@ description:
   - A new server is replaced by a base backup of the primary. A standby is left as it is, or started.
   - With O(again), a server that was primary itself, or a standby that cannot go on, is rewound, or copied anew.
   - Refuses, before anything is touched, when the primary does not answer or when the data belongs to another cluster.
-  - Can be killed anywhere and run again.
+  - Can be killed anywhere and run again. A second run while one is at work on the host is refused.
 author:
   - The vitalops.rollout maintainers (@vitalops)
 extends_documentation_fragment:
@@ -84,7 +84,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
-from ansible_collections.vitalops.rollout.plugins.module_utils._standby import join
+from ansible_collections.vitalops.rollout.plugins.module_utils._standby import fence, join
 
 ARGUMENTS: dict[str, t.Any] = {
     "member": {"type": "str", "required": True},
@@ -110,14 +110,15 @@ def follow(module: AnsibleModule) -> dict[str, t.Any]:
     upstream = join.Upstream(
         wanted["primary"], wanted["address"], wanted["port"], wanted["user"], wanted["slot"], wanted["passfile"]
     )
-    joined = join.join(
-        upstream,
-        wanted["by"],
-        member=wanted["member"],
-        again=wanted["again"],
-        check=module.check_mode,
-        deadline=wanted["deadline"],
-    )
+    with fence.alone(check=module.check_mode):
+        joined = join.join(
+            upstream,
+            wanted["by"],
+            member=wanted["member"],
+            again=wanted["again"],
+            check=module.check_mode,
+            deadline=wanted["deadline"],
+        )
     diff = {"before": "", "after": f"{wanted['member']} follows {wanted['primary']} ({joined.way})\n"}
     return {"changed": joined.changed, "way": joined.way, **({"diff": diff} if joined.changed else {})}
 

@@ -12,6 +12,7 @@ import typing as t
 
 Look = t.Mapping[str, t.Any]
 PROVISION = "ansible-playbook vitalops.rollout.provision -i INVENTORY"
+REPLICATION = "ansible-playbook vitalops.rollout.replication -i INVENTORY"
 PROMOTE = "ansible-playbook vitalops.rollout.promote -i INVENTORY -e postgres_promote="
 REJOIN = "ansible-playbook vitalops.rollout.rejoin -i INVENTORY -e postgres_rejoin="
 
@@ -29,11 +30,11 @@ class Refused(Exception):
 class Member(t.NamedTuple):
     """A member as its own host and the others tell it.
 
-    new: nothing of its own in it. stopped: data of a primary, not running. asleep: data of a standby, not running.
-    unclear: something runs there that does not say what it is. closed: its host is up, and nothing listens.
+    new: nothing of its own in it. stopped: data of a primary, not running. asleep: data of a standby that does not
+    answer. unclear: something runs there that does not say what it is. closed: its host is up, and nothing listens.
     asked: whether its own host has answered. received: position in the WAL. upstream: name of whom a standby follows.
     ended_at: where a stopped server ended in good order. member: whether the role has made it one before.
-    blind_to: names of members that its own host cannot reach over the network.
+    blind_to: names of members that its own host cannot reach over the network. streams: whether a standby receives.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Member(t.NamedTuple):
     ended_at: str = ""
     member: bool = True
     blind_to: frozenset[str] = frozenset()
+    streams: bool = True
 
 
 class Plan(t.NamedTuple):
@@ -60,7 +62,7 @@ class Promotion(t.NamedTuple):
     """What a promotion takes.
 
     fence: members to be stopped first. until: the one of them that was the primary. lift: the target is fenced and
-    comes back instead. given_up: who may still be alive somewhere, because somebody said so.
+    comes back instead. given_up: names of who may still be alive somewhere, because somebody said so, with commas.
     """
 
     target: str
@@ -101,7 +103,8 @@ def _seen_by_others(name: str, looks: t.Mapping[str, Look | None]) -> list[Look]
 def _member(name: str, look: Look | None, seen: t.Sequence[Look], names: t.Mapping[str, str]) -> Member:
     if look is not None:
         state = "new" if look["state"] == "absent" else str(look["state"])
-        if state == "stopped" and look.get("standby"):
+        # What is a standby by its files takes no writes, whether it answers or not.
+        if state in ("stopped", "unclear") and look.get("standby"):
             state = "asleep"
         ended = (look.get("lsn") or "") if look.get("ended_well") and not look.get("standby") else ""
         return Member(
@@ -119,6 +122,7 @@ def _member(name: str, look: Look | None, seen: t.Sequence[Look], names: t.Mappi
                 for other, told in (look.get("members") or {}).items()
                 if told["state"] in ("closed", "unreachable")
             ),
+            (look.get("receiver") or {}).get("status") == "streaming",
         )
     for state in ("primary", "standby", "unclear", "closed"):
         found = [one for one in seen if one["state"] == state]
@@ -149,6 +153,8 @@ def plan(found: t.Mapping[str, Member], inventory_primary: str, rejoin: str = ""
     _check_rejoin(found, rejoin)
     found = {name: one._replace(state="fenced") if name == rejoin else one for name, one in found.items()}
     primary = _primary(found, inventory_primary)
+    if not rejoin:  # who names one has decided between the two
+        _check_nobody_came_later(found, primary)
     told = []
     if primary.name != inventory_primary:
         told.append(
@@ -182,7 +188,33 @@ def _check_rejoin(found: t.Mapping[str, Member], rejoin: str) -> None:
     if rejoin not in found or not found[rejoin].asked:
         raise Refused(f"postgres_rejoin must name a member that answers, of {', '.join(found)}. Found: {rejoin}.")
     if not any(one.state == "primary" for one in found.values() if one.name != rejoin):
-        raise Refused(f"{rejoin} has nobody to follow: no other member is primary. Nothing was changed.")
+        raise Refused(
+            f"{rejoin} has nobody to follow: no other member is primary. Nothing was changed. Next: promote another "
+            f"one, or have {rejoin} come back: {PROMOTE}NAME"
+        )
+
+
+def _check_nobody_came_later(found: t.Mapping[str, Member], primary: Member) -> None:
+    """Refuses an old primary that came back while the one that replaced it is away."""
+    later = [one for one in found.values() if _is_later(one, primary)]
+    if not later:
+        return
+    newest = max(later, key=lambda one: (one.timeline, one.received))
+    theirs = (
+        f"{PROMOTE}{newest.name}"
+        if newest.state == "standby"
+        else f"start it (systemctl start postgresql on {newest.name}), then {REJOIN}{primary.name}"
+    )
+    raise Refused(
+        f"{primary.name} would be the primary, with timeline {primary.timeline}, but {newest.name} ({newest.state}) "
+        f"has timeline {newest.timeline}: somebody was promoted in between. Nothing was changed. Next: if users shall "
+        f"have what {newest.name} has, {theirs}; if they shall have what {primary.name} has, {REJOIN}{newest.name}"
+    )
+
+
+def _is_later(member: Member, other: Member) -> bool:
+    """Whether *member* has seen a promotion of the same cluster that *other* has not."""
+    return bool(member.system) and member.system == other.system and member.timeline > other.timeline
 
 
 def _foreign(member: Member, primary: Member) -> bool:
@@ -225,66 +257,124 @@ def _primary(found: t.Mapping[str, Member], inventory_primary: str) -> Member:
 def _rivals(claims: t.Sequence[Member]) -> str:
     newest = max(claims, key=lambda one: one.timeline)
     other = next(one for one in claims if one is not newest)
+    which = (
+        "Equal timelines do not tell who came later: look at their rows."
+        if other.timeline == newest.timeline
+        else "The higher timeline was promoted later."
+    )
     return (
         f"{' and '.join(one.name for one in claims)} both say that they are the primary "
         f"({', '.join(f'{one.name}: timeline {one.timeline}' for one in claims)}). Nothing was changed. "
-        f"The higher timeline was promoted later. Next: if users shall have {newest.name}, {REJOIN}{other.name}"
+        f"{which} Next: if users shall have {newest.name}, {REJOIN}{other.name}"
     )
 
 
-def promotion(found: t.Mapping[str, Member], target_name: str, given_up: str = "", reason: str = "") -> Promotion:
-    """Returns what must be done so that *target_name* is the only primary. Raises Refused."""
+def promotion(
+    found: t.Mapping[str, Member], target_name: str, given_up: str = "", reason: str = "", most_bytes: int = 2**24
+) -> Promotion:
+    """Returns what must be done so that *target_name* is the only primary. Raises Refused.
+
+    *given_up*: names of members that nobody can stop, with commas between them. *most_bytes*: how far it may be behind
+    a primary that runs.
+    """
     if target_name not in found:
         raise Refused(f"postgres_promote must name one of {', '.join(found)}. Found: {target_name or 'nothing'}.")
     target = found[target_name]
-    others = [member for member in found.values() if member is not target]
-    _check_given_up(found, target, given_up, reason)
+    gone = _given_up(found, target, given_up, reason)
+    others = [member for member in found.values() if member is not target and member.name not in gone]
     if not target.asked:
-        raise Refused(f"{target.name} cannot be asked: it is {target.state}. Nothing was changed.")
+        raise Refused(
+            f"{target.name} cannot be asked: it is {target.state}. Nothing was changed. Next: reach it, or look who "
+            f"else there is: {REPLICATION}"
+        )
+    told = [f"{name} ({found[name].state}) is given up: {reason}" for name in gone]
     primaries = [one for one in others if one.state == "primary"]
     if target.state == "primary" and not primaries:
         return Promotion(target.name, [], "", False, True, "", [f"{target.name} is the primary already."])
-    if target.state == "fenced" and not primaries:
-        return _come_back(target, others)
+    if target.state in ("fenced", "stopped") and not primaries:
+        return _come_back(target, others, gone, told)
     if target.state != "standby":
         raise Refused(
-            f"{target.name} is {target.state}; only a standby that runs can be promoted. Nothing was changed."
+            f"{target.name} is {target.state}; only a standby that runs can be promoted. Nothing was changed. "
+            f"Next: look who does: {REPLICATION}"
         )
-    fence, told = [], []
+    leader = _leader(target, found)
+    fence = []
     for member in others:
-        if member.name == given_up:
-            told.append(f"{member.name} ({member.state}) is given up: {reason}")
-        elif _must_be_fenced(member, target):
+        if _is_later(member, target):
+            raise Refused(_came_later(member, target))
+        if _must_be_fenced(member, target, leader):
             if not member.asked:
-                raise Refused(_unproven(member, target))
+                raise Refused(_unproven(member, target, gone))
             fence.append(member.name)
-        elif (
-            member.state in ("standby", "asleep")
-            and member.received > target.received
-            and member.system == target.system
-        ):
+        elif not primaries and _has_more(member, target):
             raise Refused(
                 f"{member.name} has received more than {target.name}: {member.received - target.received} bytes would "
                 f"be lost. Nothing was changed. Next: {PROMOTE}{member.name}"
             )
         elif not member.asked:
             told.append(f"{member.name} cannot be asked ({member.state}); when it is back: {PROVISION}")
+    for primary in primaries:
+        _check_it_can_catch_up(target, primary, most_bytes)
     # A run that was cut off has fenced it already: that is done once more, to know where it ended.
     fence += [one.name for one in others if one.state == "fenced" and one.ended_at and one.timeline == target.timeline]
     same = [name for name in fence if found[name].timeline == target.timeline]
-    until = target.upstream if target.upstream in fence else next(iter(same), "")
-    return Promotion(target.name, fence, until, False, False, given_up, told)
+    until = leader.name if leader and leader.name in fence else next(iter(same), "")
+    return Promotion(target.name, fence, until, False, False, ",".join(gone), told)
 
 
-def _must_be_fenced(member: Member, target: Member) -> bool:
+def _leader(target: Member, found: t.Mapping[str, Member]) -> Member | None:
+    """Returns whom *target* gets its data from in the end, also through other standbys; None when that is unknown."""
+    one, passed = target, {target.name}
+    while one.state in ("standby", "asleep"):
+        if one.upstream not in found or one.upstream in passed:
+            return None
+        one = found[one.upstream]
+        passed.add(one.name)
+    return one
+
+
+def _must_be_fenced(member: Member, target: Member, leader: Member | None) -> bool:
     """Whether *member* could take writes, now or after a start."""
-    if member.state in ("primary", "stopped"):
+    if member.state in ("primary", "stopped") or (member.state == "unclear" and member.asked):
         return not _foreign(member, target)
-    # Of one that nobody can ask, only whom the target follows can be the old primary; if that is unknown, anyone can.
-    return member.state in ("unclear", "unreachable", "closed") and target.upstream in ("", member.name)
+    # Of those whom nobody can ask, anyone may have been promoted, unless the target still gets its data from a primary.
+    return member.state in ("unclear", "unreachable", "closed") and not (leader and leader.state == "primary")
 
 
-def _unproven(member: Member, target: Member) -> str:
+def _has_more(member: Member, target: Member) -> bool:
+    """Whether rows would be lost that *member* has. While a primary runs, it tells itself how much there is."""
+    same = member.system == target.system and member.timeline == target.timeline
+    return same and member.state in ("standby", "asleep") and member.received > target.received
+
+
+def _check_it_can_catch_up(target: Member, primary: Member, most_bytes: int) -> None:
+    """A primary that runs is stopped only for a standby that will have all of it a moment later."""
+    missing = primary.received - target.received
+    if _foreign(primary, target) or (target.streams and missing <= most_bytes):
+        return
+    why = f"it is {missing} bytes behind" if target.streams else "it does not receive from"
+    raise Refused(
+        f"{target.name} was not promoted: {why} {primary.name}, which runs and would be stopped for it. Nothing was "
+        f"changed. Expected: at most {most_bytes} bytes (postgres_update_lag). Next: {REPLICATION}, see why, then "
+        f"{PROMOTE}{target.name}"
+    )
+
+
+def _came_later(member: Member, target: Member) -> str:
+    start = f"start it (systemctl start postgresql on {member.name}), then {REJOIN}{target.name}"
+    next_step = {
+        "standby": f"{PROMOTE}{member.name}",
+        "fenced": f"{PROMOTE}{member.name} brings it back",
+        "primary": f"{REJOIN}{target.name}",
+    }.get(member.state, start)
+    return (
+        f"{target.name} was not promoted: it has timeline {target.timeline}, and {member.name} ({member.state}) has "
+        f"timeline {member.timeline}: what was written since would be lost. Nothing was changed. Next: {next_step}"
+    )
+
+
+def _unproven(member: Member, target: Member, gone: t.Sequence[str]) -> str:
     what = {
         "primary": "still answers as the primary, and its host cannot be reached to stop it",
         "unclear": "still answers, and its host cannot be reached to stop it",
@@ -293,39 +383,72 @@ def _unproven(member: Member, target: Member) -> str:
         member.state,
         "does not answer; a host that is cut off looks the same as one that is dead, and may still take writes",
     )
+    sure = (
+        "cut its power or its network first, then"
+        if member.state == "primary"
+        else "when you know that nobody can write to it (power off, network cut),"
+    )
     return (
-        f"{target.name} was not promoted: {member.name} {what}. Nothing was changed. Next: reach it, or, when you "
-        f"know that nobody can write to it (power off, network cut), say so: {PROMOTE}{target.name} "
-        f"-e postgres_given_up={member.name} "
-        "-e \"postgres_reason='why'\""
+        f"{target.name} was not promoted: {member.name} {what}. Nothing was changed. Next: reach it, or, {sure} "
+        f"say so: {PROMOTE}{target.name} {_give_up(*gone, member.name)}"
     )
 
 
-def _check_given_up(found: t.Mapping[str, Member], target: Member, given_up: str, reason: str) -> None:
-    if not given_up:
-        return
-    if given_up not in found or given_up == target.name:
-        raise Refused(f"postgres_given_up must name another member. Found: {given_up}.")
-    if len(reason.split()) < 2:
+def _give_up(*names: str) -> str:
+    return f"-e postgres_given_up={','.join(names)} -e \"postgres_reason='why'\""
+
+
+def _given_up(found: t.Mapping[str, Member], target: Member, given_up: str, reason: str) -> list[str]:
+    """Returns the names in *given_up*. Raises Refused for one that can be stopped, or is alive for certain."""
+    names = list(dict.fromkeys(given_up.replace(",", " ").split()))
+    if names and len(reason.split()) < 2:
         raise Refused("postgres_given_up needs postgres_reason with a sentence: it is written down.")
-    if found[given_up].asked:
-        raise Refused(
-            f"{given_up} answers on its host, so it can be stopped and need not be given up. Next: "
-            f"{PROMOTE}{target.name}"
-        )
+    for name in names:
+        if name not in found or name == target.name:
+            raise Refused(f"postgres_given_up must name another member. Found: {name}.")
+        if found[name].asked:
+            raise Refused(
+                f"{name} answers on its host, so it can be stopped and need not be given up. Next: "
+                f"{PROMOTE}{target.name}"
+            )
+        if found[name].state == "primary":
+            raise Refused(
+                f"{name} cannot be given up: it answers other members as the primary at this moment. Nothing was "
+                f"changed. Next: cut its power or its network, then {PROMOTE}{target.name} {_give_up(*names)}"
+            )
+    return names
 
 
-def _come_back(target: Member, others: t.Sequence[Member]) -> Promotion:
-    """The way back when a promotion failed after the old primary was stopped."""
-    newer = [one.name for one in others if one.timeline > target.timeline or not one.asked]
+def _come_back(target: Member, others: t.Sequence[Member], gone: t.Sequence[str], told: t.Sequence[str]) -> Promotion:
+    """The way back when a promotion failed after the old primary was stopped, or when its return was cut off."""
+    # Data of a primary that does not run, or does not answer: it may have been the one that was promoted.
+    newer = [one for one in others if not one.asked or one.state in ("stopped", "unclear") or _is_later(one, target)]
     if newer:
+        away = [one.name for one in newer if not one.asked]
+        say = f"; or, when you know that they were not: {PROMOTE}{target.name} {_give_up(*gone, *away)}" if away else ""
         raise Refused(
-            f"{target.name} is fenced, and {', '.join(newer)} may have been promoted since. Nothing was changed. "
-            f"Next: {REJOIN}{target.name}"
+            f"{target.name} is {target.state}, and {', '.join(one.name for one in newer)} may have been promoted "
+            f"since. Nothing was changed. Next: start whoever was, then {REJOIN}{target.name}{say}"
         )
-    return Promotion(
-        target.name, [], "", True, False, "", [f"{target.name} was fenced; nobody was promoted since: it comes back."]
-    )
+    comes = f"{target.name} was {target.state}; nobody was promoted since: it comes back."
+    return Promotion(target.name, [], "", True, False, ",".join(gone), [*told, comes])
+
+
+def ended_at(promotion: t.Mapping[str, t.Any], fenced: t.Mapping[str, t.Mapping[str, t.Any] | None]) -> str:
+    """Returns where the old primary of a *promotion* (refused, and the parts of Promotion) ended; empty when unknown.
+
+    *fenced*: what the module that fences returned on each host. Raises Refused when a member that must be stopped
+    first was not, however it came that this is asked (a task that was skipped, hosts that are not at the same task).
+    """
+    if promotion["refused"]:
+        raise Refused(str(promotion["refused"]))
+    open_ones = [name for name in promotion["fence"] if "ended_at" not in (fenced.get(name) or {})]
+    if open_ones:
+        raise Refused(
+            f"{promotion['target']} was not promoted: {', '.join(open_ones)} must be stopped first, and was not in "
+            f"this run. Next: {PROMOTE}{promotion['target']}"
+        )
+    return str((fenced[promotion["until"]] or {})["ended_at"] or "") if promotion["until"] else ""
 
 
 def replication(found: t.Mapping[str, Member], looks: t.Mapping[str, Look | None]) -> list[str]:
@@ -338,7 +461,7 @@ def replication(found: t.Mapping[str, Member], looks: t.Mapping[str, Look | None
         lines.append(
             f"{member.name}: {what}{told}{'' if member.asked else ', its host did not answer'}{_received(member, look)}"
         )
-        if look.get("fence"):
+        if look.get("fence") and member.state != "primary":
             told = look["fence"]
             lines.append(
                 f"  fenced at {told['at']} by {told['by']} for {told['for']}: {told['reason']}. "
@@ -361,6 +484,9 @@ def _received(member: Member, look: Look) -> str:
 
 
 def _sender(one: Look) -> str:
+    if one.get("copied_bytes") is not None:
+        copied, whole = int(one["copied_bytes"]) / 2**30, int(one.get("copy_bytes") or 0) / 2**30
+        return f"to {one['name']}: a copy is made, {copied:.1f} of about {whole:.1f} GB"
     seconds = float(one.get("lag_seconds") or 0)
     return f"to {one['name']}: {one['state']}, {int(one.get('lag_bytes') or 0)} bytes and {seconds:.1f} s behind"
 

@@ -21,14 +21,24 @@ from . import fence, host
 #: Seconds for a copy of a whole cluster.
 COPY = 24 * 3600
 _SIZE = "SELECT sum(pg_database_size(oid)) FROM pg_database"
+_PLACES = """
+SELECT json_agg(pg_tablespace_location(oid)) FROM pg_tablespace WHERE pg_tablespace_location(oid) <> ''
+"""
 _WHO = """
 SELECT json_build_object('standby', pg_is_in_recovery(),
   'system', (SELECT system_identifier::text FROM pg_control_system()))
 """
-_STREAMS = "SELECT json_build_object('status', status) FROM pg_stat_wal_receiver"
+# What it writes at this moment, and what its last checkpoint has told the control file, where pg_rewind reads it.
+_TIMELINES = """
+SELECT json_build_object('written', ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int,
+  'told', (SELECT timeline_id FROM pg_control_checkpoint()))
+"""
+_STREAMS = (
+    "SELECT json_build_object('status', status, 'address', sender_host, 'port', sender_port) FROM pg_stat_wal_receiver"
+)
 _DROP_SLOTS = """
 SELECT json_agg(json_build_object('name', slot_name, 'dropped', pg_drop_replication_slot(slot_name)::text))
-FROM pg_replication_slots WHERE NOT active AND slot_name LIKE 'rollout\\_%'
+FROM pg_replication_slots WHERE pg_is_in_recovery() AND NOT active AND slot_name LIKE 'rollout\\_%'
 """
 
 
@@ -56,36 +66,40 @@ def join(upstream: Upstream, by: str, *, member: str, again: bool, check: bool, 
     Raises BadInput before anything is touched when that cannot work.
     """
     cluster = host.known()
-    swapped = _finish_swap(cluster, check=check)
-    _check(cluster, upstream, member, again=again)
-    in_place = host.is_standby(cluster) and not os.path.exists(_beside(cluster, "rewinding"))
-    if in_place and not again:
+    cluster = cluster._replace(data=os.path.realpath(cluster.data))
+    system = _check(cluster, upstream, member, again=again)
+    swapped = _finish_swap(cluster, system, check=check)
+    in_place = host.is_standby(cluster) and not os.path.exists(host.beside(cluster, "rewinding"))
+    if in_place and (swapped or not again):
         return _run(
             cluster, upstream, by, "base_backup" if swapped else "kept", check=check, deadline=deadline, member=member
         )
+    if in_place and _streams(cluster, upstream):
+        return Joined(False, "kept")
+    rewinds = again and not in_place and _may_rewind(cluster, system)
+    if not rewinds:
+        _check_place(cluster)
     if check:
-        return Joined(True, "rewind or base_backup" if again else "base_backup")
-    if in_place and again and _streams(cluster):
-        return Joined(swapped, "kept")
-    _check_room(cluster, upstream)
+        return Joined(True, "rewind or base_backup" if rewinds else "base_backup")
+    if not rewinds:
+        _make_room(cluster, upstream)
     way = "base_backup"
     if again:
         # Not for one moment may it come up as a primary, whatever happens on the way.
         fence.close(cluster, by, "it becomes a standby", upstream.name)
-        way = "rewind" if _rewind(cluster, upstream) else "base_backup"
+        way = "rewind" if rewinds and _rewind(cluster, upstream, deadline) else "base_backup"
     if way == "base_backup":
-        _copy(cluster, upstream)
+        if rewinds:
+            _check_place(cluster)
+            _make_room(cluster, upstream)
+        _copy(cluster, upstream, member)
         _swap(cluster)
     fence.record("joined", by=by, way=way, upstream=upstream.name)
     return _run(cluster, upstream, by, way, check=False, deadline=deadline, member=member)
 
 
-def _beside(cluster: host.Cluster, what: str) -> str:
-    return f"{cluster.data}.{what}"
-
-
-def _check(cluster: host.Cluster, upstream: Upstream, member: str, *, again: bool) -> None:
-    """Refuses what would fail later, or would cost data that is nowhere else."""
+def _check(cluster: host.Cluster, upstream: Upstream, member: str, *, again: bool) -> str:
+    """Refuses what would fail later, or would cost data that is nowhere else. Returns the system identifier."""
     try:
         told = host.ask_member(upstream.address, upstream.port, upstream.user, upstream.passfile, _WHO)
     except host.Silent as silent:
@@ -93,7 +107,8 @@ def _check(cluster: host.Cluster, upstream: Upstream, member: str, *, again: boo
             f"The standby {member} cannot reach its primary {upstream.name}; nothing was changed here.",
             expected=f"an answer to {upstream.user} at {upstream.address}, port {upstream.port}",
             found=silent.found,
-            next_step=f"see that {upstream.name} runs and that no firewall is between: {playbook('provision')}",
+            next_step=f"see that {upstream.name} runs, that no firewall is between, and that both have the same "
+            f"postgres_replication_password (no --limit): {playbook('provision')}",
         ) from silent
     if told["standby"]:
         raise BadInput(
@@ -111,20 +126,43 @@ def _check(cluster: host.Cluster, upstream: Upstream, member: str, *, again: boo
             next_step=f"move it away if nobody needs it: pg_dropcluster --stop {cluster.version} {cluster.name} && "
             f"pg_createcluster {cluster.version} {cluster.name} on {member}; then {playbook('provision')}",
         )
-    if own == told["system"] and not host.is_standby(cluster) and host.holds_something(cluster) and not again:
+    # Even one with nothing in it has been told apart from a new one: that has an identifier of its own.
+    if own == told["system"] and not host.is_standby(cluster) and not again:
         raise BadInput(
             f"{member} was a primary itself: it may hold rows that {upstream.name} has not; nothing was changed here.",
             expected="its name, by somebody who knows that",
             where=cluster.data,
             next_step=f"{playbook('rejoin')} -e postgres_rejoin={member}",
         )
+    return str(told["system"])
 
 
-def _rewind(cluster: host.Cluster, upstream: Upstream) -> bool:
-    """Takes the data back to where the primary went another way. Returns whether that worked; else a copy is needed."""
-    mark = _beside(cluster, "rewinding")
+def _may_rewind(cluster: host.Cluster, system: str) -> bool:
+    """Whether the data is a whole primary of the same cluster: no standby, no rewind that did not end."""
     own = host.control(cluster).get("Database system identifier")
-    if os.path.exists(mark) or own is None or host.is_standby(cluster):
+    return own == system and not host.is_standby(cluster) and not os.path.exists(host.beside(cluster, "rewinding"))
+
+
+def _tells_its_timeline(upstream: Upstream, seconds: float) -> bool:
+    """Whether the control file of the primary has the timeline that it writes: after a promotion, a checkpoint later.
+
+    Before it, pg_rewind up to version 15 believes that both are on one timeline, and does nothing.
+    """
+    ends = time.monotonic() + seconds
+    while True:
+        told = host.ask_member(upstream.address, upstream.port, upstream.user, upstream.passfile, _TIMELINES)
+        if told["told"] == told["written"]:
+            return True
+        if time.monotonic() > ends:
+            return False
+        time.sleep(0.5)
+
+
+def _rewind(cluster: host.Cluster, upstream: Upstream, deadline: float) -> bool:
+    """Takes the data back to where the primary went another way. Returns whether that worked; else a copy is needed."""
+    mark = host.beside(cluster, "rewinding")
+    if not _tells_its_timeline(upstream, deadline):
+        fence.record("not_rewound", reason=f"no checkpoint of {upstream.name} since its promotion in {deadline:g} s")
         return False
     durable.write_text(mark, "A rewind began here and did not end.\n")
     source = host.conninfo(upstream.address, upstream.port, upstream.user, upstream.passfile)
@@ -155,10 +193,34 @@ def _be_standby(data: str) -> None:
     durable.sync_folder(data)
 
 
-def _check_room(cluster: host.Cluster, upstream: Upstream) -> None:
-    """Refuses a copy that would fill the disk; what a run left that was cut off makes room first."""
-    if os.path.isdir(_beside(cluster, "coming")):
-        shutil.rmtree(_beside(cluster, "coming"))
+def _check_place(cluster: host.Cluster) -> None:
+    """Refuses a copy that could not take the place of the data folder."""
+    if os.path.ismount(cluster.data):
+        raise BadInput(
+            "The data folder is a file system of its own, so a copy beside it cannot take its place.",
+            expected=f"the mount at {os.path.dirname(cluster.data)} or above",
+            found=f"a mount at {cluster.data}",
+            where=cluster.data,
+            next_step=f"mount that disk at {os.path.dirname(cluster.data)}, with the data in a folder in it, then run "
+            "this again",
+        )
+
+
+def _make_room(cluster: host.Cluster, upstream: Upstream) -> None:
+    """Refuses a copy that would fill the disk; what runs left that were cut off makes room first."""
+    # While there are data, nobody needs what they replaced.
+    for left in ("coming", "before") if os.path.isdir(cluster.data) else ("coming",):
+        if os.path.isdir(host.beside(cluster, left)):
+            shutil.rmtree(host.beside(cluster, left))
+    for place in host.ask_member(upstream.address, upstream.port, upstream.user, upstream.passfile, _PLACES) or []:
+        if os.path.isdir(place) and os.listdir(place):
+            raise BadInput(
+                "A tablespace would be copied into a folder that holds something.",
+                expected=f"no folder, or an empty one, as {upstream.name} has a tablespace there",
+                found=f"{len(os.listdir(place))} entries",
+                where=place,
+                next_step=f"move it away when nobody needs it: mv {place} {place}.before; then run this again",
+            )
     needed = int(host.ask_member(upstream.address, upstream.port, upstream.user, upstream.passfile, _SIZE))
     free = shutil.disk_usage(os.path.dirname(cluster.data)).free
     if needed > free:
@@ -171,15 +233,16 @@ def _check_room(cluster: host.Cluster, upstream: Upstream) -> None:
         )
 
 
-def _copy(cluster: host.Cluster, upstream: Upstream) -> None:
+def _copy(cluster: host.Cluster, upstream: Upstream, member: str) -> None:
     """Makes DATA.ready, while the server of this host is as it was."""
-    coming, ready = _beside(cluster, "coming"), _beside(cluster, "ready")
+    coming, ready = host.beside(cluster, "coming"), host.beside(cluster, "ready")
     source = host.conninfo(upstream.address, upstream.port, upstream.user, upstream.passfile)
     command.run(
         host.as_postgres(
             [
                 cluster.program("pg_basebackup"),
-                f"--dbname={source}",
+                # By this name the primary tells how far it is.
+                f"--dbname={source} application_name={member}",
                 f"--pgdata={coming}",
                 "--wal-method=stream",
                 f"--slot={upstream.slot}",
@@ -197,7 +260,7 @@ def _copy(cluster: host.Cluster, upstream: Upstream) -> None:
 
 def _swap(cluster: host.Cluster) -> None:
     """Puts DATA.ready where the data was. Two renames; one that was cut off is finished by the next run."""
-    ready, before = _beside(cluster, "ready"), _beside(cluster, "before")
+    ready, before = host.beside(cluster, "ready"), host.beside(cluster, "before")
     if os.path.isdir(cluster.data):
         host.stop(cluster)
         if os.path.isdir(before):
@@ -205,16 +268,20 @@ def _swap(cluster: host.Cluster) -> None:
         os.rename(cluster.data, before)
     os.rename(ready, cluster.data)
     durable.sync_folder(os.path.dirname(ready))
-    durable.remove(_beside(cluster, "rewinding"))
+    durable.remove(host.beside(cluster, "rewinding"))
 
 
-def _finish_swap(cluster: host.Cluster, *, check: bool) -> bool:
-    """Ends what an earlier run began. Returns whether there was something."""
-    if not os.path.isdir(_beside(cluster, "ready")):
+def _finish_swap(cluster: host.Cluster, system: str, *, check: bool) -> bool:
+    """Ends what an earlier run began. Returns whether there was something. A copy of another cluster is not taken."""
+    ready = host.beside(cluster, "ready")
+    if not os.path.isdir(ready):
         return False
-    if not check:
+    fits = host.control(cluster._replace(data=ready)).get("Database system identifier") == system
+    if not check and fits:
         _swap(cluster)
-    return True
+    elif not check:
+        shutil.rmtree(ready)
+    return fits
 
 
 def _run(
@@ -230,32 +297,48 @@ def _run(
         fence.lift(cluster, by)
     if not now.running:
         host.start(cluster)
+    elif not _streams(cluster, upstream):
+        # A run that was killed may have left settings that nobody has read.
+        host.reload(cluster)
     wait_until_it_streams(cluster, upstream, member, deadline)
     dropped = host.ask(cluster, _DROP_SLOTS) or []
-    before = _beside(cluster, "before")
+    before = host.beside(cluster, "before")
     if os.path.isdir(before):
         shutil.rmtree(before)
     return Joined(idle or way != "kept" or bool(dropped), "started" if idle and way == "kept" else way)
 
 
-def _streams(cluster: host.Cluster) -> bool:
+def _streams(cluster: host.Cluster, upstream: Upstream) -> bool:
+    """Whether it receives, and from nobody else."""
+    wanted = {"status": "streaming", "address": upstream.address, "port": upstream.port}
     try:
-        return ((host.ask(cluster, _STREAMS) or {}).get("status")) == "streaming"
+        return bool(host.ask(cluster, _STREAMS) == wanted)
     except host.Silent:
         return False
+
+
+def _received(cluster: host.Cluster) -> str:
+    try:
+        told = host.ask(cluster, _STREAMS)
+    except host.Silent as silent:
+        return f"{silent.found}\n    {host.last_words(cluster)}"
+    if told and told["status"] == "streaming":
+        return f"a stream from {told['address']}, port {told['port']}"
+    return host.last_words(cluster)
 
 
 def wait_until_it_streams(cluster: host.Cluster, upstream: Upstream, member: str, deadline: float) -> None:
     """Raises RolloutError with the last lines of the log when the standby does not stream within *deadline* seconds."""
     ends = time.monotonic() + deadline
-    while not _streams(cluster):
+    while not _streams(cluster, upstream):
         if time.monotonic() > ends:
             raise RolloutError(
                 f"The standby {member} does not receive from {upstream.name}.",
-                expected=f"a stream within {deadline:g} s",
-                found=host.last_words(cluster),
+                expected=f"a stream from {upstream.address}, port {upstream.port} within {deadline:g} s",
+                found=_received(cluster),
                 where=cluster.log,
-                next_step="when the log says that WAL is gone or that timelines differ, make it anew: "
-                f"{playbook('rejoin')} -e postgres_rejoin={member}",
+                next_step="when the log says that it still replays, wait and run this again; when it receives from "
+                "elsewhere, ALTER SYSTEM RESET primary_conninfo there; when WAL is gone or timelines differ, make it "
+                f"anew: {playbook('rejoin')} -e postgres_rejoin={member}",
             )
         time.sleep(0.3)

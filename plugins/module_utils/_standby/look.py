@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 
 from .._foundation import command
@@ -35,10 +36,13 @@ SELECT json_build_object(
   'upstream', current_setting('primary_conninfo'),
   'keep_at_most', current_setting('max_slot_wal_keep_size'),
   'senders', coalesce((SELECT json_agg(json_build_object('name', application_name, 'state', state,
+      'copied_bytes', (SELECT backup_streamed FROM pg_stat_progress_basebackup AS b WHERE b.pid = r.pid),
+      'copy_bytes', (SELECT coalesce(backup_total, (SELECT sum(pg_database_size(oid)) FROM pg_database))
+        FROM pg_stat_progress_basebackup AS b WHERE b.pid = r.pid),
       'lag_bytes', pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
         ELSE pg_current_wal_lsn() END, replay_lsn),
       'lag_seconds', extract(epoch FROM replay_lag)) ORDER BY application_name)
-    FROM pg_stat_replication), '[]'),
+    FROM pg_stat_replication AS r), '[]'),
   'slots', coalesce((SELECT json_agg(json_build_object('name', slot_name, 'active', active, 'state', wal_status,
       'retained_bytes', pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
         ELSE pg_current_wal_lsn() END, restart_lsn)) ORDER BY slot_name)
@@ -63,10 +67,10 @@ def here() -> dict[str, t.Any]:
         "packages": packages(),
         **_files(cluster),
     }
+    fresh = not told["holds_something"] and not told["standby"] and told["timeline"] <= 1
     if not cluster.running:
-        told["state"] = (
-            "fenced" if told["fence"] else "stopped" if told["holds_something"] or told["standby"] else "new"
-        )
+        # A fence that a kill has left half done, or half lifted, keeps nobody from starting.
+        told["state"] = "fenced" if fence.is_closed(cluster) else "new" if fresh else "stopped"
         return told
     try:
         told.update(host.ask(cluster, _WHO))
@@ -81,13 +85,27 @@ def here() -> dict[str, t.Any]:
 def _files(cluster: host.Cluster) -> dict[str, t.Any]:
     """What the data folder tells while nobody may be asked."""
     control = host.control(cluster)
+    timeline, lsn = int(control.get("Latest checkpoint's TimeLineID", "0")), control.get("Latest checkpoint location")
+    if host.is_standby(cluster):
+        # It has more than its last checkpoint: what was replayed by the time it went to the disk.
+        lsn = max((lsn, control.get("Minimum recovery ending location")), key=lambda one: host.position(one or "0/0"))
+    else:
+        # One that was promoted and died before its next checkpoint knows its timeline by this file alone.
+        timeline = max(timeline, newest_timeline(cluster))
     return {
         "holds_something": host.holds_something(cluster),
         "system": control.get("Database system identifier", ""),
-        "timeline": int(control.get("Latest checkpoint's TimeLineID", "0")),
-        "lsn": control.get("Latest checkpoint location"),
+        "timeline": timeline,
+        "lsn": lsn,
         "ended_well": control.get("Database cluster state", "").startswith("shut down"),
     }
+
+
+def newest_timeline(cluster: host.Cluster) -> int:
+    """Returns the highest timeline that a promotion of this server, or of one before it, has begun; 0 for none."""
+    folder = os.path.join(cluster.data, "pg_wal")
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return max((int(name[:8], 16) for name in names if re.fullmatch("[0-9A-F]{8}\\.history", name)), default=0)
 
 
 def member(address: str, port: int, user: str, passfile: str) -> dict[str, t.Any]:

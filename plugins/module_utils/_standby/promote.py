@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import typing as t
 
@@ -22,12 +23,18 @@ _SLOTS = """
 SELECT json_agg(pg_create_physical_replication_slot(name, true)::text) FROM unnest(ARRAY[{names}]::text[]) AS name
 WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = name)
 """
+_SLOTS_MISSING = """
+SELECT json_agg(name) FROM unnest(ARRAY[{names}]::text[]) AS name
+WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = name)
+"""
 
 
 class Promoted(t.NamedTuple):
-    """received: the last position that came from the old primary; missing: bytes that never came, None when unknown."""
+    """promoted: whether it was a standby. received: the last position that came from the old primary. missing: bytes
+    that never came, None when unknown."""
 
     changed: bool
+    promoted: bool
     received: str | None
     last_commit: str | None
     missing: int | None
@@ -36,7 +43,7 @@ class Promoted(t.NamedTuple):
     @property
     def loss(self) -> str:
         """What can be lost by it, in one sentence."""
-        if not self.changed:
+        if not self.promoted:
             return ""
         if self.missing == 0:
             return "Nothing is lost: the old primary was stopped, and all that it wrote was received."
@@ -47,24 +54,18 @@ class Promoted(t.NamedTuple):
         )
 
 
-def position(text: str) -> int:
-    """Returns a position in the WAL such as 0/3000148 as a number."""
-    high, _slash, low = text.partition("/")
-    return (int(high, 16) << 32) + int(low, 16)
-
-
 def _missing(until: str | None, received: str | None) -> int | None:
     """Returns how many bytes before the end of the record at *until* have not come; None when there is no *until*."""
     if not until:
         return None
-    ahead = position(received or "0/0") - position(until)
+    ahead = host.position(received or "0/0") - host.position(until)
     return 0 if ahead > 0 else max(1, -ahead)
 
 
 def promote(
     *, member: str, until: str | None, slots: t.Sequence[str], deadline: float, check: bool, by: str, reason: str
 ) -> Promoted:
-    """Promotes the server of this host; it already is the primary: nothing changes.
+    """Promotes the server of this host. Of one that is the primary already, only slots that a kill left out are made.
 
     *until* is where the old primary ended when it was stopped: the standby gets the time to reach it. *slots* are made
     before anybody writes, so that standbys lose nothing.
@@ -74,34 +75,41 @@ def promote(
     cluster = host.known()
     state = host.ask(cluster, _STATE)
     if not state["standby"]:
-        return Promoted(False, None, None, None, 0.0)
+        return Promoted(_make_slots(cluster, slots, check=check), False, None, None, None, 0.0)
     while _missing(until, state["received"]) and state["receiving"] and time.monotonic() < ends:
         time.sleep(0.2)
         state = host.ask(cluster, _STATE)
     # What was received is replayed before the promotion ends.
     missing = _missing(until, state["received"])
     if check:
-        return Promoted(True, state["received"], state["last_commit"], missing, 0.0)
+        return Promoted(True, True, state["received"], state["last_commit"], missing, 0.0)
     if until and missing:
         raise BadInput(
             f"{member} has not received all that the old primary wrote before it was stopped; it was not promoted.",
             expected=until,
             found=f"{state['received']}: {missing} bytes or more are missing",
             next_step="give the old primary back, then see why it lags: "
-            f"{playbook('promote')} -e postgres_promote=NAME_OF_THE_OLD_PRIMARY",
+            f"{playbook('promote')} -e postgres_promote=NAME_OF_THE_OLD_PRIMARY; when it cannot come back, switch its "
+            f"host off and give it up: {playbook('promote')} -e postgres_promote={member} "
+            "-e postgres_given_up=NAME_OF_THE_OLD_PRIMARY -e \"postgres_reason='why'\"",
         )
-    host.ask(
-        cluster,
-        f"SELECT to_json(pg_promote(true, {max(1, int(ends - time.monotonic()))}))",
-        deadline=deadline + host.LOOK,
-    )
+    seconds = max(1, int(ends - time.monotonic()))
+    with contextlib.suppress(host.Silent):  # whether it worked is asked next
+        host.ask(cluster, f"SELECT to_json(pg_promote(true, {seconds}))", deadline=seconds + host.LOOK)
     _wait(cluster, member, ends, deadline)
-    if slots:
-        host.ask(cluster, _SLOTS.format(names=", ".join(f"'{name}'" for name in slots)))
     fence.record(
         "promoted", by=by, reason=reason, received=state["received"], last_commit=state["last_commit"], missing=missing
     )
-    return Promoted(True, state["received"], state["last_commit"], missing, round(time.monotonic() - begun, 1))
+    _make_slots(cluster, slots, check=False)
+    return Promoted(True, True, state["received"], state["last_commit"], missing, round(time.monotonic() - begun, 1))
+
+
+def _make_slots(cluster: host.Cluster, slots: t.Sequence[str], *, check: bool) -> bool:
+    """Makes the slots that are not there. Returns whether there were any."""
+    if not slots:
+        return False
+    names = ", ".join(f"'{name}'" for name in slots)
+    return bool(host.ask(cluster, (_SLOTS_MISSING if check else _SLOTS).format(names=names)))
 
 
 def _wait(cluster: host.Cluster, member: str, ends: float, deadline: float) -> None:
