@@ -20,12 +20,9 @@ author:
   - The vitalops.rollout maintainers (@vitalops)
 extends_documentation_fragment:
   - vitalops.rollout.attributes
+  - vitalops.rollout.redis
+  - vitalops.rollout.redis.users
 options:
-  server:
-    description: Which server it is.
-    type: str
-    choices: [redis, valkey]
-    default: redis
   directives:
     description:
       - Directives by name. A value is a text, a number, a boolean, or a list for a directive that is given
@@ -51,42 +48,6 @@ options:
     description: Password of the user C(sentinel), by which Sentinel logs in.
     type: str
     default: ""
-  users:
-    description: Users of applications.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      name:
-        description: Name of the user.
-        type: str
-        required: true
-      password:
-        description: Password of the user. The server keeps a SHA-256 checksum.
-        type: str
-        required: true
-      keys:
-        description: Patterns of keys that the user may read and write.
-        type: list
-        elements: str
-        default: ["*"]
-      channels:
-        description: Patterns of channels that the user may use.
-        type: list
-        elements: str
-        default: []
-      commands:
-        description:
-          - What the user may do, in order, as C(+command), C(-command), C(+@category) or C(-@category).
-          - Empty means C(+@all -@admin -@dangerous +info).
-        type: list
-        elements: str
-        default: []
-      must_run:
-        description: Commands with arguments that the user cannot do without, for example C(SET shop:1 x).
-        type: list
-        elements: str
-        default: []
   logins:
     description: Logins that must keep working, whoever made them.
     type: list
@@ -114,8 +75,6 @@ options:
   drop_in:
     description: A file of the unit. A server that was started before this file was written needs a restart.
     type: path
-notes:
-  - Root rights are needed.
 """
 
 EXAMPLES = r"""
@@ -162,39 +121,19 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vitalops.rollout.plugins.module_utils._hosts import facts
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
-from ansible_collections.vitalops.rollout.plugins.module_utils._redis import access, places, settings
+from ansible_collections.vitalops.rollout.plugins.module_utils._redis import access, parameters, places, settings
 
-_COMMANDS: dict[str, t.Any] = {"type": "list", "elements": "str", "default": []}
 ARGUMENTS: dict[str, t.Any] = {
-    "server": {"type": "str", "choices": ["redis", "valkey"], "default": "redis"},
+    **parameters.SERVER,
     "directives": {"type": "dict", "required": True},
-    "password": {"type": "str", "default": "", "no_log": True},
-    "administrator_password": {"type": "str", "default": "", "no_log": True},
-    "replication_password": {"type": "str", "default": "", "no_log": True},
-    "sentinel_password": {"type": "str", "default": "", "no_log": True},
-    "users": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "name": {"type": "str", "required": True},
-            "password": {"type": "str", "required": True, "no_log": True},
-            "keys": {"type": "list", "elements": "str", "default": ["*"], "no_log": False},
-            "channels": {"type": "list", "elements": "str", "default": []},
-            "commands": _COMMANDS,
-            "must_run": _COMMANDS,
-        },
-    },
-    "logins": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "user": {"type": "str", "default": "default"},
-            "password": {"type": "str", "required": True, "no_log": True},
-            "must_run": _COMMANDS,
-        },
-    },
+    "password": parameters.SECRET_OR_NONE,
+    "administrator_password": parameters.SECRET_OR_NONE,
+    "replication_password": parameters.SECRET_OR_NONE,
+    "sentinel_password": parameters.SECRET_OR_NONE,
+    **parameters.USERS,
+    "logins": parameters.records(
+        user={"type": "str", "default": "default"}, password=parameters.SECRET, must_run=parameters.WORDS
+    ),
     "restart": {"type": "str", "choices": ["never", "when_needed"], "default": "when_needed"},
     "drop_in": {"type": "path"},
 }
