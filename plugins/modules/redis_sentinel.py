@@ -76,10 +76,10 @@ options:
     description: How many replicas may read from a new primary at the same time.
     type: int
     required: true
-  drop_in:
-    description: A file of the unit. A Sentinel that was started before this file was written is restarted.
-    type: path
-    required: true
+  unit:
+    description: What is added to the unit of Sentinel, as a drop-in. It is restarted when that changes.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -96,7 +96,6 @@ EXAMPLES = r"""
     down_after_milliseconds: 5000
     failover_timeout: 60000
     parallel_syncs: 1
-    drop_in: /etc/systemd/system/redis-sentinel.service.d/rollout.conf
 """
 
 RETURN = r"""
@@ -142,7 +141,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "down_after_milliseconds": parameters.NUMBER,
     "failover_timeout": parameters.NUMBER,
     "parallel_syncs": parameters.NUMBER,
-    "drop_in": {"type": "path", "required": True},
+    "unit": parameters.TEXT,
 }
 
 
@@ -179,8 +178,9 @@ def watch(module: AnsibleModule) -> dict[str, t.Any]:
             "parallel-syncs": told["parallel_syncs"],
         },
         finds=asked,
+        unit=told["unit"],
     )
-    done = sentinels.apply(places.sentinel_of(told["server"], told["drop_in"]), wanted, check=module.check_mode)
+    done = sentinels.apply(places.sentinel_of(told["server"]), wanted, check=module.check_mode)
     return {
         "changed": bool(done.lines),
         "plan": done.lines,

@@ -72,8 +72,16 @@ options:
     type: str
     choices: [never, when_needed]
     default: when_needed
-  drop_in:
-    description: A file of the unit. A server that was started before this file was written needs a restart.
+  unit:
+    description:
+      - What is added to the unit of the server, as a drop-in. It is written after the settings, which it may name.
+      - A server that was started before needs a restart.
+    type: str
+    default: ""
+  certificate:
+    description:
+      - Folder of the certificate that RV(vitalops.rollout.certificate_files#module:folder) tells.
+      - It is tried first, and then the server finds it.
     type: path
 """
 
@@ -116,9 +124,11 @@ error:
   type: dict
 """
 
+import functools
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vitalops.rollout.plugins.module_utils._certificates import files
 from ansible_collections.vitalops.rollout.plugins.module_utils._hosts import facts
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
 from ansible_collections.vitalops.rollout.plugins.module_utils._redis import access, parameters, places, settings
@@ -135,7 +145,8 @@ ARGUMENTS: dict[str, t.Any] = {
         user={"type": "str", "default": "default"}, password=parameters.SECRET, must_run=parameters.WORDS
     ),
     "restart": {"type": "str", "choices": ["never", "when_needed"], "default": "when_needed"},
-    "drop_in": {"type": "path"},
+    "unit": parameters.TEXT,
+    "certificate": {"type": "path"},
 }
 
 
@@ -146,7 +157,6 @@ def main() -> None:
 def configure(module: AnsibleModule) -> dict[str, t.Any]:
     """Returns what was changed, or would be."""
     told = module.params
-    place = places.server(told["server"])._replace(drop_in=told["drop_in"] or "")
     users = access.rules(
         told["administrator_password"], told["replication_password"], told["sentinel_password"], told["users"]
     )
@@ -158,8 +168,10 @@ def configure(module: AnsibleModule) -> dict[str, t.Any]:
         logins=tuple(access.must_get_in(login) for login in told["logins"]),
         may_restart=told["restart"] == "when_needed",
         memory=facts.collect()["memory_bytes"]["total"],
+        unit=told["unit"],
+        certificate=waiting(told["certificate"]) if told["certificate"] else None,
     )
-    done = settings.apply(place, wanted, check=module.check_mode)
+    done = settings.apply(places.server(told["server"]), wanted, check=module.check_mode)
     return {
         "changed": done.changed,
         "plan": done.plan,
@@ -167,6 +179,14 @@ def configure(module: AnsibleModule) -> dict[str, t.Any]:
         "restarted": done.restarted and not module.check_mode,
         "diff": {"before": done.before, "after": done.after},
     }
+
+
+def waiting(folder: str) -> settings.Certificate:
+    """Returns the certificate in *folder*, and how the server finds it."""
+    place = files.place_of(folder)
+    return settings.Certificate(
+        folder, files.live(place), functools.partial(files.switch, place), functools.partial(files.clean, place)
+    )
 
 
 if __name__ == "__main__":

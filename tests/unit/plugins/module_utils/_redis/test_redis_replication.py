@@ -101,6 +101,20 @@ def test_sentinel_is_told_only_what_differs() -> None:
 
 
 @pytest.mark.parametrize(
+    ("flags", "sees"),
+    [
+        ("master", True),
+        ("master,disconnected", False),
+        ("s_down,o_down,master", False),
+        ("master,failover_in_progress", False),
+        ("", False),
+    ],
+)
+def test_sentinel_sees_its_primary_or_does_not(flags: str, sees: bool) -> None:
+    assert sentinels.sees(flags) is sees
+
+
+@pytest.mark.parametrize(
     ("state", "login"),
     [
         ("", ("", "")),
@@ -114,7 +128,7 @@ def test_the_login_that_sentinel_keeps_is_read(state: str, login: tuple[str, str
 
 
 def test_sentinels_own_file_is_not_one_of_ours() -> None:
-    place = places.sentinel_of("redis", "")
+    place = places.sentinel_of("redis")
     finds = places.set_of(
         {
             "address": A,
