@@ -144,7 +144,7 @@ def check_and_make(module: AnsibleModule) -> dict[str, t.Any]:
         login=Login(where["user"], where["password"]),
         least_version=told["least_version"],
         policy=told["policy"],
-        settings={name: plan.word(value) for name, value in told["settings"].items()},
+        settings={name: plan.words(value) for name, value in told["settings"].items()},
         rules=rules,
     )
     done = managed.apply(wanted, check=module.check_mode)

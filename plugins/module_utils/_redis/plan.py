@@ -75,6 +75,12 @@ def word(value: t.Any) -> str:
     return str(value) if str(value) else '""'
 
 
+def words(value: Value) -> str:
+    """Returns a value, or several of one directive, as CONFIG GET tells them."""
+    values = [value] if isinstance(value, (str, int, float)) else value
+    return " ".join(map(word, values)).strip('"')
+
+
 def quoted(text: str) -> str:
     """Returns *text* between quotes; for one line, Redis reads them by the rules of JSON."""
     return json.dumps(text, ensure_ascii=False) if text != '""' else text

@@ -34,6 +34,13 @@ def test_a_directive_is_written_as_redis_reads_it(directives: dict[str, t.Any], 
     assert plan.text_of(directives) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "told"), [(True, "yes"), (300, "300"), ("", ""), (["900 1", "300 10"], "900 1 300 10")]
+)
+def test_a_value_is_compared_as_redis_tells_it(value: t.Any, told: str) -> None:
+    assert plan.words(value) == told
+
+
 @pytest.mark.parametrize("directives", [{"timeout": "1\nrequirepass x"}, {"time out": 1}, {"": "x"}])
 def test_a_directive_that_would_be_another_line_is_refused(directives: dict[str, t.Any]) -> None:
     with pytest.raises(BadInput):
