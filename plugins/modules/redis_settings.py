@@ -16,6 +16,7 @@ description:
   - Then the files are written, and the running server gets what differs by C(CONFIG SET) and C(ACL LOAD). It is
     restarted only for what a start alone reads, which the server itself tells.
   - When the server does not take something after all, the previous files come back.
+  - A password that changes puts nobody out, as the former one is good until the next run. The administrator's is not.
 author:
   - The vitalops.rollout maintainers (@vitalops)
 extends_documentation_fragment:
@@ -113,6 +114,12 @@ waiting:
   type: list
   elements: str
   sample: ["databases: 16 -> 32 (restart)"]
+former:
+  description: Users whose former password is good until the next run.
+  returned: success
+  type: list
+  elements: str
+  sample: [shop]
 restarted:
   description: Whether the running server was restarted.
   returned: success
@@ -176,6 +183,7 @@ def configure(module: AnsibleModule) -> dict[str, t.Any]:
         "changed": done.changed,
         "plan": done.plan,
         "waiting": done.waiting,
+        "former": done.former,
         "restarted": done.restarted and not module.check_mode,
         "diff": {"before": done.before, "after": done.after},
     }

@@ -76,7 +76,10 @@ class Read(t.NamedTuple):
 
 
 class Outcome(t.NamedTuple):
-    """What was done or would be: plan lines, what still waits for a restart, and meaning before and after."""
+    """What was done or would be: plan lines, what still waits for a restart, and meaning before and after.
+
+    *former*: users whose former password is good until the next run.
+    """
 
     changed: bool
     plan: list[str]
@@ -84,6 +87,7 @@ class Outcome(t.NamedTuple):
     restarted: bool
     before: dict[str, str]
     after: dict[str, str]
+    former: list[str]
 
 
 def apply(place: Place, wanted: Wanted, *, check: bool) -> Outcome:
@@ -96,10 +100,12 @@ class _Work:
         self.place = place
         self.wanted = wanted
         self.settings = plan.text_of({**wanted.directives, **self._secrets()})
-        lines = [access.default_user(wanted.password), *(rule.line() for rule in wanted.rules)]
-        self.users = "".join(f"{line}\n" for line in lines) if wanted.rules else None
         self.unit = unit.DropIn(place.drop_in, wanted.unit)
         self.old = {path: durable.read_text(path) for path in (place.settings, place.users, place.drop_in)}
+        lines = [access.default_user(wanted.password), *(rule.line() for rule in wanted.rules)]
+        lines = [access.with_former(line, self.old[place.users] or "") for line in lines] if wanted.rules else []
+        self.former = access.twice(lines)
+        self.users = "".join(f"{line}\n" for line in lines) or None
         self.new = {place.settings: self.settings, **({place.users: self.users} if self.users else {})}
 
     def apply(self, check: bool) -> Outcome:
@@ -133,7 +139,7 @@ class _Work:
             if waits:
                 after[f"restart of {self.place.unit}"] = ("now, for " if restart else "waits, for ") + "; ".join(waits)
             written = bool(files) or self._is_staged() or self.unit.differs()
-            outcome = Outcome(acts or written, lines, [] if restart else waits, restart, before, after)
+            outcome = Outcome(acts or written, lines, [] if restart else waits, restart, before, after, self.former)
             if check:
                 return outcome
             if outcome.changed:
@@ -255,7 +261,8 @@ class _Work:
                 where=self.place.data,
                 next_step=f"on this host: systemctl start {self.place.unit}, then run this again",
             )
-        outcome = Outcome(True, ["server: stopped -> started"], [], False, {"server": "stopped"}, {"server": "started"})
+        told = ["server: stopped -> started"]
+        outcome = Outcome(True, told, [], False, {"server": "stopped"}, {"server": "started"}, self.former)
         if not check:
             self._write(True)
             self._restart()
