@@ -106,7 +106,8 @@ class _Work:
         lines = [access.with_former(line, self.old[place.users] or "") for line in lines] if wanted.rules else []
         self.former = access.twice(lines)
         self.users = "".join(f"{line}\n" for line in lines) or None
-        self.new = {place.settings: self.settings, **({place.users: self.users} if self.users else {})}
+        # In the order of writing: what names another file comes after it, whenever a run dies.
+        self.new = {**({place.users: self.users} if self.users else {}), place.settings: self.settings}
 
     def apply(self, check: bool) -> Outcome:
         base = self._base()
@@ -276,11 +277,16 @@ class _Work:
 
     def _write(self, older: bool) -> None:
         """Writes what a start reads, what names other files last. *older*: the server has another unit."""
-        if self.wanted.certificate and self._is_staged():
-            self.wanted.certificate.switch(self.wanted.certificate.folder)
-        self._write_files(self.new)
-        if older:
-            self.unit.write()
+        try:
+            if self.wanted.certificate and self._is_staged():
+                self.wanted.certificate.switch(self.wanted.certificate.folder)
+            self._write_files(self.new)
+            if older:
+                self.unit.write()
+        except (OSError, RolloutError):
+            with contextlib.suppress(OSError):  # of a full disk, which what is put back may not need
+                self._put_back()
+            raise
 
     def _write_files(self, files: t.Mapping[str, str]) -> None:
         account = pwd.getpwnam(self.place.user)
@@ -289,10 +295,11 @@ class _Work:
             os.chown(path, account.pw_uid, account.pw_gid)
 
     def _put_back(self) -> None:
-        self.unit.put_back(self.old[self.place.drop_in])
-        self._write_files({path: self.old[path] or "" for path in self.new})
+        """Makes the files what they were, in the other order."""
         if self.wanted.certificate and self._is_staged() and self.wanted.certificate.live:
             self.wanted.certificate.switch(self.wanted.certificate.live)
+        self.unit.put_back(self.old[self.place.drop_in])
+        self._write_files({path: self.old[path] or "" for path in reversed(list(self.new))})
 
     def _finish(self) -> None:
         """Forgets what nobody needs any more, and keeps the administrator's password: users have checksums only.
