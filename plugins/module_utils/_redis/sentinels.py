@@ -133,16 +133,15 @@ def login_in(state: str, name: str) -> tuple[str, str]:
 def _write(place: Place, contents: t.Mapping[str, str]) -> None:
     account = pwd.getpwnam(place.user)
     for path, content in contents.items():
-        durable.write_text(path, content, mode=0o640)
-        os.chown(path, account.pw_uid, account.pw_gid)
+        durable.write_text(path, content, mode=0o640, owner=(account.pw_uid, account.pw_gid))
 
 
 def _make_state(place: Place) -> None:
     if os.path.exists(place.state):
         return
     account = pwd.getpwnam(place.user)
-    durable.write_text(place.state, "# Kept by Sentinel itself.\n", mode=0o640)
-    os.chown(place.state, account.pw_uid, account.pw_gid)
+    owner = (account.pw_uid, account.pw_gid)
+    durable.write_text(place.state, "# Kept by Sentinel itself.\n", mode=0o640, owner=owner)
 
 
 def _own(wanted: Wanted) -> Address:
