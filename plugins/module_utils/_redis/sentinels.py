@@ -10,14 +10,13 @@ is there: the set is told to the running Sentinel.
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import time
 import typing as t
 
 from .._foundation import command, durable
 from .._foundation.errors import CommandFailed, RolloutError
-from . import access, plan, replication, unit
+from . import access, owner, plan, replication, unit
 from .wire import Address, Connection, Login, Refused, connected, started
 
 _START = 60.0  # s for systemctl, and until the primary is seen
@@ -131,17 +130,14 @@ def login_in(state: str, name: str) -> tuple[str, str]:
 
 
 def _write(place: Place, contents: t.Mapping[str, str]) -> None:
-    account = pwd.getpwnam(place.user)
     for path, content in contents.items():
-        durable.write_text(path, content, mode=0o640, owner=(account.pw_uid, account.pw_gid))
+        durable.write_text(path, content, mode=0o640, owner=owner.of(place.user))
 
 
 def _make_state(place: Place) -> None:
     if os.path.exists(place.state):
         return
-    account = pwd.getpwnam(place.user)
-    owner = (account.pw_uid, account.pw_gid)
-    durable.write_text(place.state, "# Kept by Sentinel itself.\n", mode=0o640, owner=owner)
+    durable.write_text(place.state, "# Kept by Sentinel itself.\n", mode=0o640, owner=owner.of(place.user))
 
 
 def _own(wanted: Wanted) -> Address:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import re
 import ssl
 import time
@@ -20,7 +19,7 @@ import typing as t
 
 from .._foundation import command, durable
 from .._foundation.errors import BadInput, CommandFailed, RolloutError
-from . import access, plan, trial, unit
+from . import access, owner, plan, trial, unit
 from .wire import Address, Connection, Login, Refused, Unreachable, connected, started
 
 _START = 120.0  # s for systemctl
@@ -301,9 +300,8 @@ class _Work:
             raise
 
     def _write_files(self, files: t.Mapping[str, str]) -> None:
-        account = pwd.getpwnam(self.place.user)
         for path, content in files.items():
-            durable.write_text(path, content, mode=0o640, owner=(account.pw_uid, account.pw_gid))
+            durable.write_text(path, content, mode=0o640, owner=owner.of(self.place.user))
 
     def _put_back(self) -> None:
         """Makes the files what they were, in the other order."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -20,7 +19,7 @@ import typing as t
 
 from .._foundation import lock
 from .._foundation.errors import BadInput, CommandFailed
-from . import plan
+from . import owner, plan
 from .wire import Address, Unreachable, connected
 
 FOLDER = "/run/rollout-redis-trial"  # in memory, and anybody may walk there
@@ -45,7 +44,7 @@ def server(program: str, user: str, files: Files, folder: str = FOLDER) -> t.Ite
 
     Raises BadInput with the words of the server when it does not take them.
     """
-    account = pwd.getpwnam(user)
+    whose = owner.of(user)
     with lock.exclusive(f"{folder}.lock", _OTHER, "Another trial of settings of Redis"):
         shutil.rmtree(folder, ignore_errors=True)
         os.mkdir(folder, 0o700)
@@ -56,8 +55,8 @@ def server(program: str, user: str, files: Files, folder: str = FOLDER) -> t.Ite
                 _write(paths["users"], files.users)
             for path in (folder, paths["conf"], paths["users"]):
                 if os.path.exists(path):
-                    os.chown(path, account.pw_uid, account.pw_gid)
-            with _running([program, paths["conf"]], account, paths):
+                    os.chown(path, *whose)
+            with _running([program, paths["conf"]], whose, paths):
                 yield Address(path=paths["socket"])
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -98,10 +97,11 @@ def _write(path: str, content: str) -> None:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], account: pwd.struct_passwd, paths: t.Mapping[str, str]) -> t.Iterator[None]:
+def _running(command: list[str], whose: tuple[int, int], paths: t.Mapping[str, str]) -> t.Iterator[None]:
+    rights = [f"--reuid={whose[0]}", f"--regid={whose[1]}", "--clear-groups"]
     with open(paths["log"], "w+", encoding="utf-8", errors="replace") as log:
         process = subprocess.Popen(
-            ["setpriv", *_whose(account), "--pdeathsig", "KILL", "--", *command],
+            ["setpriv", *rights, "--pdeathsig", "KILL", "--", *command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -113,10 +113,6 @@ def _running(command: list[str], account: pwd.struct_passwd, paths: t.Mapping[st
         finally:
             process.kill()
             process.wait()
-
-
-def _whose(account: pwd.struct_passwd) -> list[str]:
-    return [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
 
 
 def _wait(process: subprocess.Popen[bytes], path: str, log: t.TextIO) -> None:
