@@ -103,7 +103,10 @@ class _Work:
         self.unit = unit.DropIn(place.drop_in, wanted.unit)
         self.old = {path: durable.read_text(path) for path in (place.settings, place.users, place.drop_in)}
         lines = [access.default_user(wanted.password), *(rule.line() for rule in wanted.rules)]
-        lines = [access.with_former(line, self.old[place.users] or "") for line in lines] if wanted.rules else []
+        # A file that the settings do not name is from another time.
+        counts = "aclfile" in plan.names_of(self.old[place.settings] or "")
+        before = (self.old[place.users] or "") if counts else ""
+        lines = [access.with_former(line, before) for line in lines] if wanted.rules else []
         self.former = access.twice(lines)
         self.users = "".join(f"{line}\n" for line in lines) or None
         # In the order of writing: what names another file comes after it, whenever a run dies.
