@@ -12,10 +12,10 @@ name: redis_logins
 version_added: "0.1.0"
 short_description: Tell which login of the application a Redis server must let in
 description:
-  - Returns the login of the application when it is one at the server with this address, for the variable
-    C(redis_logins) of the role C(vitalops.rollout.redis).
+  - Returns the login of the application when it is one at the server with this address, or at another one of its set,
+    for the variable C(redis_logins) of the role C(vitalops.rollout.redis).
 author: The vitalops.rollout maintainers (@vitalops)
-positional: address
+positional: address, others
 options:
   _input:
     description: Where the application asks (C(rollout_redis)).
@@ -25,6 +25,11 @@ options:
     description: Address of the server.
     type: str
     required: true
+  others:
+    description: Its other names, and the addresses of the servers that may take its place.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -44,9 +49,12 @@ _value:
 """
 
 
-def redis_logins(connection: t.Mapping[str, t.Any], address: str) -> list[dict[str, t.Any]]:
-    """Returns the login of *connection* when it is one at *address*."""
-    if not connection.get("password") or connection.get("host") != address:
+def redis_logins(
+    connection: t.Mapping[str, t.Any], address: str, others: t.Sequence[str] = ()
+) -> list[dict[str, t.Any]]:
+    """Returns the login of *connection* when it is one at *address* or one of *others*."""
+    host = connection.get("host")
+    if not connection.get("password") or not host or host not in (address, *others):
         return []
     user = connection.get("user") or "default"
     return [{"user": user, "password": connection["password"], "must_run": ["INFO"]}]

@@ -40,6 +40,11 @@ def run_module(
     module.exit_json(**result)
 
 
+def planned(lines: t.Iterable[str]) -> dict[str, str]:
+    """Returns the diff of a change that is told by *lines*, each of which says before and after by itself."""
+    return {"before": "", "after": "".join(f"{line}\n" for line in lines)}
+
+
 @contextlib.contextmanager
 def journaled(module: AnsibleModule, step: str) -> t.Iterator[None]:
     """Journals the begin and the end of *step* on this host, for the run in the parameter ``run``, if there is one.

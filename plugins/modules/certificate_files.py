@@ -65,6 +65,12 @@ options:
     description: Also write one file with chain and key, as HAProxy reads it.
     type: bool
     default: false
+  staged:
+    description:
+      - Only write the files beside those that the service finds, for its own module, which tries them first.
+      - Until then it is changed at every run.
+    type: bool
+    default: false
 notes:
   - In check mode a O(chain_path) or O(key_path) that does not exist yet counts as a change.
 """
@@ -92,6 +98,11 @@ files:
   returned: success
   type: dict
   sample: {"crt": "/etc/haproxy/certificates/shop.crt", "key": "/etc/haproxy/certificates/shop.key"}
+folder:
+  description: The folder that holds this version of the files.
+  returned: success
+  type: str
+  sample: /etc/haproxy/certificates/.shop/2f0c6f3f1c1f4a6e
 certificate:
   description: Subject, issuer, names, end (UTC) and SHA-256 fingerprint of the service's certificate.
   returned: when there is one to look at
@@ -124,6 +135,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "names": {"type": "list", "elements": "str", "default": []},
     "least_days": {"type": "int", "default": 14},
     "combined": {"type": "bool", "default": False},
+    "staged": {"type": "bool", "default": False},
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -155,11 +167,12 @@ def put(module: AnsibleModule) -> dict[str, t.Any]:
     before = _seen(place)
     changed = bool(files.differs(place, wanted, owned=not module.check_mode))
     if changed and not module.check_mode:
-        files.publish(place, wanted)
+        (files.stage if told["staged"] else files.publish)(place, wanted)
     after = _described(certificates[0])
     return {
         "changed": changed,
         "files": {ending[1:]: place.path(ending) for ending in wanted},
+        "folder": files.version(place, wanted),
         "certificate": after,
         "diff": {"before": before, "after": after},
     }

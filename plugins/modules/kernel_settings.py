@@ -68,7 +68,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vitalops.rollout.plugins.module_utils._hosts import kernel
-from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
+from ansible_collections.vitalops.rollout.plugins.module_utils._module import planned, run_module
 
 ARGUMENTS: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
@@ -87,8 +87,7 @@ def set_all(module: AnsibleModule) -> dict[str, t.Any]:
     told = module.params
     wanted = kernel.read(told["settings"], told["least"], told["huge_pages"])
     done = kernel.apply(told["name"], wanted, check=module.check_mode)
-    difference = {"before": "", "after": "".join(f"{line}\n" for line in done.changed)}
-    return {"changed": bool(done.changed), "set": done.changed, "refused": done.refused, "diff": difference}
+    return {"changed": bool(done.changed), "set": done.changed, "refused": done.refused, "diff": planned(done.changed)}
 
 
 if __name__ == "__main__":

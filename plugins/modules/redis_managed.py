@@ -18,6 +18,7 @@ author:
   - The vitalops.rollout maintainers (@vitalops)
 extends_documentation_fragment:
   - vitalops.rollout.attributes
+  - vitalops.rollout.redis.users
 attributes:
   check_mode:
     details: A user whose commands alone differ is not told.
@@ -63,40 +64,6 @@ options:
     description: Directives with the values that C(CONFIG GET) must tell.
     type: dict
     default: {}
-  users:
-    description: Users of applications.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      name:
-        description: Name of the user.
-        type: str
-        required: true
-      password:
-        description: Password of the user.
-        type: str
-        required: true
-      keys:
-        description: Patterns of keys that the user may use.
-        type: list
-        elements: str
-        default: ["*"]
-      channels:
-        description: Patterns of channels that the user may use.
-        type: list
-        elements: str
-        default: []
-      commands:
-        description: What the user may do. Empty means C(+@all -@admin -@dangerous +info).
-        type: list
-        elements: str
-        default: []
-      must_run:
-        description: Not asked of a managed server.
-        type: list
-        elements: str
-        default: []
 """
 
 EXAMPLES = r"""
@@ -139,40 +106,26 @@ error:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
-from ansible_collections.vitalops.rollout.plugins.module_utils._redis import access, managed, plan
+from ansible_collections.vitalops.rollout.plugins.module_utils._module import planned, run_module
+from ansible_collections.vitalops.rollout.plugins.module_utils._redis import access, managed, parameters, plan
 from ansible_collections.vitalops.rollout.plugins.module_utils._redis.wire import Address, Login
 
-_WORDS: dict[str, t.Any] = {"type": "list", "elements": "str", "default": []}
 ARGUMENTS: dict[str, t.Any] = {
     "connection": {
         "type": "dict",
         "required": True,
         "options": {
-            "host": {"type": "str", "required": True},
-            "port": {"type": "int", "default": 6379},
-            "user": {"type": "str", "default": ""},
-            "password": {"type": "str", "default": "", "no_log": True},
-            "tls": {"type": "bool", "default": False},
-            "ca_path": {"type": "path", "default": ""},
+            "host": parameters.NEEDED,
+            "port": parameters.port(6379),
+            "user": parameters.TEXT,
+            "password": parameters.SECRET_OR_NONE,
+            **parameters.TLS,
         },
     },
     "least_version": {"type": "str", "default": "6.2"},
-    "policy": {"type": "str", "default": ""},
+    "policy": parameters.TEXT,
     "settings": {"type": "dict", "default": {}},
-    "users": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "name": {"type": "str", "required": True},
-            "password": {"type": "str", "required": True, "no_log": True},
-            "keys": {"type": "list", "elements": "str", "default": ["*"], "no_log": False},
-            "channels": _WORDS,
-            "commands": _WORDS,
-            "must_run": _WORDS,
-        },
-    },
+    **parameters.USERS,
 }
 
 
@@ -191,17 +144,16 @@ def check_and_make(module: AnsibleModule) -> dict[str, t.Any]:
         login=Login(where["user"], where["password"]),
         least_version=told["least_version"],
         policy=told["policy"],
-        settings={name: plan.word(value) for name, value in told["settings"].items()},
+        settings={name: plan.words(value) for name, value in told["settings"].items()},
         rules=rules,
     )
     done = managed.apply(wanted, check=module.check_mode)
-    difference = {"before": "", "after": "".join(f"user {name}\n" for name in done.users)}
     return {
         "changed": bool(done.users),
         "version": done.version,
         "users": done.users,
         "notes": done.notes,
-        "diff": difference,
+        "diff": planned(f"user {name}" for name in done.users),
     }
 
 

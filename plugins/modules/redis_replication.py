@@ -19,37 +19,13 @@ author:
   - The vitalops.rollout maintainers (@vitalops)
 extends_documentation_fragment:
   - vitalops.rollout.attributes
+  - vitalops.rollout.redis
+  - vitalops.rollout.redis.set
 options:
-  server:
-    description: Which server it is.
-    type: str
-    choices: [redis, valkey]
-    default: redis
-  address:
-    description: Address of this server, as the others of the set know it.
-    type: str
-    required: true
-  primary_address:
-    description: Address of the first primary.
-    type: str
-    required: true
-  peer_addresses:
-    description: Addresses of all servers of the set.
-    type: list
-    elements: str
-    default: []
   port:
     description: Port of all servers of the set.
     type: int
     default: 6379
-  tls:
-    description: Whether that port, and the one of Sentinel, has TLS.
-    type: bool
-    default: false
-  ca_path:
-    description: File of the authorities that issued their certificates.
-    type: path
-    default: ""
   administrator_password:
     description: Password of the user C(rollout) of all servers of the set.
     type: str
@@ -58,11 +34,6 @@ options:
     description: Password of the user C(replication).
     type: str
     required: true
-  sentinel_addresses:
-    description: Addresses of the Sentinels.
-    type: list
-    elements: str
-    default: []
   sentinel_port:
     description: Port of the Sentinels.
     type: int
@@ -71,12 +42,6 @@ options:
     description: Password of the user C(sentinel) of the Sentinels.
     type: str
     default: ""
-  set_name:
-    description: Name of the set at the Sentinels.
-    type: str
-    default: primary
-notes:
-  - Root rights are needed.
 """
 
 EXAMPLES = r"""
@@ -110,24 +75,17 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
-from ansible_collections.vitalops.rollout.plugins.module_utils._redis import places, replication
+from ansible_collections.vitalops.rollout.plugins.module_utils._redis import parameters, places, replication
 from ansible_collections.vitalops.rollout.plugins.module_utils._redis.wire import Address
 
-_ADDRESSES: dict[str, t.Any] = {"type": "list", "elements": "str", "default": []}
 ARGUMENTS: dict[str, t.Any] = {
-    "server": {"type": "str", "choices": ["redis", "valkey"], "default": "redis"},
-    "address": {"type": "str", "required": True},
-    "primary_address": {"type": "str", "required": True},
-    "peer_addresses": _ADDRESSES,
-    "port": {"type": "int", "default": 6379},
-    "tls": {"type": "bool", "default": False},
-    "ca_path": {"type": "path", "default": ""},
-    "administrator_password": {"type": "str", "required": True, "no_log": True},
-    "replication_password": {"type": "str", "required": True, "no_log": True},
-    "sentinel_addresses": _ADDRESSES,
-    "sentinel_port": {"type": "int", "default": 26379},
-    "sentinel_password": {"type": "str", "default": "", "no_log": True},
-    "set_name": {"type": "str", "default": "primary"},
+    **parameters.SERVER,
+    **parameters.SET,
+    "port": parameters.port(6379),
+    "administrator_password": parameters.SECRET,
+    "replication_password": parameters.SECRET,
+    "sentinel_port": parameters.port(26379),
+    "sentinel_password": parameters.SECRET_OR_NONE,
 }
 
 

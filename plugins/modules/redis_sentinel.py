@@ -19,32 +19,17 @@ author:
   - The vitalops.rollout maintainers (@vitalops)
 extends_documentation_fragment:
   - vitalops.rollout.attributes
+  - vitalops.rollout.redis
+  - vitalops.rollout.redis.set
 options:
-  server:
-    description: Whose Sentinel it is.
-    type: str
-    choices: [redis, valkey]
-    default: redis
   directives:
     description: Directives that Sentinel reads at a start, without those of the set.
     type: dict
-    required: true
-  address:
-    description: Address under which the other Sentinels reach this one.
-    type: str
     required: true
   port:
     description: Port of all Sentinels of the set.
     type: int
     default: 26379
-  tls:
-    description: Whether that port, and the one of the servers, has TLS.
-    type: bool
-    default: false
-  ca_path:
-    description: File of the authorities that issued their certificates.
-    type: path
-    default: ""
   administrator_password:
     description: Password of the user C(rollout) of this Sentinel.
     type: str
@@ -71,28 +56,10 @@ options:
         description: Password of the user.
         type: str
         required: true
-  set_name:
-    description: Name of the set.
-    type: str
-    default: primary
-  primary_address:
-    description: Address of the first primary.
-    type: str
-    required: true
   primary_port:
     description: Port of all servers of the set.
     type: int
     default: 6379
-  peer_addresses:
-    description: Addresses of all servers of the set.
-    type: list
-    elements: str
-    default: []
-  sentinel_addresses:
-    description: Addresses of all Sentinels of the set.
-    type: list
-    elements: str
-    default: []
   quorum:
     description: How many Sentinels must miss the primary before one is elected.
     type: int
@@ -109,12 +76,10 @@ options:
     description: How many replicas may read from a new primary at the same time.
     type: int
     required: true
-  drop_in:
-    description: A file of the unit. A Sentinel that was started before this file was written is restarted.
-    type: path
-    required: true
-notes:
-  - Root rights are needed.
+  unit:
+    description: What is added to the unit of Sentinel, as a drop-in. It is restarted when that changes.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -131,7 +96,6 @@ EXAMPLES = r"""
     down_after_milliseconds: 5000
     failover_timeout: 60000
     parallel_syncs: 1
-    drop_in: /etc/systemd/system/redis-sentinel.service.d/rollout.conf
 """
 
 RETURN = r"""
@@ -160,38 +124,24 @@ error:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
-from ansible_collections.vitalops.rollout.plugins.module_utils._redis import access, places, sentinels
+from ansible_collections.vitalops.rollout.plugins.module_utils._module import planned, run_module
+from ansible_collections.vitalops.rollout.plugins.module_utils._redis import access, parameters, places, sentinels
 
-_SECRET: dict[str, t.Any] = {"type": "str", "required": True, "no_log": True}
-_ADDRESSES: dict[str, t.Any] = {"type": "list", "elements": "str", "default": []}
-_NUMBER: dict[str, t.Any] = {"type": "int", "required": True}
 ARGUMENTS: dict[str, t.Any] = {
-    "server": {"type": "str", "choices": ["redis", "valkey"], "default": "redis"},
+    **parameters.SERVER,
+    **parameters.SET,
     "directives": {"type": "dict", "required": True},
-    "address": {"type": "str", "required": True},
-    "port": {"type": "int", "default": 26379},
-    "tls": {"type": "bool", "default": False},
-    "ca_path": {"type": "path", "default": ""},
-    "administrator_password": _SECRET,
-    "password": _SECRET,
-    "redis_administrator_password": {"type": "str", "default": "", "no_log": True},
-    "users": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {"name": {"type": "str", "required": True}, "password": _SECRET},
-    },
-    "set_name": {"type": "str", "default": "primary"},
-    "primary_address": {"type": "str", "required": True},
-    "primary_port": {"type": "int", "default": 6379},
-    "peer_addresses": _ADDRESSES,
-    "sentinel_addresses": _ADDRESSES,
-    "quorum": _NUMBER,
-    "down_after_milliseconds": _NUMBER,
-    "failover_timeout": _NUMBER,
-    "parallel_syncs": _NUMBER,
-    "drop_in": {"type": "path", "required": True},
+    "port": parameters.port(26379),
+    "administrator_password": parameters.SECRET,
+    "password": parameters.SECRET,
+    "redis_administrator_password": parameters.SECRET_OR_NONE,
+    "users": parameters.records(name=parameters.NEEDED, password=parameters.SECRET),
+    "primary_port": parameters.port(6379),
+    "quorum": parameters.NUMBER,
+    "down_after_milliseconds": parameters.NUMBER,
+    "failover_timeout": parameters.NUMBER,
+    "parallel_syncs": parameters.NUMBER,
+    "unit": parameters.TEXT,
 }
 
 
@@ -228,15 +178,15 @@ def watch(module: AnsibleModule) -> dict[str, t.Any]:
             "parallel-syncs": told["parallel_syncs"],
         },
         finds=asked,
+        unit=told["unit"],
     )
-    done = sentinels.apply(places.sentinel_of(told["server"], told["drop_in"]), wanted, check=module.check_mode)
-    difference = {"before": "", "after": "".join(f"{line}\n" for line in done.lines)}
+    done = sentinels.apply(places.sentinel_of(told["server"]), wanted, check=module.check_mode)
     return {
         "changed": bool(done.lines),
         "plan": done.lines,
         "primary": done.primary,
         "line": done.line,
-        "diff": difference,
+        "diff": planned(done.lines),
     }
 
 

@@ -16,16 +16,14 @@ description:
   - Then the files are written, and the running server gets what differs by C(CONFIG SET) and C(ACL LOAD). It is
     restarted only for what a start alone reads, which the server itself tells.
   - When the server does not take something after all, the previous files come back.
+  - A password that changes puts nobody out, as the former one is good until the next run. The administrator's is not.
 author:
   - The vitalops.rollout maintainers (@vitalops)
 extends_documentation_fragment:
   - vitalops.rollout.attributes
+  - vitalops.rollout.redis
+  - vitalops.rollout.redis.users
 options:
-  server:
-    description: Which server it is.
-    type: str
-    choices: [redis, valkey]
-    default: redis
   directives:
     description:
       - Directives by name. A value is a text, a number, a boolean, or a list for a directive that is given
@@ -51,42 +49,6 @@ options:
     description: Password of the user C(sentinel), by which Sentinel logs in.
     type: str
     default: ""
-  users:
-    description: Users of applications.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      name:
-        description: Name of the user.
-        type: str
-        required: true
-      password:
-        description: Password of the user. The server keeps a SHA-256 checksum.
-        type: str
-        required: true
-      keys:
-        description: Patterns of keys that the user may read and write.
-        type: list
-        elements: str
-        default: ["*"]
-      channels:
-        description: Patterns of channels that the user may use.
-        type: list
-        elements: str
-        default: []
-      commands:
-        description:
-          - What the user may do, in order, as C(+command), C(-command), C(+@category) or C(-@category).
-          - Empty means C(+@all -@admin -@dangerous +info).
-        type: list
-        elements: str
-        default: []
-      must_run:
-        description: Commands with arguments that the user cannot do without, for example C(SET shop:1 x).
-        type: list
-        elements: str
-        default: []
   logins:
     description: Logins that must keep working, whoever made them.
     type: list
@@ -111,11 +73,17 @@ options:
     type: str
     choices: [never, when_needed]
     default: when_needed
-  drop_in:
-    description: A file of the unit. A server that was started before this file was written needs a restart.
+  unit:
+    description:
+      - What is added to the unit of the server, as a drop-in. It is written after the settings, which it may name.
+      - A server that was started before needs a restart.
+    type: str
+    default: ""
+  certificate:
+    description:
+      - Folder of the certificate that RV(vitalops.rollout.certificate_files#module:folder) tells.
+      - It is tried first, and then the server finds it.
     type: path
-notes:
-  - Root rights are needed.
 """
 
 EXAMPLES = r"""
@@ -146,6 +114,12 @@ waiting:
   type: list
   elements: str
   sample: ["databases: 16 -> 32 (restart)"]
+former:
+  description: Users whose former password is good until the next run.
+  returned: success
+  type: list
+  elements: str
+  sample: [shop]
 restarted:
   description: Whether the running server was restarted.
   returned: success
@@ -157,46 +131,29 @@ error:
   type: dict
 """
 
+import functools
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vitalops.rollout.plugins.module_utils._certificates import files
 from ansible_collections.vitalops.rollout.plugins.module_utils._hosts import facts
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
-from ansible_collections.vitalops.rollout.plugins.module_utils._redis import access, places, settings
+from ansible_collections.vitalops.rollout.plugins.module_utils._redis import access, parameters, places, settings
 
-_COMMANDS: dict[str, t.Any] = {"type": "list", "elements": "str", "default": []}
 ARGUMENTS: dict[str, t.Any] = {
-    "server": {"type": "str", "choices": ["redis", "valkey"], "default": "redis"},
+    **parameters.SERVER,
     "directives": {"type": "dict", "required": True},
-    "password": {"type": "str", "default": "", "no_log": True},
-    "administrator_password": {"type": "str", "default": "", "no_log": True},
-    "replication_password": {"type": "str", "default": "", "no_log": True},
-    "sentinel_password": {"type": "str", "default": "", "no_log": True},
-    "users": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "name": {"type": "str", "required": True},
-            "password": {"type": "str", "required": True, "no_log": True},
-            "keys": {"type": "list", "elements": "str", "default": ["*"], "no_log": False},
-            "channels": {"type": "list", "elements": "str", "default": []},
-            "commands": _COMMANDS,
-            "must_run": _COMMANDS,
-        },
-    },
-    "logins": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "user": {"type": "str", "default": "default"},
-            "password": {"type": "str", "required": True, "no_log": True},
-            "must_run": _COMMANDS,
-        },
-    },
+    "password": parameters.SECRET_OR_NONE,
+    "administrator_password": parameters.SECRET_OR_NONE,
+    "replication_password": parameters.SECRET_OR_NONE,
+    "sentinel_password": parameters.SECRET_OR_NONE,
+    **parameters.USERS,
+    "logins": parameters.records(
+        user={"type": "str", "default": "default"}, password=parameters.SECRET, must_run=parameters.WORDS
+    ),
     "restart": {"type": "str", "choices": ["never", "when_needed"], "default": "when_needed"},
-    "drop_in": {"type": "path"},
+    "unit": parameters.TEXT,
+    "certificate": {"type": "path"},
 }
 
 
@@ -207,7 +164,6 @@ def main() -> None:
 def configure(module: AnsibleModule) -> dict[str, t.Any]:
     """Returns what was changed, or would be."""
     told = module.params
-    place = places.server(told["server"])._replace(drop_in=told["drop_in"] or "")
     users = access.rules(
         told["administrator_password"], told["replication_password"], told["sentinel_password"], told["users"]
     )
@@ -219,15 +175,26 @@ def configure(module: AnsibleModule) -> dict[str, t.Any]:
         logins=tuple(access.must_get_in(login) for login in told["logins"]),
         may_restart=told["restart"] == "when_needed",
         memory=facts.collect()["memory_bytes"]["total"],
+        unit=told["unit"],
+        certificate=waiting(told["certificate"]) if told["certificate"] else None,
     )
-    done = settings.apply(place, wanted, check=module.check_mode)
+    done = settings.apply(places.server(told["server"]), wanted, check=module.check_mode)
     return {
         "changed": done.changed,
         "plan": done.plan,
         "waiting": done.waiting,
+        "former": done.former,
         "restarted": done.restarted and not module.check_mode,
         "diff": {"before": done.before, "after": done.after},
     }
+
+
+def waiting(folder: str) -> settings.Certificate:
+    """Returns the certificate in *folder*, and how the server finds it."""
+    place = files.place_of(folder)
+    return settings.Certificate(
+        folder, files.live(place), functools.partial(files.switch, place), functools.partial(files.clean, place)
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Certificates for the servers of the lab, all of one authority: python certificates.py SCENARIO_FOLDER."""
+"""Certificates for the servers of the lab, all of one authority: python certificates.py SCENARIO_FOLDER [FOLDER]."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from cryptography.x509.oid import NameOID
 DAYS = 30
 
 
-def main(scenario: Path) -> None:
+def main(scenario: Path, folder: Path) -> None:
     """Writes HOST.crt and HOST.key for every host with an address, and ca.crt, once for each lab."""
-    folder = scenario / "certificates"
     hosts = yaml.safe_load((scenario / "inventory" / "hosts.yml").read_text())["all"]["hosts"]
     key, authority = certificate("data-services")
     folder.mkdir(exist_ok=True)
@@ -72,4 +71,5 @@ def certificate(
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    given = [Path(argument) for argument in sys.argv[1:]]
+    main(given[0], given[1] if len(given) > 1 else given[0] / "certificates")

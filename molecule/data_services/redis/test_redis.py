@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 import typing as t
 from pathlib import Path
 
@@ -229,6 +230,36 @@ def test_bad_input_is_refused_and_the_server_untouched(lab: t.Any, variables: di
     assert message in " ".join(played.output.split())
     assert [lab.connect(host).check_output(look) for host in hosts] == before
     assert not [secret for secret in SECRETS if secret in played.output]
+
+
+def test_a_new_certificate_waits_for_settings_that_are_good(lab: t.Any, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, Path(__file__).parent / "certificates.py", SCENARIO, tmp_path], check=True)
+    given = "{{ lookup('ansible.builtin.file', '%s/' ~ %s) }}"
+    variables = {
+        "redis_certificate_chain": given % (tmp_path, "inventory_hostname ~ '.crt'"),
+        "redis_certificate_key": given % (tmp_path, "inventory_hostname ~ '.key'"),
+        "redis_certificate_authority": given % (tmp_path, "'ca.crt'"),
+        "redis_maxmemory": "12q",
+    }
+    look = "sha256sum /etc/redis/tls/redis.* /etc/systemd/system/redis-server.service.d/*"
+    before = [lab.connect(host).check_output(look) for host in ("data1", "data4")]
+    played = play("--limit", "localhost,data1,data4", variables=variables)
+    assert played.code != 0
+    assert "argument must be a memory value" in played.output
+    assert [lab.connect(host).check_output(look) for host in ("data1", "data4")] == before
+
+
+def test_a_replica_that_lost_its_primary_is_told_every_time(lab: t.Any) -> None:
+    other = "ACL SETUSER replication resetpass >another-password"
+    assert ask(lab, "data1", other, "CLIENT KILL TYPE replica", user="rollout") == ["OK", "1"]
+    played = play("--limit", "localhost,data2")
+    assert played.code != 0
+    told = " ".join(played.output.split())
+    assert "This replica has lost its primary; it was left as it is." in told
+    assert "WRONGPASS" in told
+    assert play("--limit", "localhost,data1,data2").code == 0  # what was changed by hand goes back first
+    told = ask(lab, "data2", "INFO replication", user="rollout")
+    assert "master_link_status:up" in told
 
 
 def test_the_elected_primary_stays_and_the_old_one_comes_back_as_replica(lab: t.Any) -> None:

@@ -44,7 +44,7 @@ def login(lab: t.Any, user: str, password: str) -> dict[str, t.Any]:
 
 def test_users_are_made_over_the_wire_and_a_second_run_changes_nothing(lab: t.Any) -> None:
     assert play("redis_managed", operator=True)[0] == 0
-    code, told = play("redis_managed")
+    code, told = play("redis_managed", "-vvvvv", "--diff")
     assert code == 0
     assert "changed=0" in told.split("PLAY RECAP")[1].split("managed1")[0]
 

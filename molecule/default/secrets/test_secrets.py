@@ -31,6 +31,8 @@ def marks(lab: t.Any) -> dict[str, str]:
         "reader",
         "cache",
         "redis",
+        "replication",
+        "sentinel",
     )
     made = {name: f"marked{secrets.token_hex(12)}" for name in names}
     return {**made, "lab_registry_password": str(lab.hosts["vars"]["lab_registry_password"])}
@@ -46,9 +48,9 @@ class Key(t.NamedTuple):
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Key]:
-    """A certificate for the load balancer, and one for PostgreSQL."""
+    """A certificate for the load balancer, one for PostgreSQL, and one for Redis."""
     made = {}
-    for name in ("load balancer", "postgres"):
+    for name in ("load balancer", "postgres", "redis"):
         folder = tmp_path_factory.mktemp("key")
         command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -subj /CN=shop"
         command += " -addext subjectAltName=DNS:shop.example.com -keyout key.pem -out chain.pem"
@@ -59,7 +61,10 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Key]:
 
 
 def everything(marks: dict[str, str], keys: dict[str, Key]) -> dict[str, t.Any]:
-    """Returns variables that make every role use a secret of each kind that it knows."""
+    """Returns variables that make every role use a secret of each kind that it knows.
+
+    Sentinel's own and that of a managed Redis need more hosts: data_services looks for them.
+    """
     gates = [
         {
             "name": "ready",
@@ -86,6 +91,11 @@ def everything(marks: dict[str, str], keys: dict[str, Key]) -> dict[str, t.Any]:
         ],
         "redis_administrator_password": marks["redis"],
         "redis_users": [{"name": "cache", "password": marks["cache"], "keys": ["cache:*"]}],
+        "redis_replication_password": marks["replication"],
+        "redis_sentinel_password": marks["sentinel"],
+        "redis_tls_port": 6380,
+        "redis_certificate_chain": keys["redis"].chain,
+        "redis_certificate_key": keys["redis"].key,
     }
 
 

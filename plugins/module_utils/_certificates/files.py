@@ -38,6 +38,12 @@ class Place(t.NamedTuple):
         return os.path.join(self.folder, self.name + ending)
 
 
+def place_of(version: str) -> Place:
+    """Returns the place of the *version*, a folder as stage() returns it, for those who write no files there."""
+    versions = os.path.dirname(version)
+    return Place(os.path.dirname(versions), os.path.basename(versions)[1:], 0, 0)
+
+
 def contents(chain: str, key: str, authority: str, *, combined: bool) -> dict[str, str]:
     """Returns what the files hold, by their ending."""
     chain, key, authority = (f"{text.strip()}\n" for text in (chain, key, authority))
@@ -75,10 +81,21 @@ def differs(place: Place, files: t.Mapping[str, str], *, owned: bool = True) -> 
 
 def publish(place: Place, files: t.Mapping[str, str]) -> None:
     """Makes *files* what services find. A kill at any moment leaves all files of the old version, or all of the new."""
+    switch(place, stage(place, files))
+    clean(place)
+
+
+def version(place: Place, files: t.Mapping[str, str]) -> str:
+    """Returns the folder of this version, which its content names."""
+    text = "\0".join(f"{key}\0{files[key]}" for key in sorted(files))
+    return os.path.join(place.versions, hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+def stage(place: Place, files: t.Mapping[str, str]) -> str:
+    """Writes a version beside the one that services find. Returns its folder."""
     durable.make_folder(place.folder, mode=0o755)
     durable.make_folder(place.versions, mode=0o755)
-    version = hashlib.sha256("\0".join(f"{key}\0{files[key]}" for key in sorted(files)).encode()).hexdigest()[:16]
-    folder = os.path.join(place.versions, version)
+    folder = version(place, files)
     durable.make_folder(folder, mode=0o755)
     for ending, content in files.items():
         path = os.path.join(folder, place.name + ending)
@@ -87,14 +104,29 @@ def publish(place: Place, files: t.Mapping[str, str]) -> None:
         os.chown(path, place.uid, place.gid)
         os.chmod(path, mode_of(ending))
     durable.sync_folder(folder)
-    _link(os.path.join(place.versions, "live"), version)
+    return folder
+
+
+def switch(place: Place, folder: str) -> None:
+    """Makes the version in *folder* what services find, in one step."""
+    _link(os.path.join(place.versions, "live"), os.path.basename(folder))
     for ending in (".crt", ".key", ".ca", ".pem"):
-        if ending in files:
+        if os.path.exists(os.path.join(folder, place.name + ending)):
             _link(place.path(ending), os.path.join(f".{place.name}", "live", place.name + ending))
         else:
             durable.remove(place.path(ending))
+
+
+def live(place: Place) -> str:
+    """Returns the folder of the version that services find; empty without one."""
+    path = os.path.join(place.versions, "live")
+    return os.path.join(place.versions, os.readlink(path)) if os.path.islink(path) else ""
+
+
+def clean(place: Place) -> None:
+    """Removes the versions that services do not find."""
     for old in os.listdir(place.versions):
-        if old not in (version, "live", "self_made"):
+        if old not in (os.path.basename(live(place)), "live", "self_made"):
             shutil.rmtree(os.path.join(place.versions, old))
 
 

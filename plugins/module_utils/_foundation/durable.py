@@ -27,9 +27,9 @@ def read_text(path: str) -> str | None:
     return None if content is None else content.decode("utf-8")
 
 
-def write_text(path: str, content: str, *, mode: int = 0o600) -> bool:
+def write_text(path: str, content: str, *, mode: int = 0o600, owner: tuple[int, int] | None = None) -> bool:
     """Does what write_bytes() does, for text."""
-    return write_bytes(path, content.encode("utf-8"), mode=mode)
+    return write_bytes(path, content.encode("utf-8"), mode=mode, owner=owner)
 
 
 def read_bytes(path: str) -> bytes | None:
@@ -41,17 +41,20 @@ def read_bytes(path: str) -> bytes | None:
         return None
 
 
-def write_bytes(path: str, content: bytes, *, mode: int = 0o600) -> bool:
+def write_bytes(path: str, content: bytes, *, mode: int = 0o600, owner: tuple[int, int] | None = None) -> bool:
     """Makes *content* the content of *path* durably, with exactly *mode*; parent folders must exist.
 
+    *owner* is a user and a group, for a file whose service may read it at any moment; without one it is ours.
     Returns whether anything had to change. A reader sees the old or the new content, never a part.
     """
-    if read_bytes(path) == content and os.stat(path).st_mode & 0o7777 == mode:
+    if read_bytes(path) == content and _has(path, mode, owner):
         return False
     folder = os.path.dirname(path) or "."
     temporary = os.path.join(folder, f".{os.path.basename(path)}.{os.urandom(4).hex()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
+        if owner:
+            os.fchown(descriptor, *owner)
         os.fchmod(descriptor, mode)
         with os.fdopen(descriptor, "wb") as handle:
             handle.write(content)
@@ -64,6 +67,11 @@ def write_bytes(path: str, content: bytes, *, mode: int = 0o600) -> bool:
         raise
     sync_folder(folder)
     return True
+
+
+def _has(path: str, mode: int, owner: tuple[int, int] | None) -> bool:
+    found = os.stat(path)
+    return found.st_mode & 0o7777 == mode and owner in (None, (found.st_uid, found.st_gid))
 
 
 def write_volatile(path: str, content: str, *, mode: int = 0o600) -> None:

@@ -35,6 +35,7 @@ PEER = (
     " +info +sentinel|get-master-addr-by-name +sentinel|is-master-down-by-addr +sentinel|masters +sentinel|master"
     " +sentinel|replicas +sentinel|sentinels +sentinel|myid"
 )
+_CHECKSUM = re.compile(r"#[0-9a-f]{64}")
 _TAKEN = ("default", ADMINISTRATOR, "replication", "sentinel")
 
 
@@ -89,6 +90,25 @@ def default_user(password: str) -> str:
         return "user default off resetpass resetkeys resetchannels -@all"
     digest = hashlib.sha256(password.encode("utf-8")).hexdigest()
     return f"user default on resetpass #{digest} ~* &* -@all {' '.join(APPLICATION)}"
+
+
+def with_former(line: str, old: str) -> str:
+    """Returns the *line* of a user, whose new password does not put out at once those who have the former one.
+
+    *old* is the file of users until now. When it has the new password already, everybody had a run's time to learn it,
+    and the former one goes. The administrator's needs no such time.
+    """
+    name, found = line.split(" ")[1], _CHECKSUM.findall(line)
+    before = re.search(rf"(?m)^user {re.escape(name)} on .*$", old)
+    former = _CHECKSUM.findall(before.group(0)) if before else []
+    if name == ADMINISTRATOR or not found or not former or found[0] in former:
+        return line
+    return line.replace(found[0], f"{found[0]} {former[0]}", 1)
+
+
+def twice(lines: t.Iterable[str]) -> list[str]:
+    """Returns the users who may log in by two passwords."""
+    return [line.split(" ")[1] for line in lines if len(_CHECKSUM.findall(line)) > 1]
 
 
 def administrator(password: str) -> Rule:

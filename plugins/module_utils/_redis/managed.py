@@ -14,6 +14,8 @@ from .._foundation.errors import BadInput
 from . import access
 from .wire import Address, Connection, Login, Refused, connected
 
+_ASKED = r"rollout-[0-9a-f]{8}"  # names of users who are there for a moment
+
 
 class Wanted(t.NamedTuple):
     """What must be true of the server. *settings* are directives with the values that CONFIG GET tells."""
@@ -36,6 +38,13 @@ class Outcome(t.NamedTuple):
 
 def apply(wanted: Wanted, *, check: bool) -> Outcome:
     """Raises BadInput for a server that does not fit, before any user is made; Unreachable and Refused without one."""
+    if wanted.login.user in [rule.name for rule in wanted.rules]:
+        raise BadInput(
+            "A user of a managed Redis would be changed by itself, and may lose the right to do so.",
+            expected="redis_users without the user of redis_managed",
+            found=wanted.login.user,
+            where="redis_users",
+        )
     with connected(wanted.address, wanted.login) as connection:
         info = connection.info("everything")
         told, notes = _settings(connection, wanted.settings)
@@ -66,9 +75,18 @@ def misfits(info: t.Mapping[str, str], told: t.Mapping[str, str], wanted: Wanted
     problems += [
         f"{name} {told[name]} instead of {value}"
         for name, value in sorted(wanted.settings.items())
-        if name in told and told[name] != value
+        if name in told and measured(told[name]) != measured(value)
     ]
     return problems
+
+
+def measured(value: str) -> str:
+    """Returns a size such as 1gb as CONFIG GET tells it, in bytes; another value as it is."""
+    found = re.fullmatch(r"(\d+)([kmg])(b?)", value.lower())
+    if not found:
+        return value
+    power = "kmg".index(found.group(2)) + 1
+    return str(int(found.group(1)) * (1024 if found.group(3) else 1000) ** power)
 
 
 def numbers(version: str) -> list[int]:
@@ -95,6 +113,10 @@ def _users(connection: Connection, wanted: Wanted, check: bool) -> tuple[list[st
     except Refused:
         _must_be_there(wanted)
         return [], ["the service makes its users elsewhere; they are there and log in"]
+    for name in known:
+        # Of a run that was killed while it asked how a rule is written down.
+        if not check and re.fullmatch(_ASKED, name):
+            connection.ask("ACL", "DELUSER", name)
     changed = [rule for rule in wanted.rules if _differs(connection, rule, known.get(rule.name, ""), check)]
     if check or not changed:
         return [rule.name for rule in changed], []

@@ -12,6 +12,11 @@ from .settings import Place
 from .wire import Address
 
 
+def drop_in_of(service: str) -> str:
+    """Returns the file that is added to the unit of *service*, such as redis-server."""
+    return f"/etc/systemd/system/{service}.service.d/rollout.conf"
+
+
 def server(name: str) -> Place:
     """Returns the places of the server *name*, redis or valkey."""
     folder = f"/etc/{name}"
@@ -25,10 +30,11 @@ def server(name: str) -> Place:
         secret=f"{folder}/rollout-administrator",
         socket=f"/run/{name}/rollout.sock",
         data=f"/var/lib/{name}",
+        drop_in=drop_in_of(f"{name}-server"),
     )
 
 
-def sentinel_of(name: str, drop_in: str) -> sentinels.Place:
+def sentinel_of(name: str) -> sentinels.Place:
     """Returns the places of the Sentinel of the server *name*, redis or valkey."""
     folder = f"/etc/{name}"
     return sentinels.Place(
@@ -37,7 +43,7 @@ def sentinel_of(name: str, drop_in: str) -> sentinels.Place:
         state=f"{folder}/rollout-sentinel-state.conf",
         settings=f"{folder}/rollout-sentinel.conf",
         users=f"{folder}/rollout-sentinel-users.acl",
-        drop_in=drop_in,
+        drop_in=drop_in_of(f"{name}-sentinel"),
     )
 
 

@@ -15,8 +15,11 @@ import typing as t
 
 from .._foundation.errors import BadInput
 
+#: Directives that name the files of a certificate.
+CERTIFICATES = ("tls-ca-cert-file", "tls-cert-file", "tls-key-file")
 #: What a throw-away server has of its own. Those that can be told in variables are compared as told.
 OWN = (
+    *CERTIFICATES,
     *("port", "tls-port", "tls-replication", "unixsocket", "unixsocketperm", "maxclients", "aclfile"),
     *("dir", "logfile", "pidfile", "daemonize", "supervised", "replicaof", "slaveof", "include", "server-cpulist"),
 )
@@ -24,7 +27,8 @@ OWN = (
 SECRET = ("requirepass", "masterauth", "primaryauth", "tls-key-file-pass", "tls-client-key-file-pass")
 HIDDEN = "(not shown)"
 #: What a server has when nothing is told of it.
-_DEFAULTS = {"tls-port": "0", "tls-replication": "no", "aclfile": "", "unixsocket": "", "port": "6379"}
+_NOTHING_TOLD = {"tls-port": "0", "tls-replication": "no", "aclfile": "", "unixsocket": "", "port": "6379"}
+_DEFAULTS = {**_NOTHING_TOLD, **dict.fromkeys(CERTIFICATES, "")}
 
 Value = t.Union[str, int, float, bool, t.Sequence[t.Any]]
 
@@ -71,6 +75,12 @@ def word(value: t.Any) -> str:
     return str(value) if str(value) else '""'
 
 
+def words(value: Value) -> str:
+    """Returns a value, or several of one directive, as CONFIG GET tells them."""
+    values = [value] if isinstance(value, (str, int, float)) else value
+    return " ".join(map(word, values)).strip('"')
+
+
 def quoted(text: str) -> str:
     """Returns *text* between quotes; for one line, Redis reads them by the rules of JSON."""
     return json.dumps(text, ensure_ascii=False) if text != '""' else text
@@ -113,11 +123,12 @@ def check_memory(wanted: t.Mapping[str, str], info: t.Mapping[str, str], total: 
             found=f"{limit // 2**20} MiB",
             where="redis_maxmemory",
         )
-    used = int(info.get("used_memory_dataset", 0))
+    # As the server itself counts before a write.
+    used = int(info.get("used_memory", 0)) - int(info.get("mem_not_counted_for_evict", 0))
     if limit and used > limit and wanted["maxmemory-policy"] == "noeviction":
         raise BadInput(
             "Redis would refuse every write: its keys need more memory than it may have.",
-            expected=f"redis_maxmemory above {used // 2**20} MiB",
-            found=f"{limit // 2**20} MiB",
+            expected=f"redis_maxmemory above {-(-used // 2**20)} MiB",
+            found=f"{limit / 2**20:.1f} MiB",
             where="redis_maxmemory",
         )

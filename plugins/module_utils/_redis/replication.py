@@ -9,6 +9,7 @@ An inventory names the first primary. From then on Sentinel and the servers them
 from __future__ import annotations
 
 import collections
+import ipaddress
 import re
 import time
 import typing as t
@@ -19,7 +20,9 @@ from . import access
 from .wire import Address, Connection, Login, Refused, Unreachable, connected
 
 _ASKED = 2.0  # s for a peer or a Sentinel, which may be down
-_LINK = 60.0  # s until a replica has the keys of its primary
+_LINK = 60.0  # s until a replica begins to get the keys of its primary, or has them
+_SYNC = 3600.0  # s for all keys, while they come
+_AGAIN = 10.0  # s for a replica that has just lost its primary: one of both was restarted
 
 
 class Seen(t.NamedTuple):
@@ -47,23 +50,57 @@ class Decision(t.NamedTuple):
 
 
 def decide(own: str, first: str, servers: t.Sequence[Seen], sentinels: t.Sequence[Told]) -> Decision:
-    """Returns the primary of the set. *first* is the one in the inventory. Raises BadInput when answers disagree."""
+    """Returns the primary of the set. *first* is the one in the inventory. Raises BadInput when answers disagree.
+
+    *sentinels* has an entry for every Sentinel of the set: fewer than most of them may be cut off, and are believed
+    only as long as no server says otherwise.
+    """
     votes = collections.Counter(one.primary for one in sentinels if one.primary)
+    followed = _followed(first, servers)
     if votes:
         best = votes.most_common(2)
         if len(best) > 1 and best[0][1] == best[1][1]:
             raise _divided("Sentinels", sorted(votes))
-        primary = best[0][0]
+        primary, count = best[0]
+        most = 2 * count > len(sentinels)
+        if not most and followed - {primary}:
+            raise BadInput(
+                "Few Sentinels of this set answer, and its servers do not agree with them; nothing was changed.",
+                expected=f"more than half of {len(sentinels)} Sentinels, or one primary",
+                found=f"{primary}, says {count} Sentinel(s); {', '.join(sorted(followed))}, say the servers",
+                next_step="start the Sentinels that are down, or let them be reached from here, then run this again",
+            )
         known = own == primary or any(own in one.replicas for one in sentinels if one.primary == primary)
-        return Decision(primary, "Sentinel", known)
-    members = {one.address for one in servers} | {first}
-    followed = {one.primary for one in servers if one.role == "slave" and one.primary in members}
-    followed |= {one.address for one in servers if one.role == "master" and one.replicas}
+        return Decision(primary, "Sentinel", known and most)
     if len(followed) > 1:
         raise _divided("servers", sorted(followed))
     if followed:
         return Decision(followed.pop(), "the servers")
     return Decision(first, "the inventory")
+
+
+def _followed(first: str, servers: t.Sequence[Seen]) -> set[str]:
+    """Returns the members of the set that have replicas, by their own word or that of the replicas."""
+    members = {one.address for one in servers} | {first}
+    followed = {one.primary for one in servers if one.role == "slave" and one.primary in members}
+    return followed | {one.address for one in servers if one.role == "master" and one.replicas}
+
+
+def check_addresses(addresses: t.Iterable[str]) -> None:
+    """Raises BadInput for a name: Sentinel tells addresses, and a server would not know itself among them."""
+    names = []
+    for one in addresses:
+        try:
+            ipaddress.ip_address(one)
+        except ValueError:
+            names.append(one)
+    if names:
+        raise BadInput(
+            "A set that Sentinel watches is told by addresses, not by names.",
+            expected="IP addresses",
+            found=", ".join(sorted(set(names))),
+            where="redis_address, redis_primary_address, redis_peer_addresses and those of the role sentinel",
+        )
 
 
 def _divided(who: str, primaries: t.Sequence[str]) -> BadInput:
@@ -156,6 +193,8 @@ def ask(wanted: Wanted) -> Decision:
 
 def apply(wanted: Wanted, *, check: bool) -> Outcome:
     """Makes this server follow the primary, or leaves it as it is. Raises BadInput before its keys are at risk."""
+    if wanted.sentinels:
+        check_addresses((wanted.address, wanted.first, *wanted.peers))
     decision = ask(wanted)
     line = line_of(decision, wanted.first)
     with connected(wanted.own, Login(access.ADMINISTRATOR, wanted.administrator), deadline=_LINK) as connection:
@@ -163,28 +202,67 @@ def apply(wanted: Wanted, *, check: bool) -> Outcome:
         before = own.primary if own.role == "slave" else own.address
         target = Address(decision.primary, wanted.port, wanted.tls, wanted.authority)
         if decision.primary in (wanted.address, before):
-            stale = before == decision.primary and not _is_written(wanted, before)
-            if stale and not check:
-                connection.ask("CONFIG", "REWRITE")
-            return Outcome(stale, line, decision.primary, before, before)
+            return _left(connection, wanted, target, Outcome(False, line, decision.primary, before, before), check)
         _keeps_keys(connection, decision, target)
-        try:
-            with connected(target, Login("replication", wanted.replication)) as primary:
-                primary.ask("PING")
-        except (Refused, Unreachable) as error:
-            if not check:
-                raise BadInput(
-                    "This replica cannot reach its primary; it was left as it is.",
-                    expected=f"the primary at {target}, which lets the user replication in",
-                    found=error.found or error.what,
-                    where=wanted.address,
-                    next_step="look at firewalls, redis_bind_addresses, passwords and certificates of both",
-                ) from error
-            line += "; it does not let this host in yet"
+        problem = _let_in(wanted, target)
+        if problem and not check:
+            raise _unreachable("This replica cannot reach its primary; it was left as it is.", wanted, target, problem)
+        line += "; it does not let this host in yet" if problem else ""
         if not check:
             _follow(connection, target)
             connection.ask("CONFIG", "REWRITE")
     return Outcome(True, line, decision.primary, before, decision.primary)
+
+
+def _left(connection: Connection, wanted: Wanted, primary: Address, as_it_is: Outcome, check: bool) -> Outcome:
+    """Returns what is done with a server that has its part already: nothing, but that part is written down."""
+    before, line = as_it_is.before, as_it_is.line
+    if before != as_it_is.primary:
+        # Sentinel has elected it and tells it in a moment, or a person made it follow somebody else.
+        return as_it_is._replace(line=f"{line}; {wanted.address} still follows {before}")
+    problem = "" if before == wanted.address else _lost(connection, wanted, primary, 0 if check else _AGAIN)
+    if problem and not check:
+        raise _unreachable("This replica has lost its primary; it was left as it is.", wanted, primary, problem)
+    stale = not _is_written(wanted, before)
+    if stale and not check:
+        connection.ask("CONFIG", "REWRITE")
+    line += f"; {wanted.address} has lost it: {problem}" if problem else ""
+    return as_it_is._replace(changed=stale, line=line)
+
+
+def _let_in(wanted: Wanted, primary: Address) -> str:
+    """Returns why the primary does not let this host in as a replica; empty when it does."""
+    try:
+        with connected(primary, Login("replication", wanted.replication)) as connection:
+            connection.ask("PING")
+    except (Refused, Unreachable) as error:
+        return error.found or error.what
+    return ""
+
+
+def _lost(connection: Connection, wanted: Wanted, primary: Address, patience: float) -> str:
+    """Returns why this replica does not hear its primary, which may take *patience* seconds; empty when it does."""
+    ends = time.monotonic() + patience
+    while not hears(connection.info("replication")):
+        if time.monotonic() >= ends:
+            return _let_in(wanted, primary) or "the primary lets it in; its log tells more"
+        time.sleep(0.2)
+    return ""
+
+
+def hears(info: t.Mapping[str, str]) -> bool:
+    """Returns whether a replica hears its primary, or gets its keys at this moment. *info* is INFO replication."""
+    return info.get("master_link_status") == "up" or info.get("master_sync_in_progress") == "1"
+
+
+def _unreachable(what: str, wanted: Wanted, primary: Address, found: str) -> BadInput:
+    return BadInput(
+        what,
+        expected=f"the primary at {primary}, which lets the user replication in",
+        found=found,
+        where=wanted.address,
+        next_step="look at firewalls, redis_bind_addresses, passwords and certificates of both",
+    )
 
 
 def _is_written(wanted: Wanted, primary: str) -> bool:
@@ -195,7 +273,7 @@ def _is_written(wanted: Wanted, primary: str) -> bool:
 
 def _keeps_keys(connection: Connection, decision: Decision, target: Address) -> None:
     """Raises BadInput when following would throw away keys that nobody else has."""
-    keys = int(connection.ask("DBSIZE"))
+    keys = keys_of(connection.info("keyspace"))
     if keys and not decision.known:
         raise BadInput(
             f"This server has {keys} keys of its own, and would lose them as a replica of {target}.",
@@ -205,15 +283,27 @@ def _keeps_keys(connection: Connection, decision: Decision, target: Address) -> 
         )
 
 
+def keys_of(info: t.Mapping[str, str]) -> int:
+    """Returns how many keys all databases hold. *info* is INFO keyspace."""
+    found = [re.match(r"keys=(\d+)", value) for name, value in info.items() if re.fullmatch(r"db\d+", name)]
+    return sum(int(one.group(1)) for one in found if one)
+
+
 def _follow(connection: Connection, target: Address) -> None:
     connection.ask("REPLICAOF", target.host, target.port)
-    ends = time.monotonic() + _LINK
-    while connection.info("replication").get("master_link_status") != "up":
+    begun = time.monotonic()
+    ends = begun + _LINK
+    while True:
+        told = connection.info("replication")
+        if told.get("master_link_status") == "up":
+            return
+        if hears(told):
+            ends = min(time.monotonic() + _LINK, begun + _SYNC)
         if time.monotonic() > ends:
             connection.ask("REPLICAOF", "NO", "ONE")
             raise CommandFailed(
                 "This replica did not get the keys of its primary in time; it stands alone again.",
-                expected=f"master_link_status:up within {_LINK:g} s",
+                expected=f"master_link_status:up, {_LINK:g} s after the last keys came",
                 found=f"down, from {target}",
                 next_step="read the server's log on both hosts",
             )

@@ -10,17 +10,17 @@ is there: the set is told to the running Sentinel.
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import time
 import typing as t
 
 from .._foundation import command, durable
 from .._foundation.errors import CommandFailed, RolloutError
-from . import access, plan, replication
+from . import access, owner, plan, replication, unit
 from .wire import Address, Connection, Login, Refused, connected, started
 
 _START = 60.0  # s for systemctl, and until the primary is seen
+_BLIND = ("s_down", "o_down", "disconnected", "failover_in_progress")  # flags of a primary that is not seen
 
 
 class Place(t.NamedTuple):
@@ -46,6 +46,7 @@ class Wanted(t.NamedTuple):
     tls: bool
     numbers: t.Mapping[str, int]
     finds: replication.Wanted
+    unit: str = ""  # what is added to the unit
 
 
 class Outcome(t.NamedTuple):
@@ -57,17 +58,24 @@ class Outcome(t.NamedTuple):
 
 
 def apply(place: Place, wanted: Wanted, *, check: bool) -> Outcome:
-    """Raises RolloutError when Sentinel does not come up, or does not see the primary."""
-    lines = _write(place, wanted, check)
+    """Raises BadInput before anything changes; RolloutError when Sentinel does not come up or see the primary."""
+    replication.check_addresses((wanted.address, wanted.finds.first, *wanted.finds.peers, *wanted.finds.sentinels))
+    drop_in = unit.DropIn(place.drop_in, wanted.unit)
+    contents = static(place, wanted)
+    old = {path: durable.read_text(path) for path in (*contents, place.drop_in)}
+    lines = [f"{os.path.basename(path)}: changed (restart)" for path in contents if old[path] != contents[path]]
+    lines += ["unit: changed (restart)"] if drop_in.differs() else []
     if check and lines:
         return Outcome(lines, "", "")
     if not check:
+        _write(place, contents)
         _make_state(place)
-    if _must_restart(place, wanted):
+    if lines or _must_restart(place, wanted):
         lines = lines or ["restart"]
         if check:
             return Outcome(lines, "", "")
-        _restart(place, wanted)
+        drop_in.write()
+        _restart(place, wanted, old)
     with connected(_own(wanted), _login(wanted), trusting=True) as connection:
         name = wanted.finds.name
         known = _set(connection, name)
@@ -79,7 +87,7 @@ def apply(place: Place, wanted: Wanted, *, check: bool) -> Outcome:
             quorum = wanted.numbers["quorum"]
             connection.ask("SENTINEL", "MONITOR", name, decision.primary, wanted.finds.port, quorum)
         lines += _tell(connection, place, wanted, known, check)
-        if not known:
+        if not check:
             _see(connection, name)
         primary = connection.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)[0]
     return Outcome(lines, primary, replication.line_of(replication.Decision(primary, "Sentinel"), wanted.finds.first))
@@ -121,25 +129,15 @@ def login_in(state: str, name: str) -> tuple[str, str]:
     return found[0], found[1]
 
 
-def _write(place: Place, wanted: Wanted, check: bool) -> list[str]:
-    lines = []
-    account = pwd.getpwnam(place.user)
-    for path, content in static(place, wanted).items():
-        if durable.read_text(path) == content:
-            continue
-        lines.append(f"{os.path.basename(path)}: changed (restart)")
-        if not check:
-            durable.write_text(path, content, mode=0o640)
-            os.chown(path, account.pw_uid, account.pw_gid)
-    return lines
+def _write(place: Place, contents: t.Mapping[str, str]) -> None:
+    for path, content in contents.items():
+        durable.write_text(path, content, mode=0o640, owner=owner.of(place.user))
 
 
 def _make_state(place: Place) -> None:
     if os.path.exists(place.state):
         return
-    account = pwd.getpwnam(place.user)
-    durable.write_text(place.state, "# Kept by Sentinel itself.\n", mode=0o640)
-    os.chown(place.state, account.pw_uid, account.pw_gid)
+    durable.write_text(place.state, "# Kept by Sentinel itself.\n", mode=0o640, owner=owner.of(place.user))
 
 
 def _own(wanted: Wanted) -> Address:
@@ -157,26 +155,39 @@ def _must_restart(place: Place, wanted: Wanted) -> bool:
             since = started(connection.info("server"))
     except RolloutError:
         return True
-    certificate = str(wanted.directives.get("tls-cert-file", ""))
-    files = (place.settings, place.users, place.drop_in, certificate)
+    certificates = [str(wanted.directives.get(name, "")) for name in plan.CERTIFICATES]
+    files = (place.settings, place.users, place.drop_in, *certificates)
     return any(os.stat(path).st_mtime > since for path in files if path and os.path.exists(path))
 
 
-def _restart(place: Place, wanted: Wanted) -> None:
+def _restart(place: Place, wanted: Wanted, old: t.Mapping[str, str | None]) -> None:
+    try:
+        _start(place, wanted)
+    except RolloutError as error:
+        before = {path: text for path, text in old.items() if text is not None and path != place.drop_in}
+        all_are_back = len(before) == len(old) - 1
+        if all_are_back:
+            _write(place, before)
+            unit.DropIn(place.drop_in, wanted.unit).put_back(old[place.drop_in])
+            command.run(["systemctl", "restart", place.unit], deadline=_START, accepted=range(256))
+        raise CommandFailed(
+            "Sentinel did not come up with its settings" + ("; those that it had are back." if all_are_back else "."),
+            found=error.found or error.what,
+            where=place.unit,
+            next_step=f"on this host: journalctl -u {place.unit}; tail /var/log/{place.user}/*sentinel*.log",
+        ) from error
+
+
+def _start(place: Place, wanted: Wanted) -> None:
     command.run(["systemctl", "restart", place.unit], deadline=_START)
     ends = time.monotonic() + 15
     while True:
         try:
             with connected(_own(wanted), _login(wanted), trusting=True):
                 return
-        except RolloutError as error:
+        except RolloutError:
             if time.monotonic() > ends:
-                raise CommandFailed(
-                    "Sentinel did not come up with its settings.",
-                    found=error.found or error.what,
-                    where=place.unit,
-                    next_step=f"on this host: journalctl -u {place.unit}; tail /var/log/{place.user}/*sentinel*.log",
-                ) from error
+                raise
         time.sleep(0.1)
 
 
@@ -202,14 +213,21 @@ def _tell(connection: Connection, place: Place, wanted: Wanted, known: t.Mapping
     return lines
 
 
+def sees(flags: str) -> bool:
+    """Returns whether Sentinel sees its primary; *flags* are those that SENTINEL MASTER tells."""
+    return "master" in flags.split(",") and not set(_BLIND) & set(flags.split(","))
+
+
 def _see(connection: Connection, name: str) -> None:
+    """Waits until the primary is seen, every time: an earlier run may have given up here."""
     ends = time.monotonic() + _START
-    while _set(connection, name).get("flags") != "master":
+    while not sees(_set(connection, name).get("flags", "")):
         if time.monotonic() > ends:
+            told = _set(connection, name)
             raise CommandFailed(
                 "Sentinel does not see the primary of its set.",
                 expected="flags: master",
-                found=_set(connection, name).get("flags", "no set"),
+                found=f"{told.get('flags', 'no set')}, at {told.get('ip', 'no address')}",
                 next_step="look at firewalls, passwords and certificates; redis-cli -p 26379 SENTINEL MASTERS",
             )
         time.sleep(0.2)

@@ -4,24 +4,26 @@
 """A throw-away server that reads new settings and users before the real one does. PRIVATE to the collection.
 
 It has no port, only a socket in a folder that root and its own user can enter, holds no keys and speaks with nobody.
+It dies with the process that started it, and what a killed one left in its folder goes with the next trial.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import re
 import shutil
 import subprocess
-import tempfile
 import time
 import typing as t
 
+from .._foundation import lock
 from .._foundation.errors import BadInput, CommandFailed
-from . import plan
+from . import owner, plan
 from .wire import Address, Unreachable, connected
 
+FOLDER = "/run/rollout-redis-trial"  # in memory, and anybody may walk there
+_OTHER = 60.0  # s for the trial of another run
 _DEADLINE = 10.0  # s until it answers; it took 50 ms where this was measured
 
 
@@ -31,33 +33,36 @@ class Files(t.NamedTuple):
     base: str
     settings: str
     users: str | None
+    tls: bool = False
+    #: Folder of certificates that are to come; their names are those of the settings.
+    certificates: str = ""
 
 
 @contextlib.contextmanager
-def server(program: str, user: str, files: Files, tls: bool) -> t.Iterator[Address]:
+def server(program: str, user: str, files: Files, folder: str = FOLDER) -> t.Iterator[Address]:
     """Runs *program* as *user* with *files* and gives the address of its socket.
 
     Raises BadInput with the words of the server when it does not take them.
     """
-    account = pwd.getpwnam(user)
-    folder = tempfile.mkdtemp(prefix="rollout-")
-    try:
-        paths = {name: os.path.join(folder, name) for name in ("conf", "users", "socket", "log")}
-        _write(
-            paths["conf"], alone(files.base) + files.settings + _overrides(folder, paths, files.users is not None, tls)
-        )
-        if files.users is not None:
-            _write(paths["users"], files.users)
-        for path in (folder, paths["conf"], paths["users"]):
-            if os.path.exists(path):
-                os.chown(path, account.pw_uid, account.pw_gid)
-        with _running([program, paths["conf"]], account, paths):
-            yield Address(path=paths["socket"])
-    finally:
+    whose = owner.of(user)
+    with lock.exclusive(f"{folder}.lock", _OTHER, "Another trial of settings of Redis"):
         shutil.rmtree(folder, ignore_errors=True)
+        os.mkdir(folder, 0o700)
+        try:
+            paths = {name: os.path.join(folder, name) for name in ("conf", "users", "socket", "log")}
+            _write(paths["conf"], alone(files.base) + files.settings + _overrides(folder, paths, files))
+            if files.users is not None:
+                _write(paths["users"], files.users)
+            for path in (folder, paths["conf"], paths["users"]):
+                if os.path.exists(path):
+                    os.chown(path, *whose)
+            with _running([program, paths["conf"]], whose, paths):
+                yield Address(path=paths["socket"])
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _overrides(folder: str, paths: t.Mapping[str, str], users: bool, tls: bool) -> str:
+def _overrides(folder: str, paths: t.Mapping[str, str], files: Files) -> str:
     told: dict[str, plan.Value] = {
         "port": 0,
         "unixsocket": paths["socket"],
@@ -68,10 +73,17 @@ def _overrides(folder: str, paths: t.Mapping[str, str], users: bool, tls: bool) 
         "daemonize": "no",
         "supervised": "no",
         # With a port of TLS certificates would be read; replication by TLS does the same without one.
-        **({"tls-port": 0, "tls-replication": "yes"} if tls else {}),
-        **({"aclfile": paths["users"]} if users else {}),
+        **({"tls-port": 0, "tls-replication": "yes"} if files.tls else {}),
+        **(moved(files.settings, files.certificates) if files.certificates else {}),
+        **({"aclfile": paths["users"]} if files.users is not None else {}),
     }
     return "\n" + plan.text_of(told)
+
+
+def moved(settings: str, folder: str) -> dict[str, plan.Value]:
+    """Returns the directives of *settings* that name files of a certificate, with their namesakes in *folder*."""
+    found = re.findall(rf"(?m)^({'|'.join(plan.CERTIFICATES)}) (\S+)$", settings)
+    return {name: os.path.join(folder, os.path.basename(path)) for name, path in found}
 
 
 def alone(text: str) -> str:
@@ -85,17 +97,15 @@ def _write(path: str, content: str) -> None:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], account: pwd.struct_passwd, paths: t.Mapping[str, str]) -> t.Iterator[None]:
+def _running(command: list[str], whose: tuple[int, int], paths: t.Mapping[str, str]) -> t.Iterator[None]:
+    rights = [f"--reuid={whose[0]}", f"--regid={whose[1]}", "--clear-groups"]
     with open(paths["log"], "w+", encoding="utf-8", errors="replace") as log:
         process = subprocess.Popen(
-            command,
+            ["setpriv", *rights, "--pdeathsig", "KILL", "--", *command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd="/",
-            user=account.pw_uid,
-            group=account.pw_gid,
-            extra_groups=[],
         )
         try:
             _wait(process, paths["socket"], log)

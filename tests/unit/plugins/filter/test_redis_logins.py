@@ -22,4 +22,12 @@ from ansible_collections.vitalops.rollout.plugins.filter.redis_logins import red
     ],
 )
 def test_only_a_login_at_this_server_must_get_in(connection: dict[str, t.Any], user: str | None) -> None:
+    assert redis_logins(connection, "10.0.0.9") == []
     assert [login["user"] for login in redis_logins(connection, "10.0.0.1")] == ([user] if user else [])
+
+
+def test_every_server_of_a_set_must_let_the_application_in() -> None:
+    """Any of them may be elected."""
+    told = {"host": "10.0.0.2", "password": "p"}
+    assert len(redis_logins(told, "10.0.0.1", ["", "10.0.0.1", "10.0.0.2"])) == 1
+    assert redis_logins({"host": "", "password": "p"}, "", [""]) == []

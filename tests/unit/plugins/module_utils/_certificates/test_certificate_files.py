@@ -54,6 +54,23 @@ def test_a_file_that_is_not_wanted_any_more_goes_and_old_versions_too(place: fil
     assert len(os.listdir(place.versions)) == 2  # live, and what it leads to
 
 
+def test_a_version_waits_until_it_is_switched_to_and_there_is_a_way_back(place: files.Place) -> None:
+    assert files.live(place) == ""
+    files.publish(place, OLD)
+    before = files.live(place)
+    folder = files.stage(place, NEW)
+    assert files.place_of(folder)[:2] == place[:2]
+    assert folder == files.version(place, NEW)
+    assert seen(place) == OLD
+    assert files.differs(place, NEW) != []
+    files.switch(place, folder)
+    assert seen(place) == NEW
+    files.switch(place, before)
+    assert seen(place) == OLD
+    files.clean(place)
+    assert sorted(os.listdir(place.versions)) == sorted(["live", os.path.basename(before)])
+
+
 def test_a_file_of_somebody_else_is_not_replaced(place: files.Place) -> None:
     Path(place.folder).mkdir()
     Path(place.path(".key")).write_text("precious")

@@ -183,6 +183,23 @@ def test_a_write_changes_only_what_differs(tmp_path: Path) -> None:
     assert (path.read_text(), path.stat().st_mode & 0o7777) == ("y", 0o644)
 
 
+def test_the_owner_of_a_file_is_set_before_anybody_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that started between the two could not read its own file."""
+    path, called = str(tmp_path / "file"), []
+    owner = (os.getuid(), os.getgid())
+    for name in ("fchown", "replace"):
+        real = getattr(os, name)
+
+        def call(*arguments: t.Any, real: t.Any = real, name: str = name) -> t.Any:
+            called.append(name)
+            return real(*arguments)
+
+        monkeypatch.setattr(durable.os, name, call)
+    assert durable.write_text(path, "new", owner=owner)
+    assert called == ["fchown", "replace"]
+    assert not durable.write_text(path, "new", owner=owner)
+
+
 def test_the_folder_is_made_durable_after_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     for name in ("fsync", "replace"):

@@ -66,6 +66,30 @@ def test_clients_without_a_name_are_off_unless_a_password_is_told() -> None:
     assert "-@dangerous" in told
 
 
+def test_a_password_that_changes_puts_nobody_out_until_the_next_run() -> None:
+    old, new = access.application({**SHOP, "password": "old"}).line(), access.application(SHOP).line()
+    both = access.with_former(new, old)
+    assert access.twice([both, new]) == ["shop"]
+    assert both.split(" ")[3:5] == [new.split(" ")[3], old.split(" ")[3]]
+    # The server itself writes the file in other words. The next run knows that the new one has been told.
+    assert access.with_former(new, both.replace(" on #", " on sanitize-payload #", 1)) == new
+    assert access.with_former(new, new) == new
+    assert access.with_former(new, "") == new
+    # A third password: the first one is gone.
+    third = access.application({**SHOP, "password": "third"}).line()
+    assert access.with_former(third, both).count(" #") == 2
+    assert old.split(" ")[3] not in access.with_former(third, both)
+
+
+def test_the_administrator_and_users_that_are_off_have_no_former_password() -> None:
+    old, new = access.administrator("old").line(), access.administrator("new").line()
+    assert access.with_former(new, old) == new
+    assert access.with_former(access.default_user(""), access.default_user("legacy")) == access.default_user("")
+    assert access.with_former(access.application(SHOP).line(), "user shop off #" + "a" * 64) == (
+        access.application(SHOP).line()
+    )
+
+
 def test_the_order_in_which_an_old_server_tells_commands_does_not_matter() -> None:
     one = "user shop on #1 ~shop:* resetchannels +@all -flushall -keys"
     other = "user shop on #1 ~shop:* resetchannels +@all -keys -flushall"

@@ -34,6 +34,13 @@ def test_a_directive_is_written_as_redis_reads_it(directives: dict[str, t.Any], 
     assert plan.text_of(directives) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "told"), [(True, "yes"), (300, "300"), ("", ""), (["900 1", "300 10"], "900 1 300 10")]
+)
+def test_a_value_is_compared_as_redis_tells_it(value: t.Any, told: str) -> None:
+    assert plan.words(value) == told
+
+
 @pytest.mark.parametrize("directives", [{"timeout": "1\nrequirepass x"}, {"time out": 1}, {"": "x"}])
 def test_a_directive_that_would_be_another_line_is_refused(directives: dict[str, t.Any]) -> None:
     with pytest.raises(BadInput):
@@ -81,7 +88,7 @@ def test_passwords_are_not_shown() -> None:
 )
 def test_memory_that_cannot_be_is_refused(limit: int, policy: str, used: int, found: str | None) -> None:
     wanted = {"maxmemory": str(limit * 2**20), "maxmemory-policy": policy}
-    info = {"used_memory_dataset": str(used * 2**20)}
+    info = {"used_memory": str((used + 5) * 2**20), "mem_not_counted_for_evict": str(5 * 2**20)}
     if found is None:
         plan.check_memory(wanted, info, 1024 * 2**20)
         return
@@ -117,6 +124,20 @@ def test_the_reason_of_a_server_is_told_without_the_line_that_it_quotes(log: str
 def test_a_throw_away_server_follows_nobody() -> None:
     text = "# replicaof is a comment\nreplica-priority 100\nreplicaof 10.0.0.1 6379\n"
     assert trial.alone(text) == "# replicaof is a comment\nreplica-priority 100\n\n"
+
+
+def test_a_throw_away_server_reads_the_certificates_that_are_to_come() -> None:
+    text = plan.text_of({"tls-cert-file": "/etc/redis/tls/redis.crt", "tls-key-file": "/etc/redis/tls/redis.key"})
+    assert trial.moved(text + "tls-port 6380\n", "/new") == {
+        "tls-cert-file": "/new/redis.crt",
+        "tls-key-file": "/new/redis.key",
+    }
+    # What the running server must have is the place that it finds them in.
+    path = {"tls-cert-file": "/etc/redis/tls/redis.crt"}
+    assert plan.changes({"tls-cert-file": "/new/redis.crt"}, path, path, ()) == []
+    assert [str(one) for one in plan.changes({}, {"tls-cert-file": ""}, path, ())] == [
+        'tls-cert-file: "" -> /etc/redis/tls/redis.crt (CONFIG SET)'
+    ]
 
 
 def test_users_that_changed_are_named_and_shown_without_checksums() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput
-from ansible_collections.vitalops.rollout.plugins.module_utils._redis import places, replication, sentinels
+from ansible_collections.vitalops.rollout.plugins.module_utils._redis import places, replication, sentinels, wire
 from ansible_collections.vitalops.rollout.plugins.module_utils._redis.replication import Decision, Seen, Told, decide
 
 A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
@@ -33,6 +33,8 @@ FRESH_A, FRESH_B = Seen(A, "master"), Seen(B, "master")
         (B, [FRESH_A, FRESH_B], [Told(B, (A,))], Decision(B, "Sentinel", True)),
         # One Sentinel lags behind the others.
         (A, [FRESH_A], [Told(B, (A,)), Told(B, (A,)), Told(A, (B,))], Decision(B, "Sentinel", True)),
+        # One of three Sentinels is believed as long as no server says otherwise, but not with the keys of this one.
+        (A, [FRESH_A, FRESH_B], [Told(B, (A,)), Told(), Told()], Decision(B, "Sentinel", False)),
         # A host that Sentinel has never seen.
         (C, [Seen(C, "master")], [Told(A, (B,))], Decision(A, "Sentinel", False)),
     ],
@@ -46,6 +48,8 @@ def test_the_elected_primary_stays(own: str, servers: list[Seen], sentinels: lis
     [
         ([], [Told(A), Told(B)], "Sentinels of this set do not agree"),
         ([Seen(A, "master", "", 1), Seen(B, "master", "", 1)], [], "servers of this set do not agree"),
+        # A Sentinel that is cut off with the old primary.
+        ([Seen(B, "master", "", 1)], [Told(A, (B,)), Told(), Told()], "Few Sentinels of this set answer"),
     ],
 )
 def test_two_primaries_are_a_case_for_people(servers: list[Seen], sentinels: list[Told], found: str) -> None:
@@ -65,10 +69,49 @@ def test_what_info_says_is_read() -> None:
     assert replication.read(A, {"role": "master", "connected_slaves": "2"}) == Seen(A, "master", "", 2)
 
 
+def test_keys_of_all_databases_count() -> None:
+    told = "# Keyspace\r\ndb0:keys=2,expires=0,avg_ttl=0\r\ndb11:keys=40,expires=1,avg_ttl=0\r\n"
+    assert replication.keys_of(wire.read_info(told)) == 42
+    assert replication.keys_of({}) == 0
+
+
+@pytest.mark.parametrize(
+    ("info", "hears"),
+    [
+        ({"master_link_status": "up", "master_sync_in_progress": "0"}, True),
+        ({"master_link_status": "down", "master_sync_in_progress": "1"}, True),
+        ({"master_link_status": "down", "master_sync_in_progress": "0"}, False),
+        ({}, False),
+    ],
+)
+def test_a_replica_hears_its_primary_or_does_not(info: dict[str, str], hears: bool) -> None:
+    assert replication.hears(info) is hears
+
+
+def test_names_are_refused_where_sentinel_tells_addresses() -> None:
+    replication.check_addresses([A, "fd00::1"])
+    with pytest.raises(BadInput, match=r"data1\.example\.org"):
+        replication.check_addresses([A, "data1.example.org"])
+
+
 def test_sentinel_is_told_only_what_differs() -> None:
     known = {"quorum": "2", "down-after-milliseconds": "30000"}
     wanted = {"quorum": 2, "down-after-milliseconds": 5000}
     assert sentinels.numbers_to_set(known, wanted) == {"down-after-milliseconds": ("30000", 5000)}
+
+
+@pytest.mark.parametrize(
+    ("flags", "sees"),
+    [
+        ("master", True),
+        ("master,disconnected", False),
+        ("s_down,o_down,master", False),
+        ("master,failover_in_progress", False),
+        ("", False),
+    ],
+)
+def test_sentinel_sees_its_primary_or_does_not(flags: str, sees: bool) -> None:
+    assert sentinels.sees(flags) is sees
 
 
 @pytest.mark.parametrize(
@@ -85,7 +128,7 @@ def test_the_login_that_sentinel_keeps_is_read(state: str, login: tuple[str, str
 
 
 def test_sentinels_own_file_is_not_one_of_ours() -> None:
-    place = places.sentinel_of("redis", "")
+    place = places.sentinel_of("redis")
     finds = places.set_of(
         {
             "address": A,

@@ -11,7 +11,8 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vitalops.rollout.plugins.module_utils._redis import managed, wire
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput
+from ansible_collections.vitalops.rollout.plugins.module_utils._redis import access, managed, wire
 from ansible_collections.vitalops.rollout.plugins.module_utils._redis.wire import Address, Login
 
 
@@ -95,3 +96,17 @@ def test_a_managed_server_that_does_not_fit_is_told_why(
     info: dict[str, str], told: dict[str, str], problems: list[str]
 ) -> None:
     assert managed.misfits({**GOOD, **info}, told, WANTED) == problems
+
+
+@pytest.mark.parametrize(
+    ("value", "bytes_told"),
+    [("1gb", "1073741824"), ("5MB", "5242880"), ("2k", "2000"), ("300", "300"), ("allkeys-lru", "allkeys-lru")],
+)
+def test_sizes_are_compared_in_bytes(value: str, bytes_told: str) -> None:
+    assert managed.measured(value) == bytes_told
+
+
+def test_who_makes_users_is_none_of_them() -> None:
+    rule = access.application({"name": "operator", "password": "x"})
+    with pytest.raises(BadInput, match="changed by itself"):
+        managed.apply(WANTED._replace(login=Login("operator", "x"), rules=(rule,)), check=False)
