@@ -178,8 +178,7 @@ def _write(cluster: Cluster, files: Files) -> None:
         if text is None:
             durable.remove(path)
             continue
-        durable.write_text(path, text, mode=0o640)
-        os.chown(path, owner, group)
+        durable.write_text(path, text, mode=0o640, owner=(owner, group))
 
 
 def _times(cluster: Cluster) -> dict[str, int]:

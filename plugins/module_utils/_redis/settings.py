@@ -258,11 +258,9 @@ class _Work:
         stored = durable.read_text(self.place.secret)
         if stored:
             told.append(Login(access.ADMINISTRATOR, stored))
-        folder = os.path.dirname(self.place.settings)
-        for path in (self.place.settings, os.path.join(folder, "rollout-password.conf")):
-            found = re.search(r"(?m)^requirepass (.+)$", durable.read_text(path) or "")
-            if found:
-                told.append(Login("", plan.unquoted(found.group(1))))
+        found = re.search(r"(?m)^requirepass (.+)$", durable.read_text(self.place.settings) or "")
+        if found:
+            told.append(Login("", plan.unquoted(found.group(1))))
         return list(dict.fromkeys([*told, Login()]))
 
     def _start(self, check: bool) -> Outcome:
