@@ -39,6 +39,9 @@ def test_a_group_that_an_inventory_does_not_have_is_nobody_and_no_warning(
     assert {name: taken[name] for name in STORES} == {
         name: {f"{group}1"} if group in groups else set() for name, group in STORES.items()
     }
+    # A deploy tries the login on the hosts of PostgreSQL, too: with TLS they must know whom to trust.
+    clients = {name for group, name in hosts.items() if group in ("application", "load_balancer", "postgres")}
+    assert taken["Clients of PostgreSQL and Redis"] == clients
     looked_at = {name for group, name in hosts.items() if group != "sentinel"}
     # Each of site, provision and deploy begins with it.
     assert [found for name, found in plays if name == "Preflight"] == [looked_at] * 3
