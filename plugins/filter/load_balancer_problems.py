@@ -18,6 +18,7 @@ description:
   - Looks at all settings of the role C(load_balancer) together before anything is changed, and tells every problem.
   - Finds plain text where there is a certificate, networks that are none, passwords that are not hashed, limits that
     never count, a page that is too large, and virtual addresses without peers.
+  - Where nginx routes, what nginx cannot do is told as well, not ignored.
 author: The vitalops.rollout maintainers (@vitalops)
 options:
   _input:

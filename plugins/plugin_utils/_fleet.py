@@ -45,7 +45,14 @@ def combine(
         _run(answered),
         _undone(answered.values(), told.get("state")),
         _watched(answered),
+        _router(answered.values()),
     )
+
+
+def _router(answered: t.Iterable[Fields]) -> str:
+    """What stands above what load balancers say of instances; a fleet may have HAProxy and nginx."""
+    names = {str(result.get("load_balancer") or "HAProxy") for result in answered} or {"HAProxy"}
+    return names.pop() if len(names) == 1 else "both"
 
 
 def _undone(answered: t.Collection[Fields], state: Fields | None) -> bool:

@@ -9,7 +9,9 @@ import ipaddress
 import re
 import typing as t
 
-# A path that HAProxy's configuration can hold without quotes, and that compares with a decoded one.
+from . import _load_balancer_nginx as nginx
+
+# A path that HAProxy's and nginx's configuration can hold without quotes, and that compares with a decoded one.
 _PATH = re.compile(r"/[A-Za-z0-9._~/-]*")
 _NAME = re.compile(r"[A-Za-z0-9_.@-]+")
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
@@ -24,7 +26,8 @@ Settings = t.Mapping[str, t.Any]
 def problems(settings: Settings) -> list[str]:
     """Returns one sentence for each problem; *settings* has the variables by their names without ``load_balancer_``."""
     looks = (_listen, _headers, _limits, _protected, _maintenance, _networks, _addresses)
-    return [problem for look in looks for problem in look(settings)]
+    more = (nginx.problems,) if settings["driver"] == "nginx" else ()
+    return [problem for look in (*looks, *more) for problem in look(settings)]
 
 
 def _listen(settings: Settings) -> t.Iterator[str]:
@@ -39,9 +42,12 @@ def _listen(settings: Settings) -> t.Iterator[str]:
 
 
 def _headers(settings: Settings) -> t.Iterator[str]:
+    # What begins a variable there.
+    signs = "$" if settings["driver"] == "nginx" else "%$"
     for name, value in settings["headers"].items():
-        if not _HEADER.fullmatch(str(name)) or re.search(r"[\r\n\0%$]", str(value)):
-            yield f"load_balancer_headers: {name}: expected letters and dashes, and one line without % and $."
+        if not _HEADER.fullmatch(str(name)) or re.search(rf"[\r\n\0{signs}]", str(value)):
+            without = " and ".join(signs)
+            yield f"load_balancer_headers: {name}: expected letters and dashes, and one line without {without}."
     if not _HEADER.fullmatch(str(settings["release_header"])):
         yield f"load_balancer_release_header: expected letters and dashes, found {settings['release_header']!r}."
 

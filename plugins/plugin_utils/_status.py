@@ -29,7 +29,7 @@ class Status(t.NamedTuple):
     state: content of state.json. pointer: live, candidate, weight. servers: slot, name, status of each server of the
     load balancer. instances: result of slot_info by host. problems: sentences. now: seconds since 1970-01-01 UTC.
     run: the run that is under way, its step, and what happens next, in words. undone: whether the last deploy died, and
-    users are where they were. watch: what the gates see at this moment.
+    users are where they were. watch: what the gates see at this moment. router: what routes, of all load balancers.
     """
 
     application: str
@@ -43,6 +43,7 @@ class Status(t.NamedTuple):
     run: str = ""
     undone: bool = False
     watch: str = ""
+    router: str = "HAProxy"
 
     @property
     def live(self) -> str | None:
@@ -164,7 +165,7 @@ def _headline(status: Status) -> str:
 
 
 def _slot_table(status: Status) -> list[str]:
-    rows = [("slot", "state", "release", "since (UTC)", "instances", "in HAProxy")]
+    rows = [("slot", "state", "release", "since (UTC)", "instances", f"in {status.router}")]
     for slot in SLOTS:
         record = status.record(slot)
         wanted = [one for host in status.instances for one in status.wanted(host, slot)]

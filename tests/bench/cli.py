@@ -13,14 +13,28 @@ import time
 import typing as t
 
 from ..lab.paths import ROOT
-from . import demos, gates, guard, labs, refusals, report, settings, tls, traffic, verbs, watch_page, watches
+from . import (
+    demos,
+    gates,
+    guard,
+    labs,
+    load_balancers,
+    refusals,
+    report,
+    settings,
+    tls,
+    traffic,
+    verbs,
+    watch_page,
+    watches,
+)
 from .labs import say
 
 OUTPUT = ROOT / "tests" / "output"
 RESULT = OUTPUT / "bench.json"
-PARTS = ("demo", "verbs", "guard", "refusals", "settings", "switches", "tls", "watches", "gates")
+PARTS = ("demo", "verbs", "guard", "load_balancers", "refusals", "settings", "switches", "tls", "watches", "gates")
 #: These share one lab of topology pair.
-ON_PAIR = ("verbs", "guard", "refusals", "settings", "switches", "tls")
+ON_PAIR = ("verbs", "guard", "load_balancers", "refusals", "settings", "switches", "tls")
 
 Figures = dict[str, t.Any]
 
@@ -76,6 +90,9 @@ def measure(chosen: argparse.Namespace, parts: t.Collection[str]) -> Figures:
             if "guard" in parts:
                 result["switch"] = with_load(lambda: guard.switch(lab, chosen.samples))
                 result["revert"] = with_load(lambda: guard.revert(lab, chosen.reverts))
+            if "load_balancers" in parts:
+                result["load_balancers"] = with_load(lambda: load_balancers.measure(lab))
+            # What is refused stays in its slot, stopped: no traffic can go there any more.
             if "refusals" in parts:
                 result["refusals"] = with_load(lambda: refusals.measure(lab, chosen.refusals))
             if "settings" in parts:

@@ -1,47 +1,62 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a switch costs users behind nginx and behind HAProxy: the same load, as many switches, one after the other.
+"""What a switch costs users behind HAProxy and behind nginx: the same load on the same host, one after the other.
 
-Usage: cd .venv/collections && python -m ansible_collections.vitalops.rollout.tests.bench.load_balancers LAB HOST…
-LAB is up, and its load balancers HOST… have a release in both slots. Clients on client1 keep their connections, each of
-them idle for a moment between two requests.
+Clients on client1 keep their connections, each of them idle for a moment between two requests, and send none twice.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
-import sys
 import threading
 import typing as t
 
 from ..lab import state
 from . import labs
-from .labs import say
+from .labs import Lab, say
+from .traffic import CLIENT, CONNECTIONS, TAIL
 
-CLIENT = "client1"
-CLIENTS = 50
+#: Not the first one, on which other parts of the benchmark look.
+HOST = "lb2"
 METHODS = ("GET", "POST")
-#: Requests go on for this share of the time after the last switch was due.
-TAIL = 0.1
+SWITCHES, SECONDS, RATE = 20, 20.0, 300.0
+_NGINX = "systemctl disable --quiet --now nginx; rm -f /var/lib/rollout/{application}/load_balancer.json"
 
 
-def measure(lab: str, host: str, method: str, count: int, seconds: float, rate: float) -> dict[str, t.Any]:
-    """Returns how *count* switches of *host* went during about *seconds* of load at *rate* requests/s."""
-    url = f"http://{state.load(lab).addresses()[host]}/version"
-    load = {"url": url, "method": method, "clients": CLIENTS, "rate": rate, "seconds": seconds}
+def measure(lab: Lab) -> dict[str, t.Any]:
+    """Returns the figures of each load balancer and method. HAProxy routes on HOST before and afterwards."""
+    say(f"\n  {SWITCHES} switches of HAProxy, then of nginx on {HOST}")
+    rows = [_load(lab.name, method) for method in METHODS]
+    # Beside the inventory of the lab, as an operator would say it of one host.
+    variables = labs.folder(lab.name) / "host_vars" / f"{HOST}.yml"
+    variables.parent.mkdir(exist_ok=True)
+    try:
+        variables.write_text("---\nload_balancer_driver: nginx\n", encoding="utf-8")
+        labs.shell(lab.name, HOST, "systemctl disable --quiet --now haproxy")
+        labs.play(lab.name, "provision")
+        rows += [_load(lab.name, method) for method in METHODS]
+    finally:
+        variables.unlink(missing_ok=True)
+    labs.shell(lab.name, HOST, _NGINX.format(application=labs.application()["name"]))
+    labs.play(lab.name, "provision")
+    return {"clients": CONNECTIONS, "switches": SWITCHES, "rows": rows}
+
+
+def _load(lab: str, method: str) -> dict[str, t.Any]:
+    """Returns how the switches went, and what became of the requests meanwhile."""
+    url = f"http://{state.load(lab).addresses()[HOST]}/version"
+    load = {"url": url, "method": method, "clients": CONNECTIONS, "rate": RATE, "seconds": SECONDS}
     ended: list[dict[str, t.Any]] = []
 
     def send() -> None:
         told = {"application": labs.application(), **load}
-        ended.append(labs.on_host(lab, CLIENT, "keep_alive_load", told, deadline=seconds * 10))
+        ended.append(labs.on_host(lab, CLIENT, "keep_alive_load", told, deadline=SECONDS * 10))
 
     sending = threading.Thread(target=send, daemon=True)
     sending.start()
-    wanted = {"application": labs.application(), "count": count, "seconds": seconds * (1 - TAIL)}
-    switched = labs.on_host(lab, host, "driver_switches", wanted, deadline=seconds * 10)
+    wanted = {"application": labs.application(), "count": SWITCHES, "seconds": SECONDS * (1 - TAIL)}
+    switched = labs.on_host(lab, HOST, "driver_switches", wanted, deadline=SECONDS * 10)
     sending.join()
     if not ended:
         raise SystemExit("the load did not end well; its message is above")
@@ -49,28 +64,18 @@ def measure(lab: str, host: str, method: str, count: int, seconds: float, rate: 
     return {
         "load_balancer": switched["load_balancer"],
         "method": method,
-        "switches": count,
         **ended[0],
-        "switch_p50_ms": round(statistics.median(took) * 1000, 1),
-        "switch_max_ms": round(took[-1] * 1000, 1),
+        "switch_p50_ms": statistics.median(took) * 1000,
+        "switch_max_ms": took[-1] * 1000,
     }
 
 
-def main(arguments: t.Sequence[str]) -> int:
-    """Measures each host, one after the other, and prints one line of JSON each."""
-    options = argparse.ArgumentParser(prog="load_balancers", description="What a switch costs users, by load balancer.")
-    options.add_argument("lab")
-    options.add_argument("host", nargs="+")
-    options.add_argument("--switches", type=int, default=40)
-    options.add_argument("--seconds", type=float, default=40.0)
-    options.add_argument("--rate", type=float, default=1000.0, help="requests/s (default: 1000)")
-    chosen = options.parse_args(arguments)
-    for host in chosen.host:
-        for method in METHODS:
-            found = measure(chosen.lab, host, method, chosen.switches, chosen.seconds, chosen.rate)
-            say(json.dumps({"host": host, **found}))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def lines(found: t.Mapping[str, t.Any]) -> list[str]:
+    """Returns the table. Pure."""
+    shown = [f"{found['switches']} switches under {found['clients']} kept connections; a switch in ms.", ""]
+    shown.append(f"{'':<14}{'sent':>8}{'lost':>8}{'closed':>8}{'p50':>8}{'max':>8}")
+    for row in found["rows"]:
+        counts = "".join(f"{row[key]:>8}" for key in ("sent", "lost", "closed"))
+        times = "".join(f"{row[key]:>8.0f}" for key in ("switch_p50_ms", "switch_max_ms"))
+        shown.append(f"{row['load_balancer'] + ' ' + row['method']:<14}{counts}{times}")
+    return shown

@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 import typing as t
 
-from . import gates, refusals, settings, tls, watch_page
+from . import gates, load_balancers, refusals, settings, tls, watch_page
 from .on_host.request_log import percentile
 
 Figures = t.Mapping[str, t.Any]
@@ -118,6 +118,7 @@ def everything(result: Figures) -> list[str]:
     for key, part in (
         ("switch", switch),
         ("revert", revert),
+        ("load_balancers", load_balancers.lines),
         ("refusals", refusals.lines),
         ("switches", switches),
         ("tls", tls.lines),

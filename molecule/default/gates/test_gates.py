@@ -240,7 +240,30 @@ def test_a_test_program_ends_when_another_gate_refuses(lab: t.Any) -> None:
     assert subprocess.run(["pgrep", "-f", "^sleep 87$"], check=False, stdout=subprocess.DEVNULL).returncode == 1
 
 
-def test_stores_are_asked_from_where_the_application_reaches_them(lab: t.Any) -> None:
+def secured(lab: t.Any) -> dict[str, t.Any]:
+    """Returns variables of stores with self-made certificates, which everybody verifies: application, gates, checks."""
+    passwords = lab.hosts["vars"]
+    database = {"name": "reference", "user": "reference", "password": passwords["lab_postgres_password"], "port": 5432}
+    cache = {"password": passwords["lab_redis_password"], "port": 6380, "tls": True}
+    return {
+        "postgres_tls": True,
+        "postgres_tls_required": True,
+        "redis_tls_port": 6380,
+        "rollout_database": {
+            **database,
+            "host": lab.address(lab.group("postgres")[0]),
+            "sslmode": "verify-full",
+            "sslrootcert": "/etc/ssl/rollout/postgres.crt",
+        },
+        "rollout_redis": {
+            **cache,
+            "host": lab.address(lab.group("redis")[0]),
+            "ca_path": "/etc/ssl/rollout/redis.crt",
+        },
+    }
+
+
+def test_stores_are_asked_by_tls_from_where_the_application_reaches_them(lab: t.Any) -> None:
     cache = {"name": "cache", "type": "redis", "interval": "1 s", "min_samples": 1, "at_most": {"evictions": "10 /s"}}
     database = {"name": "database", "type": "postgres", "interval": "1 s", "query": "select 1", "expected": "1"}
     limits = {"connection_share": "90 %", "longest_transaction": "10 min", "invalid_indexes": 0}
@@ -248,10 +271,16 @@ def test_stores_are_asked_from_where_the_application_reaches_them(lab: t.Any) ->
     missing = deploy(lab, "1.1.0", **stores)
     assert missing.code != 0
     assert "the Python library redis" in missing.output
+    stores.update(secured(lab))
     assert lab.play("provision", "-e", wanted("1.1.0", **stores)).code == 0
     sees = "runuser -u postgres -- psql -qc 'GRANT pg_read_all_stats TO reference'"
     lab.connect(lab.group("postgres")[0]).check_output(sees)
-    other = {"rollout_gates": {"before_switch": [{**database, "expected": "2"}]}, "rollout_bake_seconds": 0}
+    stranger = {**stores["rollout_database"], "sslrootcert": "/etc/ssl/rollout/redis.crt"}
+    untrusted = deploy(lab, "1.1.0", **{**stores, "rollout_database": stranger})
+    assert untrusted.code != 0
+    assert "The login of rollout_database is not accepted" in untrusted.output
+    assert "certificate verify failed" in " ".join(untrusted.output.split())
+    other = {**stores, "rollout_gates": {"before_switch": [{**database, "expected": "2"}]}}
     refused = deploy(lab, "1.1.0", **other)
     assert refused.code != 0
     assert "database: fail (" in refused.output
@@ -260,6 +289,7 @@ def test_stores_are_asked_from_where_the_application_reaches_them(lab: t.Any) ->
     assert played.code == 0
     assert "database: pass (" in played.output
     assert "cache: pass (" in played.output
+    # The URLs of the application are made of the same two connections.
     assert live(lab) == "1.1.0"
     assert lab.play("roll_back").code == 0
 

@@ -14,6 +14,7 @@ import os
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 import typing as t
@@ -77,7 +78,7 @@ class LoadBalancer:
         """Returns what a command that must end well writes on the host."""
         return str(self.host.check_output(command, *arguments))
 
-    def connect(self, address: str | None = None, tls: bool = True, timeout: float = 5) -> http.client.HTTPConnection:
+    def connect(self, address: str | None = None, tls: bool = True, timeout: float = 15) -> http.client.HTTPConnection:
         """Returns a connection from outside, which knows nothing of the authority of a lab."""
         where = address or self.address
         if not tls:
@@ -95,6 +96,11 @@ class LoadBalancer:
             connection.request(method, path, body=body, headers=headers or {})
             return read(connection)
 
+    def power(self, verb: str, *arguments: str) -> None:
+        """Takes the power of the host away, or gives it back: a verb of the lab."""
+        command = [sys.executable, "tests/lab/lab.py", verb, self.name, *arguments, "--name", NAME]
+        subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.PIPE, timeout=120)
+
     def point(self, slot: str) -> None:
         """Sends all traffic to *slot*, as a switch does: the file, and HAProxy."""
         self.run("python3 -c %s %s", _POINT, f"{slot}:none:0")
@@ -106,7 +112,7 @@ class LoadBalancer:
 
     def log(self, path: str) -> dict[str, t.Any]:
         """Returns the line of the access log about *path*, the newest one."""
-        ends = time.monotonic() + 10
+        ends = time.monotonic() + 30
         while time.monotonic() < ends:
             lines = self.run("journalctl -t haproxy -n 200 -o cat --no-pager").splitlines()
             for line in reversed(lines):
@@ -121,7 +127,7 @@ class LoadBalancer:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.set_alpn_protocols(["http/1.1"])
-        connected = context.wrap_socket(socket.create_connection((self.address, 443), timeout=5))
+        connected = context.wrap_socket(socket.create_connection((self.address, 443), timeout=15))
         key = base64.b64encode(os.urandom(16)).decode()
         connected.sendall(
             f"GET /socket HTTP/1.1\r\nHost: {self.address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -158,12 +164,16 @@ def echo(connected: ssl.SSLSocket, text: str) -> str:
 class Load:
     """A few clients that keep asking on kept connections; every failure is kept with its moment."""
 
-    def __init__(self, balancer: LoadBalancer, address: str, clients: int = 4, pause: float = 0.02) -> None:
-        self._balancer, self._address, self._pause = balancer, address, pause
+    def __init__(
+        self, balancer: LoadBalancer, address: str, clients: int = 4, pause: float = 0.02, timeout: float = 2
+    ) -> None:
+        self._balancer, self._address, self._pause, self._timeout = balancer, address, pause, timeout
         self.good: list[float] = []
+        #: When each client was served last.
+        self.latest = [0.0] * clients
         self.failures: list[tuple[float, str]] = []
         self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _number in range(clients)]
+        self._threads = [threading.Thread(target=self._work, args=(number,), daemon=True) for number in range(clients)]
 
     def __enter__(self) -> Load:
         for thread in self._threads:
@@ -175,16 +185,17 @@ class Load:
         for thread in self._threads:
             thread.join(timeout=20)
 
-    def _work(self) -> None:
+    def _work(self, number: int) -> None:
         connection = None
         while not self._over.wait(self._pause):
             try:
-                connection = connection or self._balancer.connect(self._address, timeout=2)
+                connection = connection or self._balancer.connect(self._address, timeout=self._timeout)
                 connection.request("GET", "/load")
                 answer = read(connection)
                 if answer.status != 200:
                     raise http.client.HTTPException(f"status {answer.status}")
-                self.good.append(time.monotonic())
+                self.latest[number] = time.monotonic()
+                self.good.append(self.latest[number])
                 if answer.headers.get("connection") == "close":
                     connection.close()
                     connection = None

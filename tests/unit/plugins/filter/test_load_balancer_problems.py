@@ -12,6 +12,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.vitalops.rollout.plugins.filter.load_balancer_problems import load_balancer_problems
 
 GOOD: dict[str, t.Any] = {
+    "driver": "haproxy",
     "bind_address": "*",
     "bind_port": 80,
     "tls": True,
@@ -26,7 +27,11 @@ GOOD: dict[str, t.Any] = {
     ],
     "probe_path": "/ready",
     "release_header": "X-Release-Id",
+    "slow_start": 5,
+    "timeout_queue": 30,
+    "maintenance": "unchanged",
     "maintenance_page": "<p>soon</p>",
+    "exporter_address": "192.0.2.11",
     "exporter_networks": ["192.0.2.0/24"],
     "preview_networks": [],
     "virtual_addresses": ["192.0.2.10/24"],
@@ -37,9 +42,22 @@ GOOD: dict[str, t.Any] = {
     "vrrp_priority": 100,
 }
 
+#: What nginx can do of it.
+ALONE: dict[str, t.Any] = {"virtual_addresses": [], "vrrp_interface": "", "vrrp_address": "", "vrrp_peers": []}
+NGINX: dict[str, t.Any] = {
+    **GOOD,
+    **ALONE,
+    "driver": "nginx",
+    "slow_start": 0,
+    "timeout_queue": 10,
+    "exporter_address": "",
+    "exporter_networks": [],
+}
 
-def test_good_settings_have_no_problem() -> None:
-    assert load_balancer_problems(GOOD) == []
+
+@pytest.mark.parametrize("good", [GOOD, {**GOOD, **ALONE}, NGINX, {**NGINX, "headers": {"X-Y": "50%"}}])
+def test_good_settings_have_no_problem(good: dict[str, t.Any]) -> None:
+    assert load_balancer_problems(good) == []
 
 
 @pytest.mark.parametrize(
@@ -88,9 +106,34 @@ def test_a_password_that_is_not_hashed_is_refused_without_repeating_it() -> None
     assert "hunter2" not in found[0]
 
 
-def test_without_virtual_addresses_nobody_asks_for_peers() -> None:
-    alone = {"virtual_addresses": [], "vrrp_interface": "", "vrrp_address": "", "vrrp_peers": []}
-    assert load_balancer_problems({**GOOD, **alone}) == []
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"slow_start": 5}, "load_balancer_slow_start: nginx"),
+        ({"timeout_queue": 30}, "load_balancer_timeout_queue: nginx has no queue"),
+        ({"maintenance": "active"}, "load_balancer_maintenance: nginx"),
+        ({"exporter_address": "10.0.0.1"}, "no metrics for Prometheus"),
+        ({key: GOOD[key] for key in ALONE}, "keepalived watches HAProxy"),
+        ({"rate_limits": [{"path": "/login", "requests": 1, "seconds": 3600}]}, "at least one request a minute"),
+        (
+            {"protected_paths": [{"path": path, "networks": ["10.0.0.0/8"]} for path in ("/a", "/A/b")]},
+            "/a comes before: put the longer path first",
+        ),
+        # What is wrong for HAProxy is wrong here.
+        ({"headers": {"X-Other": "$host"}}, "one line without $."),
+        ({"tls": False}, "users would get plain text"),
+        ({"names": []}, "load_balancer_tls needs load_balancer_names"),
+        ({"rate_limits": [{"path": "/a", "requests": True, "seconds": 60}]}, "expected requests as a whole number"),
+        ({"rate_limits": list(reversed(GOOD["rate_limits"]))}, "/login never counts behind /"),
+        ({"protected_paths": [{"path": "/m", "users": {"me": "hunter2"}}]}, "password of me is not hashed"),
+        ({"protected_paths": [{"path": "/metrics"}]}, "everybody may ask it"),
+        ({"preview_networks": ["10.0.0.1/8"]}, "load_balancer_preview_networks"),
+    ],
+)
+def test_nginx_has_the_same_problems_and_some_of_its_own_each_told_once(settings: dict[str, t.Any], told: str) -> None:
+    found = load_balancer_problems({**NGINX, **settings})
+    assert len(found) == 1
+    assert told in found[0]
 
 
 @pytest.mark.parametrize("wrong", [[], {**GOOD, "rate_limits": ["/login"]}, {"tls": True}])

@@ -265,6 +265,17 @@ def test_hostvars_give_the_same_screen() -> None:
     assert drawn(hostvars()) == rollout_status(sound(), now=NOW)
 
 
+@pytest.mark.parametrize(
+    ("names", "heading"),
+    [(("HAProxy", "HAProxy"), "in HAProxy"), (("nginx", "nginx"), "in nginx"), (("HAProxy", "nginx"), "in both")],
+)
+def test_what_routes_is_called_by_its_name(names: tuple[str, str], heading: str) -> None:
+    told = hostvars()
+    for host, name in zip(("lb1", "lb2"), names, strict=True):
+        told[host]["__status_load_balancer"]["load_balancer"] = name
+    assert drawn(told)[2].endswith(f"instances  {heading}")
+
+
 DIFFERENCES: list[tuple[str, str, Model, str]] = [
     ("pointers differ", "lb2", {"pointer": {"live": "green"}}, "differ: traffic goes to blue on lb1, to green on lb2"),
     ("states differ", "lb2", {"state": None}, "differ: the state of lb2 is not the state of lb1"),

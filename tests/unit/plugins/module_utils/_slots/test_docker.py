@@ -116,6 +116,7 @@ def test_a_container_runs_by_digest_hardened_limited_and_without_secrets_in_its_
         "--log-driver": [],
         "--log-opt": [],
         "--env-file": [DEFINITION.environment_file],
+        "--volume": ["/etc/ssl/rollout:/etc/ssl/rollout:ro"],
     }.items():
         assert values_of(arguments, option) == expected, option
     assert {"--read-only", "--init"} <= set(arguments)
