@@ -51,8 +51,8 @@ def write_bytes(
 ) -> bool:
     """Makes *content* the content of *path* durably, with exactly *mode*; parent folders must exist.
 
-    *owner* is a user and a group, for a file whose service may read it at any moment; without one it is ours. *accept* is
-    called with the path of the new content before it replaces the old one; when it raises, the old one stays.
+    *owner* is a user and a group, for a file whose service may read it at any moment; without one it is ours.
+    *accept* is called with the path of the new content before it replaces the old one; when it raises, that one stays.
     Returns whether anything had to change. A reader sees the old or the new content, never a part.
     """
     if read_bytes(path) == content and _has(path, mode, owner):

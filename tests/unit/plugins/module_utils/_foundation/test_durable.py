@@ -254,17 +254,6 @@ def test_a_folder_and_its_parents_are_made_durable_one_after_the_other(
     assert (path.stat().st_mode & 0o777, len(synced)) == (0o750, 2)
 
 
-def test_owners_are_part_of_what_shall_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, given = str(tmp_path / "shop.conf"), []
-    own = (os.getuid(), os.getgid())
-    # Only root may give files away; what the system is asked for can be seen by anybody.
-    monkeypatch.setattr(os, "fchown", lambda _descriptor, uid, gid: given.append((uid, gid)))
-    assert durable.write_bytes(path, b"x", owner=own) is True
-    assert durable.write_bytes(path, b"x", owner=own) is False
-    assert durable.write_bytes(path, b"x", owner=(own[0], own[1] + 1)) is True
-    assert given == [own, (own[0], own[1] + 1)]
-
-
 def test_what_is_not_accepted_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "shop.conf"
     path.write_text("old")
