@@ -335,7 +335,7 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc] # ansible-core has 
 
     def _tell_changes(self, result: t.Any) -> None:
         host = result.host.get_name()
-        labels = tuple(one for one in self._items_changed.pop(host, []) if one)
+        labels = tuple(one for one in self._items_changed.pop(host, []) if one) or words.paths(result.result)
         state = words.WOULD_CHANGE if result.task.check_mode else words.CHANGED
         self._tell(result, words.Told(state, _name(result.task), labels, difference=self._differences.pop(host, "")))
 

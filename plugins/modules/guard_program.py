@@ -12,7 +12,7 @@ short_description: Install the program that takes back an unconfirmed switch
 version_added: "0.1.0"
 description:
   - Packs the very files that this module itself imports into one program, so that there is no second implementation.
-  - The program needs Python 3.9 or newer, and nothing of Ansible.
+  - The program needs Python 3.9 or newer, and nothing of Ansible. It is asked whether it runs on the host.
 author: The vitalops.rollout maintainers (@vitalops)
 extends_documentation_fragment:
   - vitalops.rollout.attributes
@@ -39,6 +39,11 @@ checksum:
   description: SHA-256 of the program.
   returned: success
   type: str
+protocol:
+  description: What the program answered, with the protocol that it speaks.
+  returned: success, but not in check mode
+  type: str
+  sample: rollout-guard, protocol 2
 fresh:
   description: Whether there was no program before.
   returned: success
@@ -50,7 +55,7 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vitalops.rollout.plugins.module_utils._foundation import durable
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation import command, durable
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard import cli, zipapp
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
 
@@ -66,7 +71,9 @@ def install(module: AnsibleModule) -> dict[str, t.Any]:
     if changed and not module.check_mode:
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
         durable.write_bytes(path, program, mode=0o755)
+    answer = {} if module.check_mode else {"protocol": command.run([path, "--version"], deadline=30).output.strip()}
     return {
+        **answer,
         "changed": changed,
         "path": path,
         "checksum": after,

@@ -185,6 +185,14 @@ def label(result: t.Mapping[str, t.Any]) -> str:
     return cut(one_line(str(result.get("_ansible_item_label", result.get("item", "")))), LABEL_COLUMNS)
 
 
+def paths(result: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+    """Returns what a task has changed that names it itself, as host_files does; of one that no_log hides, nothing."""
+    found = result.get("paths")
+    if "censored" in result or not isinstance(found, list):
+        return ()
+    return tuple(cut(one_line(str(one)), LABEL_COLUMNS) for one in found)
+
+
 def by_text(failed: t.Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
     """Returns the messages of failed items, each with the labels of the items that it is about."""
     told: dict[str, tuple[str, ...]] = {}

@@ -109,10 +109,10 @@ def stage(place: Place, files: t.Mapping[str, str]) -> str:
 
 def switch(place: Place, folder: str) -> None:
     """Makes the version in *folder* what services find, in one step."""
-    _link(os.path.join(place.versions, "live"), os.path.basename(folder))
+    durable.make_link(os.path.join(place.versions, "live"), os.path.basename(folder))
     for ending in (".crt", ".key", ".ca", ".pem"):
         if os.path.exists(os.path.join(folder, place.name + ending)):
-            _link(place.path(ending), os.path.join(f".{place.name}", "live", place.name + ending))
+            durable.make_link(place.path(ending), os.path.join(f".{place.name}", "live", place.name + ending))
         else:
             durable.remove(place.path(ending))
 
@@ -128,17 +128,6 @@ def clean(place: Place) -> None:
     for old in os.listdir(place.versions):
         if old not in (os.path.basename(live(place)), "live", "self_made"):
             shutil.rmtree(os.path.join(place.versions, old))
-
-
-def _link(path: str, target: str) -> None:
-    """Makes *path* a link to *target* in one step."""
-    if os.path.islink(path) and os.readlink(path) == target:
-        return
-    temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.new")
-    durable.remove(temporary)
-    os.symlink(target, temporary)
-    os.replace(temporary, path)
-    durable.sync_folder(os.path.dirname(path))
 
 
 def _wanted(place: Place, ending: str) -> tuple[int, int, int]:

@@ -41,10 +41,18 @@ def read_bytes(path: str) -> bytes | None:
         return None
 
 
-def write_bytes(path: str, content: bytes, *, mode: int = 0o600, owner: tuple[int, int] | None = None) -> bool:
+def write_bytes(
+    path: str,
+    content: bytes,
+    *,
+    mode: int = 0o600,
+    owner: tuple[int, int] | None = None,
+    accept: t.Callable[[str], object] | None = None,
+) -> bool:
     """Makes *content* the content of *path* durably, with exactly *mode*; parent folders must exist.
 
     *owner* is a user and a group, for a file whose service may read it at any moment; without one it is ours.
+    *accept* is called with the path of the new content before it replaces the old one; when it raises, that one stays.
     Returns whether anything had to change. A reader sees the old or the new content, never a part.
     """
     if read_bytes(path) == content and _has(path, mode, owner):
@@ -60,6 +68,8 @@ def write_bytes(path: str, content: bytes, *, mode: int = 0o600, owner: tuple[in
             handle.write(content)
             handle.flush()
             os.fsync(handle.fileno())
+        if accept:
+            accept(temporary)
         os.replace(temporary, path)
     except BaseException:
         if os.path.exists(temporary):
@@ -122,6 +132,18 @@ def make_folder(path: str, *, mode: int = 0o700) -> bool:
         make_folder(parent, mode=0o755)
     os.makedirs(path, mode=mode, exist_ok=True)
     sync_folder(parent)
+    return True
+
+
+def make_link(path: str, target: str) -> bool:
+    """Makes *path* a link to *target* durably and in one step. Returns whether anything had to change."""
+    if os.path.islink(path) and os.readlink(path) == target:
+        return False
+    temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.new")
+    remove(temporary)
+    os.symlink(target, temporary)
+    os.replace(temporary, path)
+    sync_folder(os.path.dirname(path) or ".")
     return True
 
 

@@ -414,6 +414,19 @@ def test_the_label_of_an_item(result: dict[str, t.Any], label: str) -> None:
     assert words.label(result) == label
 
 
+@pytest.mark.parametrize(
+    ("result", "paths"),
+    [
+        ({"paths": ["/etc/shop.conf", "/" + "x" * 99]}, ("/etc/shop.conf", "/" + "x" * 58 + "…")),
+        ({"paths": ["/etc/shop.conf"], "censored": "hidden"}, ()),
+        ({"paths": "what another module calls so"}, ()),
+        ({}, ()),
+    ],
+)
+def test_the_paths_of_a_task_that_names_them(result: dict[str, t.Any], paths: tuple[str, ...]) -> None:
+    assert words.paths(result) == paths
+
+
 def test_items_that_failed_alike_are_told_together() -> None:
     assert words.by_text([("lb1", "x"), ("lb2", "x"), ("lb3", "y"), ("", "z")]) == {
         "x": ("lb1", "lb2"),

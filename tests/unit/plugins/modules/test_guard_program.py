@@ -26,6 +26,7 @@ def test_the_program_is_installed_once(tmp_path: Path) -> None:
     assert first["diff"] == {"before": {"checksum": None}, "after": {"checksum": first["checksum"]}}
     assert path.stat().st_mode & 0o7777 == 0o755
     assert zipfile.is_zipfile(path)
+    assert first["protocol"].startswith("rollout-guard, protocol ")
     assert install(path)["changed"] is False
 
 
@@ -42,5 +43,7 @@ def test_a_changed_program_or_mode_is_put_right(tmp_path: Path) -> None:
 
 def test_check_mode_only_says_so(tmp_path: Path) -> None:
     path = tmp_path / "lib" / "rollout-guard"
-    assert install(path, check_mode=True)["changed"] is True
+    planned = install(path, check_mode=True)
+    assert planned["changed"] is True
+    assert "protocol" not in planned
     assert list(tmp_path.iterdir()) == []

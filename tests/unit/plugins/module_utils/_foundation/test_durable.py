@@ -254,6 +254,31 @@ def test_a_folder_and_its_parents_are_made_durable_one_after_the_other(
     assert (path.stat().st_mode & 0o777, len(synced)) == (0o750, 2)
 
 
+def test_what_is_not_accepted_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "shop.conf"
+    path.write_text("old")
+
+    def refuse(new: str) -> None:
+        assert Path(new).read_text() == "new"
+        assert path.read_text() == "old"
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        durable.write_bytes(str(path), b"new", accept=refuse)
+    assert (path.read_text(), [one.name for one in tmp_path.iterdir()]) == ("old", ["shop.conf"])
+    assert durable.write_bytes(str(path), b"old", mode=path.stat().st_mode & 0o7777, accept=refuse) is False
+
+
+def test_a_link_is_made_once_and_replaced_in_one_step(tmp_path: Path) -> None:
+    link = tmp_path / "live"
+    assert durable.make_link(str(link), "blue") is True
+    assert durable.make_link(str(link), "blue") is False
+    (tmp_path / ".live.new").symlink_to("left by a kill")
+    assert durable.make_link(str(link), "green") is True
+    assert link.readlink() == Path("green")
+    assert [one.name for one in tmp_path.iterdir()] == ["live"]
+
+
 def test_a_missing_file_is_none_and_nothing_to_remove(tmp_path: Path) -> None:
     path = str(tmp_path / "state.json")
     assert durable.read_text(path) is None

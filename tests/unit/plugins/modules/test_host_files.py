@@ -1,0 +1,77 @@
+# Copyright: Contributors to the vitalops.rollout project
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module host_files, run as a program the way Ansible runs it."""
+
+from __future__ import annotations
+
+import getpass
+import grp
+import json
+import os
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+
+MODULE = "ansible_collections.vitalops.rollout.plugins.modules.host_files"
+OWN = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
+
+
+def run(check: bool = False, **arguments: t.Any) -> dict[str, t.Any]:
+    ended = subprocess.run(
+        [sys.executable, "-m", MODULE],
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check}}),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert "canary" not in ended.stdout + ended.stderr
+    return t.cast("dict[str, t.Any]", json.loads(ended.stdout))
+
+
+def test_files_come_once_and_secrets_are_never_shown(tmp_path: Path) -> None:
+    wanted = {
+        "folders": [{"path": str(tmp_path / "lib"), "mode": "0700", **OWN}],
+        "files": [
+            {"path": str(tmp_path / "shop.conf"), "content": "new\n", **OWN},
+            {"path": str(tmp_path / "lib/password"), "secret": "canary", "mode": "0600", **OWN},
+            {"path": str(tmp_path / "old.conf"), "state": "absent"},
+        ],
+        "links": [{"path": str(tmp_path / "shop"), "target": "shop.conf"}],
+    }
+    planned = run(check=True, **wanted)
+    assert list(tmp_path.iterdir()) == []
+    done = run(**wanted)
+    assert done["changed"]
+    assert (done["paths"], done["diff"]) == (planned["paths"], planned["diff"])
+    assert [os.path.basename(path) for path in done["paths"]] == ["lib", "shop.conf", "password", "shop"]
+    assert done["diff"][1]["after"] == "new\n"
+    assert (tmp_path / "lib/password").read_text() == "canary"
+    again = run(**wanted)
+    assert (again["changed"], again["paths"], again["diff"]) == (False, [], [])
+
+
+def test_what_is_in_the_way_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "shop.conf").mkdir()
+    refused = run(files=[{"path": str(tmp_path / "shop.conf"), "content": "", **OWN}], links=[])
+    assert refused["failed"]
+    assert refused["error"]["found"] == f"a folder at {tmp_path}/shop.conf"
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ({"content": "", "secret": "canary"}, "mutually exclusive"),
+        ({}, "is present but any of the following are missing: content, secret"),
+        ({"content": "", "mode": "u=rw"}, "octal"),
+        ({"content": "", "owner": "nobody-at-all"}, "nobody-at-all"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(tmp_path: Path, file: dict[str, str], expected: str) -> None:
+    assert expected in run(files=[{**OWN, "path": str(tmp_path / "shop.conf"), **file}])["msg"]
+    assert list(tmp_path.iterdir()) == []
