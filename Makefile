@@ -12,7 +12,7 @@ TOPOLOGY ?= fleet
 DEBIAN ?= 13
 APPS ?= 2
 LAB ?= lab
-SCENARIO ?= default single_host fleet edge
+SCENARIO ?= default single_host fleet edge+data_services
 
 # Nothing is written to the home folder, and no other copy of the collection is ever found.
 export PATH := $(BIN):$(PATH)
