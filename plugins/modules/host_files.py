@@ -102,6 +102,17 @@ options:
         description: Where it leads.
         type: str
         required: true
+  unit:
+    description:
+      - Service that reads these files. When it runs, and was neither started nor reloaded since the newest of them
+        changed, that counts as a change, so that whoever is notified tells it. A run that died before its handlers
+        leaves a service like that.
+    type: str
+  unit_reads:
+    description: More files that this service reads; what is not there does not count.
+    type: list
+    elements: path
+    default: []
 notes:
   - In check mode a user or a group that does not exist yet counts as a change.
 """
@@ -118,6 +129,8 @@ EXAMPLES = r"""
         validate: [/usr/bin/exporter, --check, "%s"]
       - {path: /etc/exporter/password, secret: "{{ exporter_password }}", group: exporter, mode: "0640"}
       - {path: /etc/exporter/exporter.old, state: absent}
+    unit: exporter
+  notify: Reload the exporter
 """
 
 RETURN = r"""
@@ -135,13 +148,14 @@ diff:
 """
 
 import grp
+import os
 import pwd
 import re
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput, NotFound
-from ansible_collections.vitalops.rollout.plugins.module_utils._hosts import files
+from ansible_collections.vitalops.rollout.plugins.module_utils._hosts import files, services
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
 
 
@@ -177,6 +191,8 @@ ARGUMENTS: dict[str, t.Any] = {
         "default": [],
         "options": {"path": {"type": "path", "required": True}, "target": {"type": "str", "required": True}},
     },
+    "unit": {"type": "str"},
+    "unit_reads": {"type": "list", "elements": "path", "default": []},
 }
 
 
@@ -190,14 +206,25 @@ def put(module: AnsibleModule) -> dict[str, t.Any]:
     changes = files.plan(wanted, files.look(wanted))
     if changes and not module.check_mode:
         files.apply(wanted)
+    unread = not changes and _unread(module.params, wanted)
+    if unread:
+        unit = module.params["unit"]
+        changes = [files.Change(unit, "read its files before they last changed\n", "reads them\n", unit)]
     return {
         "changed": bool(changes),
-        "paths": list(dict.fromkeys(one.path for one in changes)),
+        "paths": [] if unread else list(dict.fromkeys(one.path for one in changes)),
         "diff": [
             {"before_header": one.title, "after_header": one.title, "before": one.before, "after": one.after}
             for one in changes
         ],
     }
+
+
+def _unread(told: dict[str, t.Any], wanted: files.Wanted) -> bool:
+    # A file that went shows in its folder.
+    folders = [os.path.dirname(path) for path in wanted.absent]
+    paths = [*(one.path for one in wanted.files), *folders, *told["unit_reads"]]
+    return bool(told["unit"]) and services.unread(told["unit"], paths)
 
 
 def _wanted(told: dict[str, t.Any], missing_is_fine: bool) -> files.Wanted:

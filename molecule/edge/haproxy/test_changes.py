@@ -49,6 +49,19 @@ def test_a_reload_loses_no_request(edge: Edge) -> None:
     both(one)
 
 
+def test_files_that_a_dead_run_wrote_and_nobody_read_are_read_at_the_next(edge: Edge) -> None:
+    balancers = [edge.balancers[pair[0]] for pair in PAIRS.values()]
+    workers = []
+    for balancer in balancers:
+        _until(lambda balancer=balancer: _workers(balancer) == 1, 60)
+        workers.append(balancer.run("pgrep -n haproxy"))
+        balancer.run("sleep 0.1; touch /etc/haproxy/haproxy.cfg")
+    played = edge.provision("--limit", ":".join(["app1", *(one.name for one in balancers)]))
+    assert played.returncode == 0
+    assert played.stdout.count("changed=2 ") == len(balancers)  # that it is behind, and the reload
+    assert all(balancer.run("pgrep -n haproxy") != worker for balancer, worker in zip(balancers, workers, strict=True))
+
+
 def test_the_other_load_balancer_takes_over_when_haproxy_dies(edge: Edge) -> None:
     def one(debian: str) -> None:
         owner, heir = _pair(edge, debian)
