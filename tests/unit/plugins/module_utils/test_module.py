@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import typing as t
 
 import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import refusal
@@ -23,10 +24,20 @@ run_module({}, act)
 """
 
 
-def test_a_read_only_state_folder_is_a_message() -> None:
+# What Ansible writes into the log of the host.
+LOGGED = """
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
+logged = []
+AnsibleModule.log = lambda module, message, log_args=None: logged.append(message)
+run_module({specification!r}, lambda module: {{"logged": bool(logged)}})
+"""
+
+
+def run(program: str) -> dict[str, t.Any]:
     ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        input=json.dumps({"ANSIBLE_MODULE_ARGS": {}}),
+        [sys.executable, "-c", program],
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": {"_ansible_no_log": False}}),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
@@ -34,7 +45,24 @@ def test_a_read_only_state_folder_is_a_message() -> None:
         check=False,
     )
     assert "Traceback" not in ended.stderr
-    told = json.loads(ended.stdout)
+    return t.cast("dict[str, t.Any]", json.loads(ended.stdout))
+
+
+@pytest.mark.parametrize(
+    ("options", "logged"),
+    [
+        ({}, True),
+        ({"secret": {"type": "str", "no_log": True}}, False),
+        ({"login": {"type": "dict", "options": {"password": {"type": "str", "no_log": True}}}}, False),
+    ],
+)
+def test_arguments_with_a_secret_deep_in_a_list_are_not_logged(options: dict[str, t.Any], logged: bool) -> None:
+    specification = {"files": {"type": "list", "elements": "dict", "options": {"path": {"type": "str"}, **options}}}
+    assert run(LOGGED.format(specification=specification))["logged"] is logged
+
+
+def test_a_read_only_state_folder_is_a_message() -> None:
+    told = run(PROGRAM)
     assert told["failed"] is True
     assert told["msg"].startswith("The host refused to write: the file system is read-only.\n")
     assert told["error"]["where"] == "/var/lib/rollout/shop/state.json"
