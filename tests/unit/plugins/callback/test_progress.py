@@ -68,12 +68,12 @@ PLAYBOOK = f"""
     - name: A hidden failure
       ansible.builtin.fail: {{msg: {SECRET}}}
       no_log: true
-      ignore_errors: true  # what is tested is how a failure is told that a play ignores
+      ignore_errors: true  # the reason: the callback shall tell of a failure that a play ignores, asserted below
     - name: Some items fail
       ansible.builtin.fail: {{msg: "{{{{ item }}}} is bad"}}
       when: item != 'good'
       loop: [good, worse]
-      ignore_errors: true  # what is tested is how a failed item of a loop is told that a play ignores
+      ignore_errors: true  # the reason: the same for a failed item of a loop, asserted below
     - name: The gates look at the release, which is a name that is much wider than this terminal
       say_from_worker:
       run_once: true

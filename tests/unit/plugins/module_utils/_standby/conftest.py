@@ -157,8 +157,9 @@ class Site:
 @pytest.fixture(scope="session")
 def templates() -> t.Iterator[Path]:
     """Data folders: `new`, which nobody has used, and `shop`, with a role that replicates and a table."""
+    # A mock would prove nothing about PostgreSQL, and a unit test installs no server on the machine of a developer.
     if os.geteuid() != 0 or not PROGRAMS or not SOCKETS.is_dir() or not shutil.which("setpriv"):
-        pytest.skip("needs root and PostgreSQL of Debian; Molecule's data_services/standby shows it elsewhere")
+        pytest.skip("needs root and Debian's PostgreSQL; data_services of Molecule shows it on hosts of its own")
     folder = Path(tempfile.mkdtemp(prefix="standby-", dir=MEMORY))
     folder.chmod(0o755)
     shutil.chown(folder, "postgres", "postgres")
