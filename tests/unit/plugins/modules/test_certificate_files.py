@@ -8,19 +8,15 @@ from __future__ import annotations
 import datetime
 import getpass
 import grp
-import json
 import os
-import subprocess
-import sys
 import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.vitalops.rollout.tests.unit.plugins.modules import as_ansible
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-
-MODULE = "ansible_collections.vitalops.rollout.plugins.modules.certificate_files"
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +43,9 @@ def pair() -> tuple[str, str]:
 def run(folder: Path, check: bool = False, **arguments: t.Any) -> dict[str, t.Any]:
     own = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
     given = {"folder": str(folder), "name": "shop", **own, **arguments, "_ansible_check_mode": check}
-    ended = subprocess.run(
-        [sys.executable, "-m", MODULE],
-        input=json.dumps({"ANSIBLE_MODULE_ARGS": given}),
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert "PRIVATE KEY" not in ended.stdout
-    return t.cast("dict[str, t.Any]", json.loads(ended.stdout))
+    told, written = as_ansible.run("certificate_files", given)
+    assert "PRIVATE KEY" not in written
+    return told
 
 
 def test_files_come_once_and_the_difference_is_told_in_words(tmp_path: Path, pair: tuple[str, str]) -> None:

@@ -6,18 +6,16 @@
 from __future__ import annotations
 
 import http.server
-import json
 import os
 import socket
-import subprocess
 import sys
 import threading
 import time
 import typing as t
 
 import pytest
+from ansible_collections.vitalops.rollout.tests.unit.plugins.modules import as_ansible
 
-MODULE = "ansible_collections.vitalops.rollout.plugins.modules.health_gate"
 QUICK = {"consecutive": 3, "interval": 0.05, "timeout": 0.5, "deadline": 0.8}
 
 
@@ -59,17 +57,8 @@ def run(
 ) -> dict[str, t.Any]:
     targets = [{"name": f"web-{number}", "url": url} for number, url in enumerate(urls, start=1)]
     arguments = {"targets": targets, **QUICK, **options, "_ansible_check_mode": check}
-    ended = subprocess.run(
-        [sys.executable, "-m", MODULE],
-        input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **(environment or {})},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert ended.stdout, ended.stderr
-    return t.cast("dict[str, t.Any]", {**json.loads(ended.stdout), "__all": ended.stdout + ended.stderr})
+    told, written = as_ansible.run("health_gate", arguments, environment)
+    return {**told, "__all": written}
 
 
 def closed_url() -> str:

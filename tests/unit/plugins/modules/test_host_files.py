@@ -7,31 +7,20 @@ from __future__ import annotations
 
 import getpass
 import grp
-import json
 import os
-import subprocess
-import sys
 import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.vitalops.rollout.tests.unit.plugins.modules import as_ansible
 
-MODULE = "ansible_collections.vitalops.rollout.plugins.modules.host_files"
 OWN = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
 
 
 def run(check: bool = False, **arguments: t.Any) -> dict[str, t.Any]:
-    ended = subprocess.run(
-        [sys.executable, "-m", MODULE],
-        input=json.dumps({"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check}}),
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert "canary" not in ended.stdout + ended.stderr
-    return t.cast("dict[str, t.Any]", json.loads(ended.stdout))
+    told, written = as_ansible.run("host_files", {**arguments, "_ansible_check_mode": check})
+    assert "canary" not in written
+    return told
 
 
 def test_files_come_once_and_secrets_are_never_shown(tmp_path: Path) -> None:

@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
-import subprocess
-import sys
 import typing as t
 from pathlib import Path
 
@@ -21,22 +18,12 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._state import lea
 from ansible_collections.vitalops.rollout.plugins.module_utils._state.run import Run
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import pointer
 from ansible_collections.vitalops.rollout.plugins.modules import host_info
-
-MODULE = "ansible_collections.vitalops.rollout.plugins.modules.host_info"
+from ansible_collections.vitalops.rollout.tests.unit.plugins.modules import as_ansible
 
 
 def run(check: bool = False, **arguments: t.Any) -> dict[str, t.Any]:
-    ended = subprocess.run(
-        [sys.executable, "-m", MODULE],
-        input=json.dumps({"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check}}),
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert ended.stdout, ended.stderr
-    return t.cast("dict[str, t.Any]", json.loads(ended.stdout))
+    told, _written = as_ansible.run("host_info", {**arguments, "_ansible_check_mode": check})
+    return told
 
 
 def test_one_call_tells_the_host_and_the_listener_of_a_port() -> None:
