@@ -1,6 +1,6 @@
-"""Runs Molecule scenarios one after the other, and those joined with + side by side. Says at the end what failed.
+"""Runs Molecule scenarios one after the other, and those joined with + two at a time. Says at the end what failed.
 
-Usage: scenarios.py default single_host edge+data_services
+Usage: scenarios.py default fleet+data_services+edge+single_host
 What each wrote is kept in tests/output/molecule/, and what molecule/conftest.py tells of tests that failed.
 Scenarios that measure times need the machine for themselves; the others wait so much that two of them share it well.
 """
@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "tests" / "output" / "molecule"
 STEP = [sys.executable, str(ROOT / "tests" / "tools" / "step.py")]
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# More would starve the tests that wait for something to happen within seconds.
+_AT_A_TIME = 2
 # How Ansible begins to tell of a failure, and how much of it says enough.
 _FAILURE = re.compile(r"fatal: |failed: |\[ERROR\]|ERROR!")
 _LINES_OF_A_FAILURE = 12
@@ -51,18 +53,11 @@ def failures(log: str) -> list[str]:
 
 
 def side_by_side(scenarios: list[str]) -> list[str]:
-    """Runs scenarios at the same time. Returns those that failed."""
-    codes: dict[str, int] = {}
-
-    def run(scenario: str) -> None:
-        codes[scenario] = play(scenario, f"{scenario} | " if len(scenarios) > 1 else "")
-
-    threads = [threading.Thread(target=run, args=(scenario,)) for scenario in scenarios]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return [scenario for scenario in scenarios if codes.get(scenario) != 0]
+    """Runs scenarios two at a time, in their order. Returns those that failed."""
+    prefixes = [f"{scenario} | " if len(scenarios) > 1 else "" for scenario in scenarios]
+    with ThreadPoolExecutor(_AT_A_TIME) as lanes:
+        codes = list(lanes.map(play, scenarios, prefixes))
+    return [scenario for scenario, code in zip(scenarios, codes, strict=True) if code != 0]
 
 
 def main(arguments: list[str]) -> int:
