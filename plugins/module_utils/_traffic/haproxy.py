@@ -13,7 +13,7 @@ import socket
 import time
 import typing as t
 
-from .._foundation.errors import CommandFailed, NotFound, playbook
+from .._foundation.errors import CommandFailed, NotFound, StateUnreadable, playbook
 from . import pointer as pointers
 from .driver import NotRunning, Server
 
@@ -119,7 +119,10 @@ class RuntimeApi:
         Old workers are told, too: each may get one more request from a client that was idle at the reload, and routes
         it by its own map. One that does not listen changes nothing here; a drain would not end without it.
         """
-        known = self.pointer(application, map_path) is not None
+        try:
+            known = self.pointer(application, map_path) is not None
+        except StateUnreadable:  # the key is there, whatever it says
+            known = True
         verb = "set" if known else "add"
         answer = self.command(f"{verb} map {map_path} {application} {pointer.text()}").strip()
         if answer:
