@@ -103,7 +103,7 @@ def view(
         "action": finding.action.value if finding else None,
         "unsettled": finding.unsettled._asdict() if finding and finding.unsettled else None,
         "says": finding.says if finding else "",
-        "watch": _watch(guard),
+        "watch": _watch(guard, problems),
         "servers": [{**one._asdict(), "up": one.up} for one in found or []],
         "problem": "\n".join(problems),
     }
@@ -121,15 +121,12 @@ def _read(problems: list[str], read: t.Callable[[], Part]) -> Part | None:
         return None
 
 
-def _watch(guard: Guard) -> dict[str, t.Any] | None:
+def _watch(guard: Guard, problems: list[str]) -> dict[str, t.Any] | None:
     """Returns what is watched here at this moment: its phase, and what was seen; None when nothing is."""
     from . import watch_files  # noqa: PLC0415 - loaded when needed: users wait for a switch
 
-    try:
-        asked = watch_files.read_asked(guard.folder)
-    except RolloutError:
-        return None
-    seen = watch_files.read_seen(guard.folder) if asked else None
+    asked = _read(problems, lambda: watch_files.read_asked(guard.folder))
+    seen = _read(problems, lambda: watch_files.read_seen(guard.folder)) if asked else None
     if asked is None or seen is None or seen["id"] != asked["id"]:
         return None
     if not watch_files.alive(seen, guard.clock.boottime()):

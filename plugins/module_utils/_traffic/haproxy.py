@@ -42,6 +42,10 @@ class Counters(t.NamedTuple):
     responses: int
 
 
+#: What tallies() has of the counters of a slot, beside Answers.
+COUNTED = ("responses", "responses_4xx", "responses_5xx", "connection_errors")
+
+
 class Answers(t.NamedTuple):
     """The answers of a slot: those to users by how long they took, those to probes by the class of their status.
 
@@ -204,9 +208,8 @@ class RuntimeApi:
     def tallies(self, application: str) -> dict[str, dict[str, t.Any]]:
         """Returns for each slot responses, responses_4xx, responses_5xx, connection_errors, and what Answers has."""
         told = self.answers(application)
-        kept = ("responses", "responses_4xx", "responses_5xx", "connection_errors")
         return {
-            slot: {**{key: getattr(found, key) for key in kept}, **told.get(slot, Answers({}, {}))._asdict()}
+            slot: {**{key: getattr(found, key) for key in COUNTED}, **told.get(slot, Answers({}, {}))._asdict()}
             for slot, found in counters(self.statistics(), application).items()
         }
 
