@@ -32,15 +32,18 @@ class Finding(t.NamedTuple):
     unsettled: journal.Entry | None = None
 
 
-def find(guard: Guard) -> Finding:
-    """Looks at journal, pointer, intent and state. Raises ImpossibleState for what cannot have happened."""
+def find(guard: Guard, *, repaired: bool = False) -> Finding:
+    """Looks at journal, pointer, intent and state. Raises ImpossibleState for what cannot have happened.
+
+    *repaired*: what will be found once the load balancer follows the map file.
+    """
     entries = journal.read(guard.folder)
     entry, standing = recovery.unfinished(entries), machine.standing(entries)
     intent = intents.read(guard.folder)
     state = states.load(guard.application, guard.root)
     in_file = pointers.read_file(guard.application, guard.map_path)
     try:
-        in_use = guard.api.pointer(guard.application, guard.map_path)
+        in_use = in_file if repaired else guard.api.pointer(guard.application, guard.map_path)
     except (NotRunning, NotFound):
         in_use = in_file  # it reads the file when it starts, and sends nobody anywhere until then
     seen = recovery.look(

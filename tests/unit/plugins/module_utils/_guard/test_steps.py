@@ -271,6 +271,25 @@ def test_ask_leaves_everything_to_the_operator(host: Host) -> None:
     assert host.traffic() == ("blue", "blue")
 
 
+@pytest.mark.parametrize(("in_file", "in_use", "asks"), [("green", "blue", True), ("blue", "green", False)])
+def test_a_load_balancer_that_must_first_follow_its_map_file_is_asked_for_too(
+    host: Host, in_file: str, in_use: str, asks: bool
+) -> None:
+    """A run that went on with what another one left, and was cut off as it armed: nothing is armed any more."""
+    run, _view = host.begins()
+    journal.append(host.folder, run, "arm", "begin", clock=host.clock)
+    host.route(in_file, in_use)
+    if asks:
+        with pytest.raises(BadInput, match="rollout_recovery is ask") as asked:
+            host.ask("begin", next_run(host), recovery="ask", **BREAK)
+        assert "traffic in slot green, guard off. Now: traffic goes back to slot blue" in str(asked.value)
+        assert host.traffic() == (in_file, in_use)
+        host.begins(next_run(host, id="run-third"), recovery="revert")
+    else:
+        host.begins(next_run(host), recovery="ask", **BREAK)
+    assert host.traffic() == ("blue", "blue")
+
+
 def test_resume_goes_on_where_the_run_was_cut_off(host: Host) -> None:
     switched(host)
     run, view = host.begins(next_run(host), recovery="resume", **BREAK)
