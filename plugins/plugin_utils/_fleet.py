@@ -40,7 +40,7 @@ def combine(
         told.get("pointer"),
         _servers(answered.values()),
         {host: result for host, result in applications.items() if result and "slots" in result},
-        [problem for problem in [*problems, *_unfinished(answered)] if problem],
+        [problem for problem in [*problems, *_unfinished(answered), *_stale(answered.values())] if problem],
         now,
         _run(answered),
         _undone(answered.values(), told.get("state")),
@@ -130,6 +130,21 @@ def _unfinished(answered: t.Mapping[str, Fields]) -> list[str]:
 def _is_held(result: Fields) -> bool:
     lease = result.get("lease")
     return bool(lease and lease["remaining"] > 0)
+
+
+def _stale(answered: t.Iterable[Fields]) -> list[str]:
+    """Leases that nobody gave back, and whose time is over; one run has one on every load balancer."""
+    stale: dict[str, Fields] = {}
+    for result in answered:
+        lease = result.get("lease")
+        if lease and not lease["released"] and not _is_held(result):
+            known = stale.setdefault(lease["id"], lease)
+            stale[lease["id"]] = min(known, lease, key=lambda one: float(one["over"]))
+    return [
+        f"lease stale: run {lease['id']} by {lease['actor']}, over since {lease['over']:.0f} s; "
+        "the next run takes it over"
+        for lease in stale.values()
+    ]
 
 
 def _unfinished_run(result: Fields) -> str | None:

@@ -101,7 +101,7 @@ def view(
         "state": state.to_dict() if state else None,
         "pointer": {"file": _text(in_file), "haproxy": _text(in_use)},
         "intent": _shown(intent, guard) if intent else None,
-        "lease": {**lease._asdict(), "remaining": round(leases.remaining(lease, guard.clock), 1)} if lease else None,
+        "lease": _lease(lease, guard) if lease else None,
         "unfinished": entry._asdict() if entry else None,
         "action": finding.action.value if finding else None,
         "unsettled": finding.unsettled._asdict() if finding and finding.unsettled else None,
@@ -139,6 +139,11 @@ def _watch(guard: Guard, problems: list[str]) -> dict[str, t.Any] | None:
 
 def _text(pointer: pointers.Pointer | None) -> str | None:
     return pointer.text() if pointer else None
+
+
+def _lease(lease: leases.Lease, guard: Guard) -> dict[str, t.Any]:
+    left, over = leases.remaining(lease, guard.clock), leases.over(lease, guard.clock)
+    return {**lease._asdict(), "remaining": round(left, 1), "over": round(over, 1)}
 
 
 def _shown(intent: intents.Intent, guard: Guard) -> dict[str, t.Any]:
