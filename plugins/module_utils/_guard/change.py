@@ -44,8 +44,12 @@ def change(folder: str, run: Run, step: str, clock: Clock) -> t.Iterator[None]:
 
 def at_work(folder: str) -> journal.Entry | None:
     """Returns the begin of the step that changes the slots of this host at this moment, or None. Leaves no trace."""
-    if not held(os.path.join(folder, LOCK_FILE)):
-        return None
+    return unended(folder) if held(os.path.join(folder, LOCK_FILE)) else None
+
+
+def unended(folder: str) -> journal.Entry | None:
+    """Returns the begin of the newest step on the slots of this host that has no end, or None: it is being done, or
+    died."""
     # A host may be load balancer, too: steps of that kind stand in the same journal.
     mine = [entry for entry in journal.read(folder) if entry.step in machine.APPLICATION_STEPS]
     return mine[-1] if mine and mine[-1].phase == "begin" else None

@@ -499,6 +499,38 @@ def test_who_is_at_work_or_was_and_what_happens_next(known: Model, run: str, pro
     assert (status.run, status.problems) == (run, problems)
 
 
+SWITCHED = {**ENTRY, "phase": "end", "outcome": "done"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "steps", "words"),
+    [
+        (BEGUN["unfinished"], {"app2": "stage"}, "in step stage on app2"),
+        (BEGUN["unfinished"], dict.fromkeys(("app1", "app2"), "stage"), "in step stage on app1, app2"),
+        (BEGUN["unfinished"], {"app1": "stage", "app2": "empty"}, "in step stage on app1, empty on app2"),
+        (SWITCHED, {"app1": "workers"}, "in step workers on app1"),
+        (SWITCHED, {}, "after step switch"),
+        (ENTRY, {"app1": "workers"}, "in step switch"),
+        ({**SWITCHED, "run": "run-robin"}, {"app1": "workers"}, "after step switch"),
+        (None, {"app1": "workers"}, "in step workers on app1"),
+    ],
+)
+@pytest.mark.parametrize("lasts", [True, False])
+def test_the_step_that_an_application_host_is_in_is_told(
+    entry: Model | None, steps: dict[str, str], words: str, lasts: bool
+) -> None:
+    run = entry["run"] if entry else "run-kim"
+    told = hostvars()
+    told["lb1"]["__status_load_balancer"].update(
+        lease={**LEASE, "id": run} if lasts else None, **{**ARMED, "unfinished": entry}
+    )
+    for host, step in steps.items():
+        at = "2026-11-21T10:33:10Z"
+        told[host]["__status_slots"]["step"] = {"run": "run-kim", "step": step, "at": at, "at_work": lasts}
+    screen = " ".join(" ".join(drawn(told)).split())
+    assert (f"since 10:31 UTC, {words}; " if lasts else f"was cut off {words} at 2026-11-21 10:3") in screen
+
+
 def test_a_stale_lease_is_told_once_for_all_load_balancers() -> None:
     told = hostvars()
     told["lb1"]["__status_load_balancer"].update(lease=OVER)
