@@ -34,11 +34,14 @@ def alone(folder: str, seconds: float = LOCK_SECONDS) -> t.Iterator[None]:
 
 
 @contextlib.contextmanager
-def change(folder: str, run: Run, step: str, clock: Clock) -> t.Iterator[None]:
-    """Alone, with begin and end of *step* in the journal. Raises LeaseLost first when a newer run was here, or Busy."""
+def change(folder: str, run: Run, step: str, clock: Clock, *, detail: str | None = None) -> t.Iterator[None]:
+    """Alone, with begin and end of *step* and its *detail* in the journal.
+
+    Raises LeaseLost first when a newer run was here, or Busy.
+    """
     with alone(folder):
         leases.fence(folder, run, clock)
-        with journal.step(folder, run, step, clock):
+        with journal.step(folder, run, step, clock, detail=detail):
             yield
 
 

@@ -126,9 +126,12 @@ def test_a_run_that_is_older_than_the_newest_one_here_is_refused(app: Host, step
 def test_a_slot_is_kept_warm_until_its_time_is_over_and_stops_once(app: Host) -> None:
     app.ask("retire", slot="blue", seconds=60)
     assert retire.retire_due("shop", app.clock) == ""
+    assert [(one.step, one.phase, one.detail) for one in journal.read(app.folder)] == [
+        ("retire", phase, "slot blue is planned for 60 s from now") for phase in ("begin", "end")
+    ]
     app.now += 61
     assert "slot blue was kept warm for 60 s and is retired" in retire.retire_due("shop", app.clock)
-    assert app.journal() == [("retire", "begin", None), ("retire", "end", "done")]
+    assert app.journal() == [("retire", "begin", None), ("retire", "end", "done")] * 2
     assert retire.retire_due("shop", app.clock) == ""
 
 
