@@ -70,14 +70,18 @@ def workers(call: Call) -> Result:
 
 
 def retire(call: Call) -> Result:
-    """A slot without traffic stops: now, or when the timer of this host finds it due. Parameters: slot, seconds."""
+    """A slot without traffic stops: now, or when the timer of this host finds it due.
+
+    Parameters: slot, seconds; drain_seconds: for how long its connections are waited for when it is due.
+    """
     slot, seconds = _name(call), float(call.parameters["seconds"])
+    drain_seconds = float(call.parameters.get("drain_seconds") or 0)
     if seconds <= 0:
         with _change(call, "retire"):
             return _told([_slot(call, slot).switch_processes([], kinds=definition.KINDS, on=False)])
     with _change(call, "retire", detail=f"slot {slot} is planned for {seconds:g} s from now"):
         if not call.check:
-            retiring.schedule(call.guard.folder, call.run, slot, seconds, call.guard.clock)
+            retiring.schedule(call.guard.folder, call.run, slot, seconds, call.guard.clock, drain_seconds)
     return {"changed": False}
 
 

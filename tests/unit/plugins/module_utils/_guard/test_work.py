@@ -135,6 +135,30 @@ def test_a_slot_is_kept_warm_until_its_time_is_over_and_stops_once(app: Host) ->
     assert retire.retire_due("shop", app.clock) == ""
 
 
+def test_a_slot_with_connections_is_waited_for_and_no_longer_than_was_said(
+    app: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used, slots = [3], list[str]()
+
+    def lasting(_paths: record.Paths, slot: str) -> int:
+        slots.append(slot)
+        return used[0]
+
+    monkeypatch.setattr(retire.busy, "lasting", lasting)
+    app.ask("retire", slot="blue", seconds=60, drain_seconds=20)
+    app.now += 61
+    says = "shop: slot blue is not retired yet: it has 3 connections, and is waited for another 79 s at most"
+    assert retire.retire_due("shop", app.clock) == says
+    assert (retire.read(app.folder) is not None, len(app.journal())) == (True, 2)
+    used[0] = 0
+    assert "is retired" in retire.retire_due("shop", app.clock)
+    used[0] = 3
+    app.ask("retire", slot="blue", seconds=60, drain_seconds=20)
+    app.now += 60 + 80
+    assert "is retired" in retire.retire_due("shop", app.clock)
+    assert slots == ["blue", "blue"]
+
+
 def test_a_newer_run_voids_what_was_planned(app: Host) -> None:
     app.ask("retire", slot="blue", seconds=60)
     app.ask("stop", app.run("run-lee", epoch=2), slots=["green"], kinds=["worker"])
