@@ -85,7 +85,7 @@ class ActionModule(Step):
         result: Result = {"failed": True}
         try:
             result = begun if begun.get("failed") else self._look_on(begun.get("watch"), commands, together)
-            return result
+            return {**result, "warnings": begun["warnings"]} if begun.get("warnings") else result
         finally:
             together.mark("refused" if result.get("failed") else "ended")
             commands.stop()

@@ -70,7 +70,9 @@ counters:
   returned: always
   type: dict
 lease:
-  description: Who may change the application, with C(remaining) seconds, or V(null) when nobody ever did.
+  description:
+    - Who may change the application, with C(remaining) seconds, or V(null) when nobody ever did.
+    - One that is not C(released) and has C(over) seconds behind its end is stale, and the next run takes it over.
   returned: always
   type: dict
 intent:

@@ -48,6 +48,13 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+step:
+  description:
+    - The begin of the newest step of a run on the slots of this host that has no end in its journal, or none.
+    - C(at_work) tells whether it is being done at this moment; else it died.
+  returned: success
+  type: dict
+  sample: {"run": "3f9c21ab77d05e10", "step": "stage", "at": "2026-01-31T22:10:05Z", "at_work": true}
 slots:
   description: One entry for each of the keys V(blue) and V(green).
   returned: success
@@ -154,21 +161,39 @@ slots:
           release_id: 1.1.0-3f9c21ab77d0
 """
 
+import contextlib
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation import names
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import change
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.record import Paths
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.slot import report
+from ansible_collections.vitalops.rollout.plugins.module_utils._state import state as states
 
 
 def tell(module: AnsibleModule) -> dict[str, t.Any]:
     """Returns what both slots hold."""
-    paths = Paths(names.check_application(module.params["application"]))
-    lines = module.params["log_lines"]
-    return {"changed": False, "slots": {slot: report(paths, slot, lines=lines) for slot in definition.SLOTS}}
+    application = names.check_application(module.params["application"])
+    paths, lines = Paths(application), module.params["log_lines"]
+    return {
+        "changed": False,
+        "step": unended_step(states.folder_of(application)),
+        "slots": {slot: report(paths, slot, lines=lines) for slot in definition.SLOTS},
+    }
+
+
+def unended_step(folder: str) -> dict[str, t.Any] | None:
+    """Returns what RETURN calls step. A journal that nobody can read does not hide the slots."""
+    with contextlib.suppress(RolloutError):
+        entry = change.unended(folder)
+        if entry is not None:
+            at_work = change.at_work(folder) is not None
+            return {"run": entry.run, "step": entry.step, "at": entry.at, "at_work": at_work}
+    return None
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._state import sta
 
 from . import _watch as watch_words
 from ._fleet_plan import undone
-from ._status import Status
+from ._status import Status, few
 
 Fields = t.Mapping[str, t.Any]
 
@@ -26,7 +26,12 @@ def combine(
 ) -> Status:
     """Returns the status out of the results of rollout_info and slot_info by host; None for a host without a result."""
     problems = [_unanswered(host, result) for host, result in {**load_balancers, **applications}.items()]
-    answered = {host: result for host, result in load_balancers.items() if result and "pointer" in result}
+    inside = _inside(applications)
+    answered = {
+        host: {**result, "inside": inside.get(_unfinished_run(result) or "")}
+        for host, result in load_balancers.items()
+        if result and "pointer" in result
+    }
     # One whose state cannot be read tells less than another one.
     first = min(answered, key=lambda host: answered[host].get("state") is None, default=None)
     for host, result in answered.items():
@@ -40,7 +45,7 @@ def combine(
         told.get("pointer"),
         _servers(answered.values()),
         {host: result for host, result in applications.items() if result and "slots" in result},
-        [problem for problem in [*problems, *_unfinished(answered)] if problem],
+        [problem for problem in [*problems, *_unfinished(answered), *_stale(answered.values())] if problem],
         now,
         _run(answered),
         _undone(answered.values(), told.get("state")),
@@ -132,6 +137,21 @@ def _is_held(result: Fields) -> bool:
     return bool(lease and lease["remaining"] > 0)
 
 
+def _stale(answered: t.Iterable[Fields]) -> list[str]:
+    """Leases that nobody gave back, and whose time is over; one run has one on every load balancer."""
+    stale: dict[str, Fields] = {}
+    for result in answered:
+        lease = result.get("lease")
+        if lease and not lease["released"] and not _is_held(result):
+            known = stale.setdefault(lease["id"], lease)
+            stale[lease["id"]] = min(known, lease, key=lambda one: float(one["over"]))
+    return [
+        f"lease stale: run {lease['id']} by {lease['actor']}, over since {lease['over']:.0f} s; "
+        "the next run takes it over"
+        for lease in stale.values()
+    ]
+
+
 def _unfinished_run(result: Fields) -> str | None:
     """The id of the run that did not end on this host; a guard without a journal knows whose it is."""
     entry, intent = result.get("unfinished"), result.get("intent")
@@ -145,17 +165,37 @@ def _is_at_work(result: Fields) -> bool:
     return _is_held(result) and _unfinished_run(result) == str(result["lease"]["id"])
 
 
+def _inside(applications: t.Mapping[str, Fields | None]) -> dict[str, Fields]:
+    """The steps that application hosts have begun and not ended, by run: in words, and since when."""
+    found: dict[str, dict[str, list[tuple[str, str]]]] = {}
+    for host, result in applications.items():
+        step = (result or {}).get("step")
+        if step:
+            found.setdefault(step["run"], {}).setdefault(step["step"], []).append((host, step["at"]))
+    return {
+        run: {
+            "words": "in step "
+            + ", ".join(f"{name} on {few([host for host, _at in on])}" for name, on in steps.items()),
+            "at": max(at for on in steps.values() for _host, at in on),
+        }
+        for run, steps in found.items()
+    }
+
+
 def _step(result: Fields) -> str:
     entry = result.get("unfinished")
-    if not entry:
-        return "after its guard was armed"
-    ended = entry["phase"] == "end" and entry["outcome"] != "failed"
-    return f"{'after' if ended else 'in'} step {entry['step']}"
+    if entry and (entry["phase"] == "begin" or entry["outcome"] == "failed"):
+        return f"in step {entry['step']}"
+    if result["inside"]:
+        return str(result["inside"]["words"])
+    return f"after step {entry['step']}" if entry else "after its guard was armed"
 
 
 def _cut_off(result: Fields) -> str:
     entry, intent = result.get("unfinished"), result.get("intent") or {}
     run, moment = (entry, entry["at"]) if entry else (intent["run"], intent["armed"])
+    if result["inside"]:
+        moment = max(moment, result["inside"]["at"])
     release = f" of {run['release']}" if run["release"] else ""
     return (
         f"{run['operation']}{release} by {run['actor']} ({run['source']}) was cut off {_step(result)} "

@@ -109,7 +109,7 @@ def oddities(status: Status) -> list[str]:
         )
     down = [one["name"] for one in status.servers if one["slot"] == status.live and not _serves(one)]
     if down:
-        odd.append(f"the load balancer does not send users to {_few(down)} of the live slot {status.live}")
+        odd.append(f"the load balancer does not send users to {few(down)} of the live slot {status.live}")
     ordered = [slot for slot in SLOTS if slot == status.live] + [slot for slot in SLOTS if slot != status.live]
     for slot in ordered:
         record = status.record(slot)
@@ -130,7 +130,7 @@ def oddities(status: Status) -> list[str]:
             if one["kind"] is None
         ]
         if strays:
-            odd.append(f"{host}: {_few(strays)} should not be there")
+            odd.append(f"{host}: {few(strays)} should not be there")
     return odd
 
 
@@ -188,7 +188,7 @@ def _host_table(status: Status) -> list[str]:
     groups: dict[tuple[str, ...], list[str]] = {}
     for host in sorted(status.instances):
         groups.setdefault(tuple(_cell(status, host, slot) for slot in SLOTS), []).append(host)
-    rows = [(_few(hosts), *cells) for cells, hosts in groups.items()]
+    rows = [(few(hosts), *cells) for cells, hosts in groups.items()]
     if not rows:
         return []
     return _capped(_aligned([("instances", *SLOTS), *rows]), "  ... and {} more groups of hosts", MOST_HOST_LINES)
@@ -325,7 +325,8 @@ def _aligned(rows: t.Sequence[t.Sequence[str]]) -> list[str]:
     return [f"  {'  '.join(cell.ljust(width) for cell, width in zip(row, widths))}".rstrip() for row in rows]
 
 
-def _few(names: t.Sequence[str]) -> str:
+def few(names: t.Sequence[str]) -> str:
+    """Returns *names* in words that stay short."""
     return ", ".join(names) if len(names) <= 3 else f"{names[0]} to {names[-1]} ({len(names)})"
 
 

@@ -124,7 +124,7 @@ def test_a_driver_that_dies_after_its_switch_changes_nothing_for_long(lab: t.Any
     assert "traffic returns to blue in " in shown
     says = "the switch of reference to green by kim was not confirmed after 10 s: traffic is back on blue"
     for name in lab.group("load_balancer"):
-        lab.wait_for(name, "rollout-guard status", "nothing armed", "lease free", seconds=30)
+        lab.wait_for(name, "rollout-guard status", "nothing armed", "lease stale: run ", seconds=30)
         lab.wait_for(name, "journalctl -u 'rollout-guard@*' -o cat", says, seconds=5)
         host = lab.connect(name)
         assert host.file(f"{STATE}/traffic.map").content_string == "reference blue:none:0\n"

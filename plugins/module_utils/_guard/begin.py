@@ -140,11 +140,12 @@ def _recover(call: Call, finding: views.Finding) -> tuple[str, str]:
     guard, policy = call.guard, call.policy
     if finding.action in _HARMLESS and finding.seen.intent == "none":
         return finding.action.value, finding.says
-    if policy == "ask" and finding.action == Action.REVERT:
+    then = views.find(guard, repaired=True) if finding.action is Action.REPAIR else finding
+    if policy == "ask" and then.action is Action.REVERT:
         raise BadInput(
             "An earlier run was cut off after it had moved traffic, and rollout_recovery is ask.",
             expected="your choice",
-            found=finding.says,
+            found=then.says,
             where=guard.folder,
             next_step="run again with -e rollout_recovery=revert (traffic goes back first) or "
             "-e rollout_recovery=resume (the same release goes on)",

@@ -34,18 +34,25 @@ def alone(folder: str, seconds: float = LOCK_SECONDS) -> t.Iterator[None]:
 
 
 @contextlib.contextmanager
-def change(folder: str, run: Run, step: str, clock: Clock) -> t.Iterator[None]:
-    """Alone, with begin and end of *step* in the journal. Raises LeaseLost first when a newer run was here, or Busy."""
+def change(folder: str, run: Run, step: str, clock: Clock, *, detail: str | None = None) -> t.Iterator[None]:
+    """Alone, with begin and end of *step* and its *detail* in the journal.
+
+    Raises LeaseLost first when a newer run was here, or Busy.
+    """
     with alone(folder):
         leases.fence(folder, run, clock)
-        with journal.step(folder, run, step, clock):
+        with journal.step(folder, run, step, clock, detail=detail):
             yield
 
 
 def at_work(folder: str) -> journal.Entry | None:
     """Returns the begin of the step that changes the slots of this host at this moment, or None. Leaves no trace."""
-    if not held(os.path.join(folder, LOCK_FILE)):
-        return None
+    return unended(folder) if held(os.path.join(folder, LOCK_FILE)) else None
+
+
+def unended(folder: str) -> journal.Entry | None:
+    """Returns the begin of the newest step on the slots of this host that has no end, or None: it is being done, or
+    died."""
     # A host may be load balancer, too: steps of that kind stand in the same journal.
     mine = [entry for entry in journal.read(folder) if entry.step in machine.APPLICATION_STEPS]
     return mine[-1] if mine and mine[-1].phase == "begin" else None

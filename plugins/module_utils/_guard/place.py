@@ -12,7 +12,7 @@ import typing as t
 
 from .._foundation import durable
 from .._foundation.clock import Clock
-from .._foundation.errors import CommandFailed, NotFound, RolloutError, playbook
+from .._foundation.errors import CommandFailed, NotFound, RolloutError, StateUnreadable, playbook
 from .._foundation.lock import exclusive
 from .._state import intent as intents
 from .._state import state as states
@@ -146,13 +146,21 @@ class Place:
         ends = time.monotonic() + STARTING_SECONDS
         while True:
             try:
-                return traffic.switch(self.api, self.application, self.map_path, wanted) or written
+                return self._tell(wanted) or written
             except (NotRunning, NotFound):
                 # It reads what is kept when it starts; it has no map that could send users elsewhere.
                 self.api.keep(self.application, wanted)
                 if time.monotonic() >= ends:
                     return written
                 time.sleep(_POLL)
+
+    def _tell(self, wanted: pointers.Pointer) -> bool:
+        """Makes the load balancer follow. One whose answer nobody can read, or ask for, is told all the same."""
+        try:
+            return traffic.switch(self.api, self.application, self.map_path, wanted)
+        except StateUnreadable:
+            self.api.set_pointer(self.application, self.map_path, wanted)
+            return True
 
     def must_serve(self, target: str) -> None:
         """Raises NotConfirmed when traffic goes anywhere but to *target*, in the map file or in use."""

@@ -21,25 +21,31 @@ from .._state import fields, journal
 from .._state import lease as leases
 from .._state import state as states
 from .._state.run import Run, parsed
+from . import busy
 from . import change as changes
 
 SCHEMA = 1
 FILE = "retire.json"
+TURN = 60.0  # s between two looks of the timer
 
 
 class Plan(t.NamedTuple):
-    """*slot* stops when *due_boottime* of the boot *boot_id* has come, *seconds* after it was planned by *run*."""
+    """*slot* stops when *due_boottime* of the boot *boot_id* has come, *seconds* after it was planned by *run*.
+
+    While it has connections then, it is waited for: *drain_seconds* and a turn of the timer at most.
+    """
 
     run: Run
     slot: str
     seconds: float
     due_boottime: float
     boot_id: str
+    drain_seconds: float = 0.0
 
 
-def schedule(folder: str, run: Run, slot: str, seconds: float, clock: Clock) -> None:
+def schedule(folder: str, run: Run, slot: str, seconds: float, clock: Clock, drain_seconds: float = 0.0) -> None:
     """Plans the retirement of *slot*. The caller is alone()."""
-    _write(folder, Plan(run, slot, seconds, clock.boottime() + seconds, clock.boot_id()))
+    _write(folder, Plan(run, slot, seconds, clock.boottime() + seconds, clock.boot_id(), drain_seconds))
 
 
 def _write(folder: str, plan: Plan) -> None:
@@ -59,6 +65,7 @@ def read(folder: str) -> Plan | None:
             fields.seconds(content, "seconds"),
             fields.seconds(content, "due_boottime"),
             fields.text(content, "boot_id"),
+            fields.seconds(content, "drain_seconds") if "drain_seconds" in content else 0.0,
         )
     except ValueError as error:
         raise fields.unreadable("The planned retirement of a slot", path, error, ", ".join(Plan._fields)) from error
@@ -90,19 +97,27 @@ def retire_due(application: str, clock: Clock, make_slot: t.Callable[[Paths, str
     try:
         with changes.alone(folder, 0.0):
             plan = read(folder)
-            if plan is None:
-                return ""
-            try:
-                leases.fence(folder, plan.run, clock)
-            except leases.LeaseLost:
-                forget(folder)
-                return f"{application}: a newer run was here, slot {plan.slot} is not retired"
-            if left(plan, clock) > 0:
-                return ""
-            with journal.step(folder, plan.run, "retire", clock):
-                outcome = make_slot(Paths(application), plan.slot).switch_processes([], kinds=KINDS, on=False)
-            forget(folder)
+            says = _done(folder, application, plan, clock, make_slot) if plan else ""
+            return f"{application}: {says}" if says else ""
     except Busy:
         return ""  # a run is at work here; the timer looks again in a minute
-    done = f"{len(outcome.actions)} steps"
-    return f"{application}: slot {plan.slot} was kept warm for {plan.seconds:g} s and is retired ({done})"
+
+
+def _done(folder: str, application: str, plan: Plan, clock: Clock, make_slot: t.Callable[[Paths, str], Slot]) -> str:
+    """Returns what was done about *plan*; an empty string when it is not due."""
+    try:
+        leases.fence(folder, plan.run, clock)
+    except leases.LeaseLost:
+        forget(folder)
+        return f"a newer run was here, slot {plan.slot} is not retired"
+    if left(plan, clock) > 0:
+        return ""
+    waits = plan.drain_seconds + TURN + left(plan, clock) if plan.drain_seconds else 0.0
+    used = busy.lasting(Paths(application), plan.slot) if waits > 0 else 0
+    if used:
+        says = f"it has {used} connections, and is waited for another {waits:.0f} s at most"
+        return f"slot {plan.slot} is not retired yet: {says}"
+    with journal.step(folder, plan.run, "retire", clock):
+        outcome = make_slot(Paths(application), plan.slot).switch_processes([], kinds=KINDS, on=False)
+    forget(folder)
+    return f"slot {plan.slot} was kept warm for {plan.seconds:g} s and is retired ({len(outcome.actions)} steps)"

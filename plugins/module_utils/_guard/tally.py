@@ -15,9 +15,11 @@ import typing as t
 
 from .._foundation import durable
 from .._foundation.errors import RolloutError
+from .._state import fields
 from .._traffic.driver import Driver
-from .._traffic.haproxy import Answers
+from .._traffic.haproxy import COUNTED, Answers
 
+SCHEMA = 1
 FILE = "tally.json"
 
 Told = dict[str, t.Any]
@@ -26,27 +28,40 @@ Told = dict[str, t.Any]
 def remember(api: Driver, application: str, folder: str, slot: str, release: str) -> None:
     """Keeps what *slot* has answered by now. Worth nothing that a confirmation should fail for."""
     with contextlib.suppress(RolloutError, OSError):
-        told = {"slot": slot, "release": release, "tally": api.tallies(application).get(slot)}
+        told = {"schema": SCHEMA, "slot": slot, "release": release, "tally": api.tallies(application).get(slot)}
         durable.write_volatile(os.path.join(folder, FILE), json.dumps(told))
 
 
 def remembered(folder: str, slot: str | None, release: str | None) -> Told | None:
-    """Returns what *slot* had answered when *release* was confirmed in it; None when nobody knows."""
+    """Returns what *slot* had answered when *release* was confirmed in it; None when nobody knows.
+
+    Raises StateUnreadable.
+    """
+    path = os.path.join(folder, FILE)
+    told = durable.read_json(path, schema=SCHEMA)
+    if told is None or told.get("tally") is None or (told.get("slot"), told.get("release")) != (slot, release):
+        return None
     try:
-        with open(os.path.join(folder, FILE), encoding="utf-8") as handle:
-            told = json.load(handle)
-    except (OSError, ValueError):
-        return None
-    if (
-        not isinstance(told, dict)
-        or not told.get("tally")
-        or (told.get("slot"), told.get("release")) != (slot, release)
-    ):
-        return None
-    return with_numbers(told["tally"])
+        return parsed(told["tally"])
+    except ValueError as error:
+        raise fields.unreadable(
+            "What a slot had answered", path, error, ", ".join([*COUNTED, *Answers._fields])
+        ) from error
 
 
-def with_numbers(told: Told) -> Told:
-    """Returns a tally out of JSON, which has texts for keys."""
-    keyed = {name: {int(key): count for key, count in told.get(name, {}).items()} for name in Answers._fields}
-    return {**told, **keyed}
+def parsed(content: t.Any) -> Told:
+    """Returns a tally out of JSON, which has texts for keys. Raises ValueError with a sentence."""
+    told = fields.mapping(content, "the tally")
+    keyed = {
+        name: {_number(key): fields.whole(counts, key) for key in counts}
+        for name in Answers._fields
+        for counts in [fields.mapping(told.get(name), name)]
+    }
+    return {**{name: fields.whole(told, name) for name in COUNTED}, **keyed}
+
+
+def _number(key: t.Any) -> int:
+    """JSON has made a text of it."""
+    if not str(key).isdecimal():
+        raise ValueError(f"{fields.shown(key)} is not a whole number")
+    return int(key)

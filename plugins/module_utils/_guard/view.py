@@ -32,15 +32,18 @@ class Finding(t.NamedTuple):
     unsettled: journal.Entry | None = None
 
 
-def find(guard: Guard) -> Finding:
-    """Looks at journal, pointer, intent and state. Raises ImpossibleState for what cannot have happened."""
+def find(guard: Guard, *, repaired: bool = False) -> Finding:
+    """Looks at journal, pointer, intent and state. Raises ImpossibleState for what cannot have happened.
+
+    *repaired*: what will be found once the load balancer follows the map file.
+    """
     entries = journal.read(guard.folder)
     entry, standing = recovery.unfinished(entries), machine.standing(entries)
     intent = intents.read(guard.folder)
     state = states.load(guard.application, guard.root)
     in_file = pointers.read_file(guard.application, guard.map_path)
     try:
-        in_use = guard.api.pointer(guard.application, guard.map_path)
+        in_use = in_file if repaired else guard.api.pointer(guard.application, guard.map_path)
     except (NotRunning, NotFound):
         in_use = in_file  # it reads the file when it starts, and sends nobody anywhere until then
     seen = recovery.look(
@@ -98,12 +101,12 @@ def view(
         "state": state.to_dict() if state else None,
         "pointer": {"file": _text(in_file), "haproxy": _text(in_use)},
         "intent": _shown(intent, guard) if intent else None,
-        "lease": {**lease._asdict(), "remaining": round(leases.remaining(lease, guard.clock), 1)} if lease else None,
+        "lease": _lease(lease, guard) if lease else None,
         "unfinished": entry._asdict() if entry else None,
         "action": finding.action.value if finding else None,
         "unsettled": finding.unsettled._asdict() if finding and finding.unsettled else None,
         "says": finding.says if finding else "",
-        "watch": _watch(guard),
+        "watch": _watch(guard, problems),
         "servers": [{**one._asdict(), "up": one.up} for one in found or []],
         "problem": "\n".join(problems),
     }
@@ -121,15 +124,12 @@ def _read(problems: list[str], read: t.Callable[[], Part]) -> Part | None:
         return None
 
 
-def _watch(guard: Guard) -> dict[str, t.Any] | None:
+def _watch(guard: Guard, problems: list[str]) -> dict[str, t.Any] | None:
     """Returns what is watched here at this moment: its phase, and what was seen; None when nothing is."""
     from . import watch_files  # noqa: PLC0415 - loaded when needed: users wait for a switch
 
-    try:
-        asked = watch_files.read_asked(guard.folder)
-    except RolloutError:
-        return None
-    seen = watch_files.read_seen(guard.folder) if asked else None
+    asked = _read(problems, lambda: watch_files.read_asked(guard.folder))
+    seen = _read(problems, lambda: watch_files.read_seen(guard.folder)) if asked else None
     if asked is None or seen is None or seen["id"] != asked["id"]:
         return None
     if not watch_files.alive(seen, guard.clock.boottime()):
@@ -139,6 +139,11 @@ def _watch(guard: Guard) -> dict[str, t.Any] | None:
 
 def _text(pointer: pointers.Pointer | None) -> str | None:
     return pointer.text() if pointer else None
+
+
+def _lease(lease: leases.Lease, guard: Guard) -> dict[str, t.Any]:
+    left, over = leases.remaining(lease, guard.clock), leases.over(lease, guard.clock)
+    return {**lease._asdict(), "remaining": round(left, 1), "over": round(over, 1)}
 
 
 def _shown(intent: intents.Intent, guard: Guard) -> dict[str, t.Any]:

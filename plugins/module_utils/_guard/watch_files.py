@@ -17,7 +17,8 @@ from .._foundation import durable
 from .._foundation.clock import Clock
 from .._gates.traffic import Slots, Tally
 from .._gates.watch import Progress, Times
-from . import tally
+from .._state import fields
+from . import tally, watch_shapes
 from .place import WATCH_FILE
 from .samplers import Place
 
@@ -40,7 +41,18 @@ def write_asked(folder: str, asked: t.Mapping[str, t.Any]) -> None:
 
 def read_asked(folder: str) -> Told | None:
     """Returns what is to be watched, or None. Raises StateUnreadable."""
-    return durable.read_json(os.path.join(folder, ASKED), schema=SCHEMA)
+    path = os.path.join(folder, ASKED)
+    return _read(path, "What is to be watched", watch_shapes.check_asked, watch_shapes.ASKED)
+
+
+def _read(path: str, what: str, check: t.Callable[[Told], None], expected: str) -> Told | None:
+    content = durable.read_json(path, schema=SCHEMA)
+    if content is not None:
+        try:
+            check(content)
+        except ValueError as error:
+            raise fields.unreadable(what, path, error, expected) from error
+    return content
 
 
 def looked(folder: str, clock: Clock) -> None:
@@ -71,7 +83,7 @@ def place(application: str, asked: t.Mapping[str, t.Any]) -> Place:
     """Returns what is watched, as samplers want it."""
     slots = Slots(asked["run"]["slot"], asked["run"]["previous"], bool(asked["shared"]))
     before = asked.get("before")
-    known = Tally(**tally.with_numbers(before)) if before else None
+    known = Tally(**tally.parsed(before)) if before else None
     return Place(application, slots, asked["public_url"], asked["connections"], int(asked["watches"]), known)
 
 
@@ -97,15 +109,12 @@ def told(
 
 def write_seen(folder: str, words: t.Mapping[str, t.Any], progress: Progress | None) -> None:
     """Tells whoever looks: *words* (see told) and the progress."""
-    told_now = {**words, "progress": progress._asdict() if progress else None}
+    told_now = {"schema": SCHEMA, **words, "progress": progress._asdict() if progress else None}
     with contextlib.suppress(OSError):  # a full disk must not end a watch
         durable.write_volatile(os.path.join(folder, SEEN), json.dumps(told_now))
 
 
 def read_seen(folder: str) -> Told | None:
-    """Returns what was seen last, or None."""
-    try:
-        with open(os.path.join(folder, SEEN), encoding="utf-8") as handle:
-            return t.cast(Told, json.load(handle))
-    except (OSError, ValueError):
-        return None
+    """Returns what was seen last, or None. Raises StateUnreadable."""
+    path = os.path.join(folder, SEEN)
+    return _read(path, "What a watch has seen", watch_shapes.check_seen, watch_shapes.SEEN)

@@ -23,12 +23,12 @@ from . import samplers, steps, verify, watch_files
 from .call import Call
 from .decision import MOST_ATTEMPTS
 from .guard import Guard
+from .watch_shapes import STOPPED
 
 _TICK = 0.2  # s between two looks at what the gates have found
 _RENEW = 5.0  # s between two renewals of guard and lease
 _LEFT = 60.0  # s without a look of the run that attends, after which it has died
 _ATTEMPTS = MOST_ATTEMPTS + 10  # to take back, one a second: by then a person is needed
-STOPPED = "stopped"
 #: What a confirmation needs is loaded now: a provision may replace the program before it is asked.
 LOADED = (verify,)
 

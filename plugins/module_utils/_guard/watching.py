@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from .._foundation.errors import BadInput, RolloutError
+from .._foundation.errors import BadInput, RolloutError, StateUnreadable
 from .._gates import specification
 from .._gates.decision import GO, HOLD
 from .._state import intent as intents
@@ -30,7 +30,8 @@ def begin(call: Call) -> Result:
     """
     guard = call.guard
     _may(call)
-    asked = _asked(call)
+    before, warnings = _before(call)
+    asked = _asked(call, before)
     gates = specification.read({asked["phase"]: asked["gates"]}, "rollout_gates")
     if call.check:
         return {"changed": False}
@@ -45,13 +46,26 @@ def begin(call: Call) -> Result:
         watch_files.looked(guard.folder, guard.clock)
     guard.renew(call.run)
     guard.timer.start_watch()
-    return {"changed": False, "watch": asked["id"]}
+    return {"changed": False, "watch": asked["id"], **({"warnings": warnings} if warnings else {})}
 
 
-def _asked(call: Call) -> watch_files.Told:
-    told, run, guard = call.parameters, call.run, call.guard
+def _before(call: Call) -> tuple[tally.Told | None, list[str]]:
+    """Returns what the live release had answered when it was confirmed, and what a person must know about that.
+
+    Its file is not made to outlive a power cut: a damaged one stops nobody.
+    """
+    guard, slot = call.guard, call.run.previous
     state = guard.state()
-    live = state.slots[run.previous] if state is not None and run.previous else None
+    live = state.slots[slot] if state is not None and slot else None
+    try:
+        return tally.remembered(guard.folder, slot, live.release["id"] if live else None), []
+    except StateUnreadable as error:
+        says = "the live release is judged by all that its slot has answered; the next confirmation writes it anew"
+        return None, [f"{error.what.rstrip('.')} ({error.where}): {says}"]
+
+
+def _asked(call: Call, before: tally.Told | None) -> watch_files.Told:
+    told, run = call.parameters, call.run
     return {
         "id": os.urandom(8).hex(),
         "run": run.to_dict(),
@@ -60,7 +74,7 @@ def _asked(call: Call) -> watch_files.Told:
         "shared": bool(told.get("shared")),
         "watches": max(1, int(told.get("watches") or 1)),
         "without_users": _without_users(told),
-        "before": tally.remembered(guard.folder, run.previous, live.release["id"] if live else None),
+        "before": before,
         # Only what is needed here: it may hold passwords.
         "connections": {
             kind: connection

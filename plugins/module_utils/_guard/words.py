@@ -131,6 +131,11 @@ def lines(told: t.Mapping[str, t.Any]) -> list[str]:
             f"  lease       {lease['operation']} by {lease['actor']} ({lease['source']}) since {lease['acquired']}, "
             f"for another {lease['remaining']:g} s unless renewed; its id is {lease['id']}"
         )
+    elif lease and not lease["released"]:
+        text.append(
+            f"  lease       stale: run {lease['id']} by {lease['actor']}, over since {lease['over']:g} s; "
+            "the next run takes it over"
+        )
     else:
         text.append("  lease       free")
     if intent and intent["status"] == "inconsistent":

@@ -13,7 +13,6 @@ from .._foundation.errors import BadInput
 from .._slots import definition, handover, record
 from .._slots.record import Paths
 from .._slots.slot import Outcome, Slot
-from .._state import lease as leases
 from .._state.state import other_slot
 from . import change as changes
 from . import retire as retiring
@@ -71,23 +70,26 @@ def workers(call: Call) -> Result:
 
 
 def retire(call: Call) -> Result:
-    """A slot without traffic stops: now, or when the timer of this host finds it due. Parameters: slot, seconds."""
+    """A slot without traffic stops: now, or when the timer of this host finds it due.
+
+    Parameters: slot, seconds; drain_seconds: for how long its connections are waited for when it is due.
+    """
     slot, seconds = _name(call), float(call.parameters["seconds"])
+    drain_seconds = float(call.parameters.get("drain_seconds") or 0)
     if seconds <= 0:
         with _change(call, "retire"):
             return _told([_slot(call, slot).switch_processes([], kinds=definition.KINDS, on=False)])
-    if not call.check:
-        with changes.alone(call.guard.folder):
-            leases.fence(call.guard.folder, call.run, call.guard.clock)
-            retiring.schedule(call.guard.folder, call.run, slot, seconds, call.guard.clock)
+    with _change(call, "retire", detail=f"slot {slot} is planned for {seconds:g} s from now"):
+        if not call.check:
+            retiring.schedule(call.guard.folder, call.run, slot, seconds, call.guard.clock, drain_seconds)
     return {"changed": False}
 
 
-def _change(call: Call, step: str) -> t.ContextManager[None]:
+def _change(call: Call, step: str, *, detail: str | None = None) -> t.ContextManager[None]:
     """Check mode leaves no trace."""
     if call.check:
         return contextlib.nullcontext()
-    return changes.change(call.guard.folder, call.run, step, call.guard.clock)
+    return changes.change(call.guard.folder, call.run, step, call.guard.clock, detail=detail)
 
 
 def _slot(call: Call, name: str) -> Slot:

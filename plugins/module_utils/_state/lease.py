@@ -91,10 +91,16 @@ def remaining(lease: Lease, clock: Clock) -> float:
     What was left of it when the host went down is not known. After a boot its holder gets the time that it was given
     once more, from the start of that boot.
     """
-    if lease.released:
-        return 0.0
-    end = lease.expires_boottime if lease.boot_id == clock.boot_id() else clock.started() + lease.seconds
-    return min(max(end - clock.boottime(), 0.0), lease.seconds)
+    return 0.0 if lease.released else min(max(_ends(lease, clock) - clock.boottime(), 0.0), lease.seconds)
+
+
+def over(lease: Lease, clock: Clock) -> float:
+    """Returns for how many seconds a *lease* that nobody gave back has been over; 0.0 while it lasts."""
+    return 0.0 if lease.released else max(clock.boottime() - _ends(lease, clock), 0.0)
+
+
+def _ends(lease: Lease, clock: Clock) -> float:
+    return lease.expires_boottime if lease.boot_id == clock.boot_id() else clock.started() + lease.seconds
 
 
 def taken(

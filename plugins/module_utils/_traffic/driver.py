@@ -86,13 +86,25 @@ class Driver(t.Protocol):
 
 
 def of(application: str, root: str = "/var/lib/rollout", *, haproxy_socket: str | None = None) -> Driver:
-    """Returns the load balancer of *application* on this host. Raises StateUnreadable."""
-    path = os.path.join(root, application, FILE)
+    """Returns the load balancer of *application* on this host. Raises StateUnreadable.
+
+    nginx whose file is damaged raises that when it is asked, and not before: a guard that fires needs no answer.
+    """
+    folder = os.path.join(root, application)
     try:
-        told = durable.read_json(path, schema=SCHEMA)
+        return _read(folder, haproxy_socket)
     except StateUnreadable as error:
         error.next_step = f"provision the load balancer, which writes it: {playbook('provision')}"
+        from .nginx import INCLUDE, Nginx  # noqa: PLC0415 - each host needs one of them
+
+        if os.path.exists(os.path.join(folder, INCLUDE)):
+            return Nginx(folder, error)
         raise
+
+
+def _read(folder: str, haproxy_socket: str | None) -> Driver:
+    path = os.path.join(folder, FILE)
+    told = durable.read_json(path, schema=SCHEMA)
     if told is None:
         from .haproxy import SOCKET, RuntimeApi  # noqa: PLC0415 - each host needs one of them
 
@@ -100,11 +112,10 @@ def of(application: str, root: str = "/var/lib/rollout", *, haproxy_socket: str 
     if told.get("driver") == "nginx":
         from .nginx import Nginx, settings  # noqa: PLC0415 - each host needs one of them
 
-        return Nginx(os.path.join(root, application), settings(told, path))
+        return Nginx(folder, settings(told, path))
     raise StateUnreadable(
-        f"This version of the collection does not know the load balancer of {application}.",
+        f"This version of the collection does not know the load balancer of {os.path.basename(folder)}.",
         expected="nginx, or no such file for HAProxy",
         found=repr(told.get("driver")),
         where=path,
-        next_step=f"provision the load balancer, which writes it: {playbook('provision')}",
     )

@@ -13,7 +13,7 @@ import socket
 import time
 import typing as t
 
-from .._foundation.errors import CommandFailed, NotFound, playbook
+from .._foundation.errors import CommandFailed, NotFound, StateUnreadable, playbook
 from . import pointer as pointers
 from .driver import NotRunning, Server
 
@@ -40,6 +40,10 @@ class Counters(t.NamedTuple):
     responses_5xx: int
     connection_errors: int
     responses: int
+
+
+#: What tallies() has of the counters of a slot, beside Answers.
+COUNTED = ("responses", "responses_4xx", "responses_5xx", "connection_errors")
 
 
 class Answers(t.NamedTuple):
@@ -119,7 +123,10 @@ class RuntimeApi:
         Old workers are told, too: each may get one more request from a client that was idle at the reload, and routes
         it by its own map. One that does not listen changes nothing here; a drain would not end without it.
         """
-        known = self.pointer(application, map_path) is not None
+        try:
+            known = self.pointer(application, map_path) is not None
+        except StateUnreadable:  # the key is there, whatever it says
+            known = True
         verb = "set" if known else "add"
         answer = self.command(f"{verb} map {map_path} {application} {pointer.text()}").strip()
         if answer:
@@ -201,9 +208,8 @@ class RuntimeApi:
     def tallies(self, application: str) -> dict[str, dict[str, t.Any]]:
         """Returns for each slot responses, responses_4xx, responses_5xx, connection_errors, and what Answers has."""
         told = self.answers(application)
-        kept = ("responses", "responses_4xx", "responses_5xx", "connection_errors")
         return {
-            slot: {**{key: getattr(found, key) for key in kept}, **told.get(slot, Answers({}, {}))._asdict()}
+            slot: {**{key: getattr(found, key) for key in COUNTED}, **told.get(slot, Answers({}, {}))._asdict()}
             for slot, found in counters(self.statistics(), application).items()
         }
 

@@ -102,7 +102,8 @@ class Nginx:
     """The nginx of this host, for the application whose files are in *folder*.
 
     A change has *deadline* seconds until every worker that takes requests is a new one. *proc* and *pid_file* are
-    where a test has its own.
+    where a test has its own. *told* may be why nobody can read the settings: then nginx can be sent elsewhere, and
+    whatever asks it raises that.
     """
 
     name = "nginx"
@@ -110,7 +111,7 @@ class Nginx:
     def __init__(
         self,
         folder: str,
-        told: Settings,
+        told: Settings | StateUnreadable,
         *,
         deadline: float = 10.0,
         run: Runner = command.run,
@@ -118,11 +119,18 @@ class Nginx:
         pid_file: str = PID_FILE,
     ) -> None:
         self.folder = folder
-        self.settings = told
+        self._told = told
         self.deadline = deadline
         self._run = run
         self._proc = proc
         self._pid_file = pid_file
+
+    @property
+    def settings(self) -> Settings:
+        """What was provisioned. Raises StateUnreadable."""
+        if isinstance(self._told, StateUnreadable):
+            raise self._told
+        return self._told
 
     @property
     def path(self) -> str:
@@ -135,7 +143,10 @@ class Nginx:
         return os.path.join(self.folder, INCLUDE)
 
     def pointer(self, application: str, map_path: str) -> pointers.Pointer | None:
-        """Returns the pointer of the worker that answers first. Raises NotRunning, NotFound, CommandFailed."""
+        """Returns the pointer of the worker that answers first.
+
+        Raises NotRunning, NotFound, CommandFailed; StateUnreadable for one that nobody understands or can ask for.
+        """
         status, body = self._ask(f"/{application}")
         if status != 200:
             raise NotFound(
@@ -155,10 +166,13 @@ class Nginx:
         """Makes every worker that takes requests route by *pointer*.
 
         Raises CommandFailed when nginx refuses its configuration, or does not reload: then the include is again that of
-        the pointer which the workers have. Raises NotRunning when nginx will read the include at its start.
+        the pointer which the workers have, if that is known. Raises NotRunning when nginx will read the include at its
+        start.
         """
+        before = None
         try:
-            before = self.pointer(application, map_path)
+            with contextlib.suppress(StateUnreadable):  # what they have is not known: they get what is wanted
+                before = self.pointer(application, map_path)
         except NotRunning:
             self.keep(application, pointer)
             raise
@@ -246,8 +260,7 @@ class Nginx:
         while True:
             now, told = set(processes.workers(self._proc, self._pid_file).current), ""
             if now and not now & before:
-                with contextlib.suppress(CommandFailed, NotFound):
-                    told = getattr(self.pointer(application, map_path), "text", str)()
+                told = self._loaded(application, map_path, pointer)
             # Twice the same workers: none of another reload at the same time is among them.
             if told == pointer.text() and now == last:
                 return
@@ -258,10 +271,20 @@ class Nginx:
                     expected=f"new workers that serve {pointer.text()} within {self.deadline:g} s",
                     found=f"workers from before: {', '.join(map(str, sorted(now & before))) or 'none'}; "
                     f"one serves {told or 'nothing that is known'}",
-                    where=self.path,
+                    where=self._pid_file,
                     next_step=_LOG,
                 )
             time.sleep(_POLL)
+
+    def _loaded(self, application: str, map_path: str, wanted: pointers.Pointer) -> str:
+        """Returns what new workers have loaded, as one of them tells it; what nobody can ask for, counts as *wanted*:
+        it is in the include that they have read."""
+        try:
+            return getattr(self.pointer(application, map_path), "text", str)()
+        except (CommandFailed, NotFound):
+            return ""
+        except StateUnreadable:
+            return wanted.text()
 
     def _restore(self, application: str, before: pointers.Pointer | None) -> None:
         if before is not None:

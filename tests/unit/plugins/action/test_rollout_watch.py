@@ -52,6 +52,7 @@ class Task:
     def __init__(self, folder: Path, host: str = "lb1", *looks: dict[str, t.Any], **arguments: t.Any) -> None:
         self.said: list[str] = []
         self.asked: list[str] = []
+        self.warnings: list[str] = []
         self.stopped = threading.Event()
         self.command: t.Callable[[], dict[str, t.Any]] = lambda: {"verdict": "pass", "words": [], "answers": []}
         self._looks = list(looks)
@@ -77,7 +78,7 @@ class Task:
         assert request["parameters"]["lease_seconds"] == 60
         answer: dict[str, t.Any] = {"changed": False}
         if request["step"] == "watch":
-            answer = {"changed": False, "watch": "abc"}
+            answer = {"changed": False, "watch": "abc", **({"warnings": self.warnings} if self.warnings else {})}
         if request["step"] == "watched":
             answer = self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]
         return {"rc": 0, "stdout": json.dumps(answer), "stderr": ""}
@@ -103,6 +104,13 @@ def test_a_release_passes_when_its_watch_says_so(tmp_path: Path) -> None:
         "  lb1  bake, 0:01 of 0:10  errors: no_data (5 answers)",
         "  lb1  bake, 0:01 of 0:10  errors: pass (5 answers)",
     ]
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_what_a_person_must_know_of_a_watch_is_told_at_its_end(tmp_path: Path, alone: bool) -> None:
+    task = Task(tmp_path, "lb1", CONTENT, alone=alone)
+    task.warnings = ["the tally is damaged"]
+    assert task.run()["warnings"] == ["the tally is damaged"]
 
 
 def test_a_refusal_tells_numbers_and_answers(tmp_path: Path) -> None:

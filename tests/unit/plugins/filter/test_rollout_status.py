@@ -331,8 +331,11 @@ LEASE: Model = {
     "source": "command line",
     "acquired": "2026-11-21T10:31:02Z",
     "remaining": 60.0,
+    "released": False,
+    "over": 0.0,
 }
-OVER = {**LEASE, "remaining": 0.0}
+OVER = {**LEASE, "remaining": 0.0, "over": 12.3}
+STALE = "lease stale: run run-kim by kim, over since 12 s; the next run takes it over"
 OF_ROBIN = {**LEASE, "id": "run-robin", "actor": "robin"}
 ENTRY: Model = {
     "run": "run-kim",
@@ -437,10 +440,16 @@ RUNS: list[tuple[str, Model, str, list[str]]] = [
         f"{KIM}, in step switch; {BACK}; {WAIT}",
         [],
     ),
-    ("the lease is over, armed", {"lease": OVER, **ARMED}, "", [f"{CUT}; {BACK}; {NEXT}"]),
-    ("the lease is over, nothing armed", {"lease": OVER, **BEGUN}, "", [f"{BEGUN_CUT}; the next run: {CLOSED}"]),
-    ("the lease is over, inconsistent", {"lease": OVER, **INCONSISTENT}, "", [NO_WAY]),
-    ("the lease is over, all is well", {"lease": OVER, "action": "nothing", "says": ""}, "", []),
+    ("the lease is over, armed", {"lease": OVER, **ARMED}, "", [f"{CUT}; {BACK}; {NEXT}", STALE]),
+    ("the lease is over, nothing armed", {"lease": OVER, **BEGUN}, "", [f"{BEGUN_CUT}; the next run: {CLOSED}", STALE]),
+    ("the lease is over, inconsistent", {"lease": OVER, **INCONSISTENT}, "", [NO_WAY, STALE]),
+    ("the lease is over, nothing begun", {"lease": OVER, "action": "nothing", "says": ""}, "", [STALE]),
+    (
+        "the lease was given back",
+        {"lease": {**OVER, "released": True, "over": 0.0}, "action": "nothing", "says": ""},
+        "",
+        [],
+    ),
     ("no lease, armed", {"lease": None, **ARMED}, "", [f"{CUT}; {BACK}; {NEXT}"]),
     ("no lease, nothing armed", {"lease": None, **BEGUN}, "", [f"{BEGUN_CUT}; the next run: {CLOSED}"]),
     ("no lease, inconsistent", {"lease": None, **INCONSISTENT}, "", [NO_WAY]),
@@ -490,6 +499,45 @@ def test_who_is_at_work_or_was_and_what_happens_next(known: Model, run: str, pro
     assert (status.run, status.problems) == (run, problems)
 
 
+SWITCHED = {**ENTRY, "phase": "end", "outcome": "done"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "steps", "words"),
+    [
+        (BEGUN["unfinished"], {"app2": "stage"}, "in step stage on app2"),
+        (BEGUN["unfinished"], dict.fromkeys(("app1", "app2"), "stage"), "in step stage on app1, app2"),
+        (BEGUN["unfinished"], {"app1": "stage", "app2": "empty"}, "in step stage on app1, empty on app2"),
+        (SWITCHED, {"app1": "workers"}, "in step workers on app1"),
+        (SWITCHED, {}, "after step switch"),
+        (ENTRY, {"app1": "workers"}, "in step switch"),
+        ({**SWITCHED, "run": "run-robin"}, {"app1": "workers"}, "after step switch"),
+        (None, {"app1": "workers"}, "in step workers on app1"),
+    ],
+)
+@pytest.mark.parametrize("lasts", [True, False])
+def test_the_step_that_an_application_host_is_in_is_told(
+    entry: Model | None, steps: dict[str, str], words: str, lasts: bool
+) -> None:
+    run = entry["run"] if entry else "run-kim"
+    told = hostvars()
+    told["lb1"]["__status_load_balancer"].update(
+        lease={**LEASE, "id": run} if lasts else None, **{**ARMED, "unfinished": entry}
+    )
+    for host, step in steps.items():
+        at = "2026-11-21T10:33:10Z"
+        told[host]["__status_slots"]["step"] = {"run": "run-kim", "step": step, "at": at, "at_work": lasts}
+    screen = " ".join(" ".join(drawn(told)).split())
+    assert (f"since 10:31 UTC, {words}; " if lasts else f"was cut off {words} at 2026-11-21 10:3") in screen
+
+
+def test_a_stale_lease_is_told_once_for_all_load_balancers() -> None:
+    told = hostvars()
+    told["lb1"]["__status_load_balancer"].update(lease=OVER)
+    told["lb2"]["__status_load_balancer"].update(lease={**OVER, "over": 3.0})
+    assert drawn(told)[-2:] == ["  attention", f"  - {STALE.replace('12 s', '3 s')}"]
+
+
 def test_the_load_balancer_whose_guard_is_armed_tells_of_the_run() -> None:
     told = hostvars()
     told["lb1"]["__status_load_balancer"].update(lease=LEASE, **BEGUN)
@@ -528,13 +576,14 @@ def test_what_happens_next_is_not_cut_off() -> None:
     told = hostvars()
     told["lb1"]["__status_load_balancer"].update(lease=OVER, **INCONSISTENT)
     told["lb2"]["__status_load_balancer"].update(lease=OVER, **ARMED)
-    assert drawn(told)[-6:] == [
+    assert drawn(told)[-7:] == [
         "  attention",
         "  - lb1: blue does not answer and green does: a person must look; the next run: traffic goes back to",
         "    slot blue if it answers again",
         "  - lb2: deploy of 1.2.0-ccc by kim (command line) was cut off in step switch at 2026-11-21 10:32",
         "    UTC; traffic returns to blue in 12 s unless confirmed; the next run: traffic goes back to slot",
         "    blue",
+        f"  - {STALE}",
     ]
 
 

@@ -11,9 +11,10 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.vitalops.rollout.plugins.filter.application_runs import application_runs
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.clock import Clock
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import StateUnreadable
-from ansible_collections.vitalops.rollout.plugins.module_utils._guard import retire
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import change, retire
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import lease, state
 from ansible_collections.vitalops.rollout.plugins.module_utils._state.run import Run
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import pointer
@@ -93,6 +94,23 @@ def test_a_planned_stop_counts_until_a_newer_run_was_here(tmp_path: Path, newest
     retire.schedule(folder, run_of(4), "green", 60, CLOCK)
     lease.fence(folder, run_of(newest), CLOCK)
     assert host_info.left_by_runs("shop", str(tmp_path))["retires"] == expected
+
+
+def test_who_changes_the_slots_at_this_moment_is_told_and_keeps_its_lease(tmp_path: Path) -> None:
+    folder = str(tmp_path / "var/lib/rollout/shop")
+    with change.change(folder, run_of(4), "stage", CLOCK):
+        told = host_info.left_by_runs("shop", str(tmp_path))
+    at_work = {"run": "run-kim", "step": "stage", "at": "2026-11-21T17:20:03Z"}
+    assert (told["at_work"], told["epoch"]) == (at_work, 4)
+    known = application_runs({"app1": {"__rollout_host": {"rollout": told}}}, ["app1"])
+    assert known == {"floor": 4, "at_work": {"run-kim": "at work on app1 (stage since 2026-11-21T17:20:03Z)"}}
+    stored, _how = lease.taken(None, run_of(4), 60, CLOCK, where="shop/lease.json")
+    later, lee = CLOCK._replace(boottime=lambda: 1000.0), run_of(0)._replace(id="run-lee")
+    with pytest.raises(lease.LeaseHeld, match="at work on app1"):
+        lease.taken(stored, lee, 60, later, where="shop/lease.json", **known)
+    told = host_info.left_by_runs("shop", str(tmp_path))
+    known = application_runs({"app1": {"__rollout_host": {"rollout": told}}}, ["app1"])
+    assert lease.taken(stored, lee, 60, later, where="shop/lease.json", **known)[1] == "stale"
 
 
 @pytest.mark.parametrize("file", ["state.json", "fence.json", "retire.json", "slots/green.json"])

@@ -9,11 +9,14 @@ import json
 import types
 
 import pytest
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.clock import Clock
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import change
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import record, registry
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import journal
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import state as states
 from ansible_collections.vitalops.rollout.plugins.module_utils._state.lease import LeaseLost
+from ansible_collections.vitalops.rollout.plugins.module_utils._state.run import Run
 from ansible_collections.vitalops.rollout.plugins.modules import release_info, slot_info, slot_release
 
 DIGEST = "sha256:" + "a" * 64
@@ -145,3 +148,23 @@ def test_a_run_that_a_newer_one_has_overtaken_changes_no_slot(monkeypatch, tmp_p
         changed_by("run-1", 7)
     assert [tuple(entry) for entry in journal.read(folder)] == before
     assert [entry.run for entry in journal.read(folder)] == ["run-1", "run-1", "run-2", "run-2"]
+
+
+def test_the_step_that_changes_a_host_is_told_and_the_one_that_died_in_it(tmp_path):
+    folder, clock = str(tmp_path / "shop"), Clock()
+    run = Run("run-kim", 3, "deploy", "kim", "AWX job 42")
+    assert slot_info.unended_step(folder) is None
+    with change.change(folder, run, "stage", clock):
+        told = slot_info.unended_step(folder)
+        assert (told["run"], told["step"], told["at_work"]) == ("run-kim", "stage", True)
+    assert slot_info.unended_step(folder) is None
+    journal.append(folder, run, "workers", "begin", clock=clock)
+    told = slot_info.unended_step(folder)
+    assert (told["run"], told["step"], told["at_work"]) == ("run-kim", "workers", False)
+    journal.append(folder, run, "switch", "begin", clock=clock)
+    assert slot_info.unended_step(folder)["step"] == "workers"
+
+
+def test_a_journal_of_a_newer_collection_does_not_hide_the_slots(tmp_path):
+    (tmp_path / "journal.ndjson").write_text(json.dumps({"schema": 99, "step": "stage"}) + "\n")
+    assert slot_info.unended_step(str(tmp_path)) is None

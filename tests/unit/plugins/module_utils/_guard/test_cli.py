@@ -49,6 +49,15 @@ def test_status_of_a_quiet_host(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_a_lease_that_nobody_gave_back_is_stale_and_not_free(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    run, _view = host.begins(lease_seconds=60)
+    host.now += 72.5
+    stale = "  lease       stale: run run-kim by kim, over since 12.5 s; the next run takes it over"
+    assert stale in said(capsys, "status")[1].splitlines()
+    host.ask("end", run)
+    assert "  lease       free" in said(capsys, "status")[1].splitlines()
+
+
 def test_status_after_a_crash_says_who_what_and_what_happens_next(
     host: Host, capsys: pytest.CaptureFixture[str]
 ) -> None:

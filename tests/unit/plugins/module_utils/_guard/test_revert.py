@@ -14,7 +14,9 @@ import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation import durable
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import CommandFailed
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard import decision, place, revert
-from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import haproxy
+from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import driver as drivers
+from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import haproxy, nginx
+from ansible_collections.vitalops.rollout.plugins.module_utils._traffic.pointer import Pointer
 
 Host = t.Any
 R2 = {"id": "1.1.0-bbb", "version": "1.1.0", "digest": "sha256:2", "artefact": "registry/shop"}
@@ -220,6 +222,29 @@ def test_a_damaged_state_does_not_keep_users_on_what_nobody_confirmed(host: Host
     host.now += 30
     assert "traffic is back on blue" in host.fire()
     assert (host.traffic(), host.intent()) == (("blue", "blue"), None)
+
+
+def test_a_haproxy_whose_answer_nobody_understands_is_told_all_the_same(host: Host) -> None:
+    host.armed_and_switched()
+    host.peer.map["shop"] = "nonsense"
+    host.now += 30
+    assert "traffic is back on blue" in host.fire()
+    assert (host.traffic(), host.intent()) == (("blue", "blue"), None)
+
+
+def test_a_damaged_file_of_nginx_does_not_end_its_guard(host: Host) -> None:
+    host.armed_and_switched()
+    Path(host.folder, drivers.FILE).write_text("{")
+    Path(host.folder, nginx.INCLUDE).write_text(nginx.include("shop", Pointer("green", None, 0)))
+    host.peer.api = drivers.of("shop", str(host.root))
+    host.now += 30
+    processes_of_nobody = str(host.root / "nginx.pid")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(host.peer.api, "_run", lambda *_told, **_options: None)
+        patched.setattr(host.peer.api, "_pid_file", processes_of_nobody)
+        assert "traffic is back on blue" in host.fire()
+    assert "blue:none:0" in Path(host.folder, nginx.INCLUDE).read_text()
+    assert (host.traffic()[0], host.intent()) == ("blue", None)
 
 
 def test_an_application_that_nobody_knows_gets_no_folder(host: Host) -> None:

@@ -17,7 +17,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.error
     RolloutError,
     StateUnreadable,
 )
-from ansible_collections.vitalops.rollout.plugins.module_utils._guard import steps
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import steps, watch_files, work
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard.place import NotConfirmed
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import journal
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import lease as leases
@@ -271,6 +271,25 @@ def test_ask_leaves_everything_to_the_operator(host: Host) -> None:
     assert host.traffic() == ("blue", "blue")
 
 
+@pytest.mark.parametrize(("in_file", "in_use", "asks"), [("green", "blue", True), ("blue", "green", False)])
+def test_a_load_balancer_that_must_first_follow_its_map_file_is_asked_for_too(
+    host: Host, in_file: str, in_use: str, asks: bool
+) -> None:
+    """A run that went on with what another one left, and was cut off as it armed: nothing is armed any more."""
+    run, _view = host.begins()
+    journal.append(host.folder, run, "arm", "begin", clock=host.clock)
+    host.route(in_file, in_use)
+    if asks:
+        with pytest.raises(BadInput, match="rollout_recovery is ask") as asked:
+            host.ask("begin", next_run(host), recovery="ask", **BREAK)
+        assert "traffic in slot green, guard off. Now: traffic goes back to slot blue" in str(asked.value)
+        assert host.traffic() == (in_file, in_use)
+        host.begins(next_run(host, id="run-third"), recovery="revert")
+    else:
+        host.begins(next_run(host), recovery="ask", **BREAK)
+    assert host.traffic() == ("blue", "blue")
+
+
 def test_resume_goes_on_where_the_run_was_cut_off(host: Host) -> None:
     switched(host)
     run, view = host.begins(next_run(host), recovery="resume", **BREAK)
@@ -398,23 +417,48 @@ def test_a_drain_says_what_is_left_and_fails_only_when_it_is_required(host: Host
         host.ask("drain", run, slot="green", deadline=0.2)
 
 
-#: The steps that keep the lease, with what has gone before; confirm and end give it back.
+#: The steps that keep the lease, with what has gone before.
 KEEPING: dict[str, tuple[str, ...]] = {
     "renew": (),
     "adopt": (),
     "drain": (),
     "arm": (),
     "switch": ("arm",),
+    "shift": ("arm",),
     "verify": ("arm", "switch"),
+    "watch": ("arm", "switch"),
+    "watched": ("arm", "switch", "watch"),
     "revert": ("arm", "switch"),
 }
+#: The steps that do not, and why.
+NOT_KEEPING = {
+    "info": "changes nothing, and is asked by people",
+    "begin": "takes it",
+    "confirm": "gives it back",
+    "end": "gives it back",
+    "approve": "is said by another run than the one that is watched",
+    "approved": "is asked by another run than the one that is watched",
+    "unwatch": "stands between two steps that do",
+    **dict.fromkeys(work.STEPS, "an application host keeps no lease"),
+}
+WATCH = {"phase": "bake", "seconds": 60, "most": 60, "public_url": "http://127.0.0.1/", "gates": []}
+
+
+def test_of_every_step_it_is_known_whether_it_keeps_the_lease() -> None:
+    assert sorted([*KEEPING, *NOT_KEEPING]) == sorted(steps.STEPS)
 
 
 def keep(host: Host, step: str, run: t.Any) -> None:
     if step == "arm":
         host.arms(run, lease_seconds=60)
         return
-    told = {"adopt": {"state": host.state().to_dict()}, "drain": {"slot": "green", "deadline": 1}}.get(step, {})
+    told: dict[str, t.Any] = {
+        "adopt": {"state": host.state().to_dict()},
+        "drain": {"slot": "green", "deadline": 1},
+        "shift": {"weight": 25},
+        "watch": WATCH,
+        "watched": {"watch": (watch_files.read_asked(host.folder) or {}).get("id")},
+    }.get(step, {})
     verify = {"verify": host.question()} if step in ("switch", "verify") else {}
     host.ask(step, run, lease_seconds=60, **told, **verify)
 
@@ -424,8 +468,8 @@ def test_the_lease_is_renewed_by_every_step(host: Host, step: str) -> None:
     run, _view = host.begins(lease_seconds=60)
     for earlier in KEEPING[step]:
         keep(host, earlier, run)
-    host.now += 15
-    assert leases.remaining(leases.read(host.folder), host.clock) == 45
+    host.now += 10
+    assert leases.remaining(leases.read(host.folder), host.clock) == 50
     keep(host, step, run)
     assert leases.remaining(leases.read(host.folder), host.clock) == 60
 

@@ -18,9 +18,10 @@ import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import (
     BadInput,
     RolloutError,
+    StateUnreadable,
 )
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.watch import Progress
-from ansible_collections.vitalops.rollout.plugins.module_utils._guard import tally, watch_files, watcher
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import tally, watch_files, watcher, words
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import intent as intents
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import lease as leases
 from ansible_collections.vitalops.rollout.plugins.module_utils._state.lease import LeaseHeld, LeaseLost
@@ -391,3 +392,128 @@ def test_what_was_found_is_said_in_one_sentence() -> None:
         "phase bake: errors: failures 1, at most 0 (errors 512 answers, error_share 3.1 %, at most 1 %)"
     )
     assert json.dumps(progress._asdict())
+
+
+def damaged(host: t.Any, name: str, damage: t.Any, inside: t.Sequence[str] = ()) -> None:
+    """Writes *damage* in place of the file *name*, or of the part of it that the keys *inside* lead to."""
+    path = Path(host.folder) / name
+    content = json.loads(path.read_text()) if inside else damage
+    part = content
+    for key in inside[:-1]:
+        part = part[key]
+    if inside:
+        part[inside[-1]] = damage
+    path.write_text(damage if isinstance(damage, str) and not inside else json.dumps(content))
+
+
+GARBAGE: list[t.Any] = ["", "{", "\x00" * 64, [], 7, {}, {"schema": 1}, {"schema": True}, {"schema": 99}]
+WATCHED: list[tuple[t.Any, tuple[str, ...]]] = [
+    *((one, ()) for one in GARBAGE),
+    (7, ("id",)),
+    ("lunch", ("phase",)),
+    ("soon", ("boottime",)),
+    ("perhaps", ("ended",)),
+    (None, ("approved",)),
+    ([], ("progress",)),
+    ("x", ("progress", "elapsed")),
+    ({}, ("progress", "gates")),
+    ([{"name": "errors"}], ("progress", "gates")),
+    ([7], ("progress", "reasons")),
+]
+ASKED: list[tuple[t.Any, tuple[str, ...]]] = [
+    *((one, ()) for one in GARBAGE),
+    (None, ("run",)),
+    ({"id": "x"}, ("run",)),
+    ("lunch", ("phase",)),
+    ("ever", ("seconds",)),
+    ({}, ("gates",)),
+    ([7], ("gates",)),
+    (None, ("connections",)),
+    ({"redis": 7}, ("connections",)),
+    ([], ("before",)),
+    ({"responses": 1}, ("before",)),
+    (True, ("alone",)),
+    ({"release": {}}, ("alone",)),
+]
+
+
+def bakes(host: t.Any) -> tuple[t.Any, str]:
+    """A run that attends a bake, with all files of a watch."""
+    run = switched(host)
+    watch = asks(host, run, seconds=60)["watch"]
+    words = watch_files.told(watch_files.read_asked(host.folder) or {}, host.clock)
+    gate = {"name": "errors", "type": "traffic", "enforce": True, "verdict": "pass", "words": [], "answers": []}
+    watch_files.write_seen(host.folder, words, Progress("go", ["why"], 1.0, 60.0, [gate]))
+    return run, watch
+
+
+@pytest.mark.parametrize(("damage", "inside"), WATCHED)
+def test_what_a_watch_has_told_is_believed_only_in_its_shape(host: t.Any, damage: t.Any, inside: tuple[str]) -> None:
+    run, watch = bakes(host)
+    assert looks(host, run, watch)["progress"]["action"] == "go"
+    damaged(host, "watched.json", damage, inside)
+    with pytest.raises(StateUnreadable) as refused:
+        looks(host, run, watch)
+    assert str(refused.value.where).endswith("watched.json")
+    told = host.ask("info", run)["view"]
+    assert (told["watch"], "watched.json" in told["problem"], told["state"]["live"]) == (None, True, "blue")
+    assert [line for line in words.lines(told) if line.startswith("  problem ")]
+    assert asks(host, run, seconds=60)["watch"] != watch  # the next watch writes it anew
+    assert looks(host, run, watch_files.read_asked(host.folder)["id"])["ended"] is None
+    assert host.ask("revert", run)["changed"] is True
+
+
+@pytest.mark.parametrize(("damage", "inside"), ASKED)
+def test_nothing_is_watched_confirmed_or_lost_by_a_damaged_watch(
+    host: t.Any, damage: t.Any, inside: tuple[str]
+) -> None:
+    run, watch = bakes(host)
+    damaged(host, "watch.json", damage, inside)
+    for refused in (
+        lambda: watcher.watch(host.guard()),
+        lambda: host.ask("unwatch", run, watch=watch),
+        lambda: host.ask("approve", run),
+        lambda: host.ask("approved", run, watch=watch),
+        lambda: host.begins(host.run("run-lee", operation="roll_back", slot=None, previous=None)),
+    ):
+        with pytest.raises(StateUnreadable) as error:
+            refused()
+        assert str(error.value.where).endswith("watch.json")
+        assert error.value.next_step
+    told = host.ask("info", run)["view"]
+    assert (told["watch"], "watch.json" in told["problem"], told["action"]) == (None, True, "revert")
+    host.now += 31
+    assert "traffic is back on blue" in host.fire()
+    assert not (Path(host.folder) / "watch.json").exists()
+
+
+TALLY: list[tuple[t.Any, tuple[str, ...]]] = [
+    *((one, ()) for one in GARBAGE if one != {"schema": 1}),
+    ([], ("tally",)),
+    ({}, ("tally",)),
+    ("many", ("tally", "responses")),
+    (-1, ("tally", "responses_5xx")),
+    (None, ("tally", "times")),
+    ({"x": 1}, ("tally", "times")),
+    ({"50": "x"}, ("tally", "times")),
+]
+
+
+@pytest.mark.parametrize(("damage", "inside"), TALLY)
+def test_a_tally_that_nobody_can_read_stops_nobody_and_is_told(host: t.Any, damage: t.Any, inside: tuple[str]) -> None:
+    run = switched(host)
+    host.peer.times = {"blue:50": 9000}
+    tally.remember(host.peer.api, "shop", host.folder, "blue", "1.0.0-aaa")
+    assert "warnings" not in asks(host, run)
+    assert watch_files.read_asked(host.folder)["before"]["times"] == {"50": 9000}
+    damaged(host, "tally.json", damage, inside)
+    [warning] = asks(host, run)["warnings"]
+    assert "tally.json" in warning
+    assert watch_files.read_asked(host.folder)["before"] is None
+
+
+def test_a_tally_of_another_release_is_none_of_this_one(host: t.Any) -> None:
+    run = switched(host)
+    tally.remember(host.peer.api, "shop", host.folder, "green", "1.1.0-bbb")
+    assert "warnings" not in asks(host, run)
+    assert watch_files.read_asked(host.folder)["before"] is None

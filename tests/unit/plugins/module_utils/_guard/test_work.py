@@ -12,7 +12,11 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.clock import Clock
-from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput, NotFound
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import (
+    BadInput,
+    NotFound,
+    StateUnreadable,
+)
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard import change, retire, work
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import record
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.slot import Outcome
@@ -122,10 +126,37 @@ def test_a_run_that_is_older_than_the_newest_one_here_is_refused(app: Host, step
 def test_a_slot_is_kept_warm_until_its_time_is_over_and_stops_once(app: Host) -> None:
     app.ask("retire", slot="blue", seconds=60)
     assert retire.retire_due("shop", app.clock) == ""
+    assert [(one.step, one.phase, one.detail) for one in journal.read(app.folder)] == [
+        ("retire", phase, "slot blue is planned for 60 s from now") for phase in ("begin", "end")
+    ]
     app.now += 61
     assert "slot blue was kept warm for 60 s and is retired" in retire.retire_due("shop", app.clock)
-    assert app.journal() == [("retire", "begin", None), ("retire", "end", "done")]
+    assert app.journal() == [("retire", "begin", None), ("retire", "end", "done")] * 2
     assert retire.retire_due("shop", app.clock) == ""
+
+
+def test_a_slot_with_connections_is_waited_for_and_no_longer_than_was_said(
+    app: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used, slots = [3], list[str]()
+
+    def lasting(_paths: record.Paths, slot: str) -> int:
+        slots.append(slot)
+        return used[0]
+
+    monkeypatch.setattr(retire.busy, "lasting", lasting)
+    app.ask("retire", slot="blue", seconds=60, drain_seconds=20)
+    app.now += 61
+    says = "shop: slot blue is not retired yet: it has 3 connections, and is waited for another 79 s at most"
+    assert retire.retire_due("shop", app.clock) == says
+    assert (retire.read(app.folder) is not None, len(app.journal())) == (True, 2)
+    used[0] = 0
+    assert "is retired" in retire.retire_due("shop", app.clock)
+    used[0] = 3
+    app.ask("retire", slot="blue", seconds=60, drain_seconds=20)
+    app.now += 60 + 80
+    assert "is retired" in retire.retire_due("shop", app.clock)
+    assert slots == ["blue", "blue"]
 
 
 def test_a_newer_run_voids_what_was_planned(app: Host) -> None:
@@ -203,3 +234,38 @@ def test_a_step_that_died_is_not_at_work(app: Host) -> None:
     (app.root / "shop" / change.LOCK_FILE).touch()
     assert change.at_work(app.folder) is None
     assert json.loads((app.root / "shop" / journal.FILE).read_text().splitlines()[-1])["phase"] == "begin"
+
+
+FENCES: list[str] = ["", "{", "[]", '{"schema": 1}', '{"schema": 1, "epoch": "x", "id": "run", "at": "now"}', "\x00"]
+PLANS: list[str] = ["{", "[]", '{"schema": 1}', '{"schema": 1, "run": {}, "slot": "red"}', '{"schema": 2}']
+
+
+@pytest.mark.parametrize("damage", FENCES)
+@pytest.mark.parametrize("step", ["wake", "stop", "workers", "retire"])
+def test_who_was_here_last_must_be_readable_before_anything_changes(
+    app: Host, asked: list[tuple[t.Any, ...]], step: str, damage: str
+) -> None:
+    told = {"slot": "blue", "slots": ["blue"], "kinds": ["worker"], "seconds": 60, "release_id": R1["id"]}
+    fence = app.root / "shop" / lease.FENCE_FILE
+    fence.write_text(damage)
+    with pytest.raises(StateUnreadable) as refused:
+        app.ask(step, **told)
+    assert refused.value.next_step == f"look at it, then move it away: mv {fence} {fence}.damaged"
+    assert (asked, app.journal(), fence.read_text()) == ([], [], damage)
+    fence.rename(f"{fence}.damaged")
+    app.ask(step, **told)
+    assert lease.newest(app.folder) == 1
+
+
+@pytest.mark.parametrize("damage", PLANS)
+def test_nothing_stops_by_a_plan_that_nobody_can_read(app: Host, damage: str) -> None:
+    plan = app.root / "shop" / retire.FILE
+    plan.write_text(damage)
+    with pytest.raises(StateUnreadable) as refused:
+        retire.retire_due("shop", app.clock)
+    assert (refused.value.where, app.journal(), plan.read_text()) == (str(plan), [], damage)
+    with pytest.raises(StateUnreadable), change.change(app.folder, app.run(), "withhold", app.clock):
+        retire.carry_over(app.folder, app.run(), "blue")
+    app.ask("retire", slot="blue", seconds=60)  # the next run that keeps a slot warm writes it anew
+    app.now += 61
+    assert "slot blue was kept warm for 60 s" in retire.retire_due("shop", app.clock)

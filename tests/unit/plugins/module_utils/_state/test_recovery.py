@@ -14,7 +14,12 @@ import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import recovery
 from ansible_collections.vitalops.rollout.plugins.module_utils._state.intent import Intent
 from ansible_collections.vitalops.rollout.plugins.module_utils._state.journal import Entry
-from ansible_collections.vitalops.rollout.plugins.module_utils._state.machine import APPLICATION_STEPS, STEPS
+from ansible_collections.vitalops.rollout.plugins.module_utils._state.machine import (
+    APPLICATION_STEPS,
+    ASIDE,
+    STEPS,
+    standing,
+)
 from ansible_collections.vitalops.rollout.plugins.module_utils._state.recovery import Action, ImpossibleState, Seen
 from ansible_collections.vitalops.rollout.plugins.module_utils._state.run import Run
 from ansible_collections.vitalops.rollout.plugins.module_utils._state.state import SlotRecord, State
@@ -671,3 +676,14 @@ def test_every_cell_has_a_line() -> None:
         assert text.endswith(".")
         assert "\n" not in text
         assert "None" not in text
+
+
+@pytest.mark.parametrize("step", ASIDE)
+@pytest.mark.parametrize("run", [DEPLOY, NEXT], ids=["of the same run", "of another run"])
+def test_what_stands_aside_of_the_traffic_changes_nothing_about_it(step: str, run: Run) -> None:
+    for told in ([f"{step} begin"], [f"{step} begin", f"{step} end"], [f"{step} begin", f"{step} failed"]):
+        aside = entries(*told, run=run)
+        confirmed = [*SWITCHED, *entries("confirm begin", "confirm end")]
+        assert recovery.unfinished([*confirmed, *aside]) is None
+        assert standing([*confirmed, *aside]) == confirmed[-1]
+        assert recovery.unfinished([*SWITCHED, *aside]) == SWITCHED[-1]

@@ -104,10 +104,10 @@ class FakeNginx:
             **change
         )
 
-    def driver(self, **change: t.Any) -> nginx.Nginx:
+    def driver(self, told: nginx.Settings | StateUnreadable | None = None, **change: t.Any) -> nginx.Nginx:
         return nginx.Nginx(
             str(self.folder),
-            self.told(**change),
+            told or self.told(**change),
             deadline=0.5,
             run=t.cast(t.Any, self.run),
             proc=str(self.proc),
@@ -348,3 +348,51 @@ def test_a_host_says_durably_that_it_runs_nginx(tmp_path: Path) -> None:
         durable.write_json(path, damage)
         with pytest.raises(StateUnreadable, match="provision"):
             driver.of("shop", str(tmp_path))
+
+
+DAMAGED = StateUnreadable("A state file is damaged.")
+
+
+def test_nginx_whose_settings_nobody_can_read_is_sent_elsewhere_all_the_same(fake: FakeNginx) -> None:
+    guard = place.Place("shop", root=str(fake.root), api=fake.driver(DAMAGED))
+    assert guard.moved_to("blue")
+    assert guard.point("green") is True
+    assert (fake.loaded, fake.reloads) == (GREEN.text(), 1)
+    assert pointer.read_file("shop", fake.map_path) == GREEN
+
+
+@pytest.mark.parametrize("fault", ["refuses", "stuck"])
+def test_a_guard_without_settings_hears_when_nginx_does_not_follow(fake: FakeNginx, fault: str) -> None:
+    setattr(fake, fault, True)
+    guard = place.Place("shop", root=str(fake.root), api=fake.driver(DAMAGED))
+    with pytest.raises(CommandFailed, match=r"nginx (refuses|did not reload)"):
+        guard.point("green")
+    assert (fake.loaded, fake.included()) == (BLUE.text(), GREEN.text())
+
+
+def test_without_settings_nginx_reads_where_users_belong_when_it_starts(
+    fake: FakeNginx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place, "STARTING_SECONDS", 0.1)
+    fake.pid_file.unlink()
+    guard = place.Place("shop", root=str(fake.root), api=fake.driver(DAMAGED))
+    assert guard.point("green") is True
+    assert fake.included() == GREEN.text()
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"schema": 1, "driver": "nginx", "instances": 7}'])
+def test_a_damaged_file_of_nginx_is_told_by_whatever_asks_nginx(tmp_path: Path, damage: str) -> None:
+    (tmp_path / "shop").mkdir()
+    durable.write_text(str(tmp_path / "shop" / nginx.INCLUDE), nginx.include("shop", BLUE))
+    durable.write_text(str(tmp_path / "shop" / driver.FILE), damage)
+    found = driver.of("shop", str(tmp_path))
+    assert found.name == "nginx"
+    for asked in (
+        lambda: found.path,
+        lambda: found.pointer("shop", "traffic.map"),
+        lambda: found.servers("shop"),
+        lambda: found.in_flight("shop", "blue"),
+    ):
+        with pytest.raises(StateUnreadable) as refused:
+            asked()
+        assert "provision" in str(refused.value.next_step)
