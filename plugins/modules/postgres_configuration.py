@@ -15,7 +15,8 @@ description:
     cluster at O(layout).
   - Before anything is touched, it is found out in a folder of its own whether PostgreSQL would start with the settings.
     C(pg_file_settings) and C(pg_hba_file_rules) are asked before the server reads the files.
-  - The server reloads where that is enough. It restarts only when a setting waits for it and O(restart) allows it.
+  - The server reloads where that is enough, also when only the files of its certificate are newer than what it has
+    read. It restarts only when a setting waits for it and O(restart) allows it.
   - When the server refuses anything, the previous files are back and in effect, and the module fails with the reason.
   - Data that belongs to another cluster than the one that was set up here is refused.
 author: The vitalops.rollout maintainers (@vitalops)

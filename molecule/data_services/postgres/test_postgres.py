@@ -54,17 +54,18 @@ def nothing_changes(lab: t.Any) -> t.Iterator[None]:
     assert {name: alive(lab, name) for name in SERVERS} == before
 
 
-def login(lab: t.Any, name: str, user: str, statement: str, mode: str = "require") -> t.Any:
-    """Logs in to database clinic from client1, as an application does; the password travels on standard input."""
+def login(
+    lab: t.Any, name: str, user: str, statement: str, mode: str = "require", database: str = "clinic", trust: str = ""
+) -> t.Any:
+    """Logs in from client1, as an application does; the password travels on standard input. *trust* names a file."""
     code = (
-        "import sys, psycopg2; host, user, mode, asked = sys.argv[1:]; c = psycopg2.connect(host=host, "
-        "dbname='clinic', user=user, sslmode=mode, password=sys.stdin.read()).cursor(); c.execute(asked); "
-        "print(c.fetchone()[0])"
+        "import sys, psycopg2; host, user, mode, database, trust, asked = sys.argv[1:]; c = psycopg2.connect("
+        "host=host, dbname=database, user=user, sslmode=mode, sslrootcert=trust, password=sys.stdin.read()).cursor(); "
+        "c.execute(asked); print(c.fetchone()[0])"
     )
-    secret = lab.hosts["vars"]["lab_postgres_password"]
-    return lab.connect("client1").run(
-        "printf %%s %s | python3 -c %s %s %s %s %s", secret, code, lab.address(name), user, mode, statement
-    )
+    secret = lab.hosts["vars"]["lab_redis_password" if name == "managed1" else "lab_postgres_password"]
+    where = (lab.address(name), user, mode, database, trust, statement)
+    return lab.connect("client1").run("printf %%s %s | python3 -c %s" + " %s" * len(where), secret, code, *where)
 
 
 @pytest.mark.parametrize(("name", "version"), SERVERS.items())
@@ -298,6 +299,34 @@ def test_a_certificate_with_the_key_of_another_or_with_few_days_is_refused(lab: 
     assert "does not belong to its certificate" in said
     assert "in 4 days" in said
     assert not [key for _chain, key in by_host.values() if key.splitlines()[1] in played.output]
+
+
+def served(lab: t.Any, name: str) -> str:
+    """Returns the fingerprint of the certificate that clients get."""
+    asked = "openssl s_client -starttls postgres -connect 127.0.0.1:5432 </dev/null 2>&1"
+    return str(lab.connect(name).check_output(f"{asked} | openssl x509 -noout -fingerprint -sha256"))
+
+
+def test_a_renewed_certificate_is_served_without_a_restart(lab: t.Any) -> None:
+    asked = "SELECT pg_postmaster_start_time()"
+    before = {name: (served(lab, name), sql(lab, name, asked)) for name in SERVERS}
+    short = "openssl x509 -req -in request.pem -signkey key.pem -days 5 -copy_extensions copyall -out certificate.pem"
+    for name in SERVERS:
+        lab.connect(name).check_output(f"cd /etc/postgresql-common/certificates/.server/self_made && {short}")
+    assert converge(lab).code == 0
+    for name, (fingerprint, started) in before.items():
+        assert served(lab, name) != fingerprint
+        assert sql(lab, name, asked) == started
+        trusted = lab.connect(name).check_output("cat /etc/postgresql-common/certificates/server.ca")
+        lab.connect("client1").check_output("printf %%s %s > /tmp/%s.crt", trusted, name)
+        let_in = login(lab, name, "clinic", "SELECT 1", mode="verify-full", trust=f"/tmp/{name}.crt")
+        assert let_in.stdout.strip() == "1", let_in.stderr
+    # A run that died before the reload owes it.
+    loaded = sql(lab, "data1", "SELECT pg_conf_load_time()")
+    lab.connect("data1").check_output("touch --no-dereference /etc/postgresql-common/certificates/.server/live")
+    assert changed(settings(lab, hosts="data1").output)["data1"] == 1
+    assert sql(lab, "data1", "SELECT pg_conf_load_time()") != loaded
+    assert set(changed(converge(lab).output).values()) == {0}
 
 
 @pytest.mark.usefixtures("nothing_changes")

@@ -13,8 +13,8 @@ import typing as t
 
 from .._foundation import command, durable
 from .._foundation.errors import BadInput, RolloutError
+from . import age, settings, trial
 from . import cluster as clusters
-from . import settings, trial
 from .cluster import Cluster
 
 NEVER, WHEN_NEEDED = "never", "when_needed"
@@ -76,7 +76,8 @@ def configure(
     foreseen = change.waiting if new.settings != old.settings else ()
     waiting = sorted({*foreseen, *(running["pending"] if running else ())})
     restarts = bool(waiting) and restart == WHEN_NEEDED and running is not None
-    actions = _planned(cluster, old, new, running, restarts)
+    renewed = age.of_certificate(wanted, cluster.data)
+    actions = _planned(cluster, old, new, running, restarts, renewed)
     before: dict[str, t.Any] = {"settings": change.before, "access": (old.access or "").splitlines()}
     after: dict[str, t.Any] = {"settings": change.after, "access": list(access)}
     if waiting:
@@ -94,9 +95,12 @@ def configure(
 
 
 def _planned(
-    cluster: Cluster, old: Files, new: Files, running: t.Mapping[str, t.Any] | None, restarts: bool
+    cluster: Cluster, old: Files, new: Files, running: t.Mapping[str, t.Any] | None, restarts: bool, renewed: float
 ) -> list[str]:
-    """Returns what there is to do, in order. A run that was killed may have written files that nobody has read."""
+    """Returns what there is to do, in order. A run that was killed may have written files that nobody has read.
+
+    *renewed* is when the certificate became what it is; the server goes on with the former one until it reloads.
+    """
     actions = []
     if new.settings != old.settings:
         actions.append("settings written")
@@ -104,7 +108,7 @@ def _planned(
         actions.append("access rules written")
     if running is None:
         return [*actions, "started"]
-    if actions or _written_at(cluster) > float(running["loaded"]):
+    if actions or max(_written_at(cluster), renewed) > float(running["loaded"]):
         actions.append("reloaded")
     return [*actions, "restarted"] if restarts else actions
 
