@@ -75,7 +75,7 @@ def problems(told: t.Mapping[str, t.Any], host: Host) -> list[str]:
     found += _privileges(told)
     found += _networks(told)
     wanted = access.logins(told["databases"], told["users"], told["allowed_networks"])
-    found += access.problems(told["access_rules"], wanted)
+    found += access.problems(told["access_rules"], wanted, told["tls"])
     if (told["tls_chain"] == "") != (told["tls_key"] == ""):
         found.append("postgres_tls_chain and postgres_tls_key belong together: give both, or none to have them made.")
     if told["tls_required"] and not told["tls"]:

@@ -35,6 +35,8 @@ TOLD: dict[str, t.Any] = {
     "privileges": [],
     "extension_packages": {"vector": "postgresql-{version}-pgvector"},
 }
+TLS: dict[str, t.Any] = {"tls": True, "tls_required": True}
+NET: dict[str, t.Any] = {"allowed_networks": ["10.0.0.0/8"], "listen_addresses": ["*"]}
 
 
 def plan(host: int = 16 * GB, cores: int = 4, **changes: t.Any) -> dict[str, t.Any]:
@@ -87,6 +89,22 @@ def test_the_tuning_of_a_tenant_provisioning_service_can_be_said() -> None:
         ({"memory": "0 %"}, "is no share"),
         ({"settings": {"work_mem": "banana"}}, "banana is not an amount of memory"),
         ({"access_rules": [rule("reject")]}, "rule 1 would lock shop out of shop"),
+        ({"access_rules": [rule("reject", type="hostssl")], **TLS}, "rule 1 would lock shop out"),
+        ({"access_rules": [rule("reject", type="hostssl")], "tls": True}, "rule 1 would lock shop out"),
+        ({"access_rules": [rule("reject", type="hostnossl")]}, "rule 1 would lock shop out"),
+        ({"access_rules": [rule("gss")]}, "Found: method gss"),
+        ({"access_rules": [rule("ldap", users=["+shop"])]}, "Found: method ldap"),
+        ({"access_rules": [rule("cert", type="hostssl", databases=["samerole"])], **TLS}, "Found: method cert"),
+        ({"access_rules": [rule("reject", networks=["samehost"])]}, "the role itself logs in from there"),
+        ({"access_rules": [rule("ldap", without_password=["shop"])]}, "the role itself logs in from there"),
+        (
+            {"access_rules": [rule("reject", networks=["10.0.0.0/9"]), rule("ldap", networks=["10.128.0.0/9"])], **NET},
+            "rule 2 would lock shop out of shop from 10.0.0.0/8",
+        ),
+        (
+            {"access_rules": [rule("ldap", networks=["10.0.0.0/8"], without_password=["reader"])], **NET},
+            "without_password: [shop]",
+        ),
         ({"access_rules": [rule("peer", type="local")]}, "type local has no networks"),
         ({"access_rules": [rule("peer", type="local", networks=None, users=["postgres"])]}, "lock the role itself out"),
         ({"access_rules": [rule("reject", users=['x" "y'])]}, "is no name of a database or role"),
@@ -100,17 +118,25 @@ def test_refused_with_the_reason(changes: dict[str, t.Any], message: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "rules",
+    ("rules", "changes"),
     [
-        [rule("scram-sha-256"), rule("reject")],
-        [rule("reject", users=["somebody"])],
-        [rule("reject", networks=["10.9.0.0/16"])],
-        [rule("reject", type="hostnossl")],
-        [rule("reject", databases=["replication"])],
+        ([rule("scram-sha-256"), rule("reject")], {}),
+        ([rule("scram-sha-256", networks=["10.1.0.0/16", "127.0.0.1/32", "::1/128"]), rule("reject")], {}),
+        ([rule("reject", users=["somebody", "+team"])], {}),
+        ([rule("reject", databases=["sameuser"], users=["other"])], {}),
+        ([rule("reject", networks=["10.9.0.0/16"])], {}),
+        ([rule("reject", networks=["10.0.0.0/9", "fd00::/8"]), rule("gss", networks=["10.128.0.0/10"])], {}),
+        ([rule("reject", type="hostnossl")], TLS),
+        ([rule("reject", type="hostssl")], {}),
+        ([rule("reject", databases=["replication"])], {}),
+        ([rule("ldap", networks=["10.0.0.0/8"], without_password=["shop"])], {}),
+        ([rule("reject", networks=[".example.com", "no network"])], {}),
     ],
 )
-def test_a_rule_that_leaves_the_owner_a_way_in_is_taken(rules: list[dict[str, t.Any]]) -> None:
-    assert plan(access_rules=rules, allowed_networks=["10.0.0.0/8"], listen_addresses=["*"])["problems"] == []
+def test_a_rule_that_leaves_the_owner_a_way_in_is_taken(
+    rules: list[dict[str, t.Any]], changes: dict[str, t.Any]
+) -> None:
+    assert plan(access_rules=rules, **NET, **changes)["problems"] == []
 
 
 def test_not_enough_memory_is_told_with_its_sum() -> None:
@@ -137,8 +163,8 @@ def test_the_first_line_is_the_superusers_and_the_last_one_is_closed() -> None:
 
 
 def test_a_rule_with_two_networks_is_two_lines() -> None:
-    two = plan(access_rules=[rule("ldap", networks=["10.0.0.0/8", "::1/128"], options={"ldapserver": "x"})])["access"]
-    assert two[3:5] == ['host all all 10.0.0.0/8 ldap ldapserver="x"', 'host all all ::1/128 ldap ldapserver="x"']
+    two = plan(access_rules=[rule("ldap", networks=["10.0.0.0/8", "fd00::/8"], options={"ldapserver": "x"})])["access"]
+    assert two[3:5] == ['host all all 10.0.0.0/8 ldap ldapserver="x"', 'host all all fd00::/8 ldap ldapserver="x"']
 
 
 def test_extensions_bring_their_packages_and_what_they_need_at_the_start() -> None:
