@@ -109,9 +109,9 @@ def settings(told: t.Mapping[str, t.Any], host: Host) -> dict[str, t.Any]:
 
 
 def rules(told: t.Mapping[str, t.Any]) -> list[str]:
-    """Returns the lines of pg_hba.conf."""
+    """Returns the lines of pg_hba.conf. Standbys come before what an operator rules: nothing cuts them off."""
     wanted = access.logins(told["databases"], told["users"], told["allowed_networks"])
-    return access.lines(told["access_rules"], wanted, told["tls"] and told["tls_required"])
+    return access.lines([*told["member_rules"], *told["access_rules"]], wanted, told["tls"] and told["tls_required"])
 
 
 def roles(told: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:

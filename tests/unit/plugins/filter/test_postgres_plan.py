@@ -21,6 +21,7 @@ TOLD: dict[str, t.Any] = {
     "listen_addresses": [],
     "allowed_networks": [],
     "access_rules": [],
+    "member_rules": [],
     "max_connections": 100,
     "memory": "512MB",
     "shared_buffers": "",
@@ -160,6 +161,15 @@ def test_the_first_line_is_the_superusers_and_the_last_one_is_closed() -> None:
     assert 'hostssl "shop" "reader" 10.0.0.0/8 scram-sha-256' in lines
     assert not [line for line in lines if line.startswith("host ") and "10.0.0.0/8" in line]
     assert lines[-2:] == ["local all all reject", "host all all all reject"]
+
+
+def test_no_rule_of_an_operator_cuts_standbys_off() -> None:
+    standbys = rule("scram-sha-256", databases=["replication"], users=["replicator"], networks=["10.0.0.2/32"])
+    lines = plan(access_rules=[rule("reject", databases=["replication"])], member_rules=[standbys])["access"]
+    assert lines[3:5] == [
+        'host replication "replicator" 10.0.0.2/32 scram-sha-256',
+        "host replication all all reject",
+    ]
 
 
 def test_a_rule_with_two_networks_is_two_lines() -> None:
