@@ -93,7 +93,7 @@ def settings(told: t.Mapping[str, t.Any], host: Host) -> dict[str, t.Any]:
     everywhere = {"*", "0.0.0.0"} & set(addresses)  # noqa: S104 - it is looked for, not bound
     computed = tuning.tuning(tuning.budget(told["memory"], host.memory), host.cores, told["max_connections"])
     if told["shared_buffers"]:
-        computed["shared_buffers"] = told["shared_buffers"]
+        computed.update(tuning.with_shared_buffers(computed, str(told["shared_buffers"])))
     found = {
         **computed,
         "listen_addresses": list(dict.fromkeys([*([] if everywhere else ["127.0.0.1"]), *addresses])),

@@ -60,10 +60,29 @@ def test_a_small_host_starts_with_what_postgresql_itself_would_take() -> None:
     assert "ssl" not in settings and "shared_preload_libraries" not in settings
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"shared_buffers": "128MB"}, "384MB"),
+        ({"shared_buffers": "131072"}, "1GB"),
+        ({"shared_buffers": "1GB", "settings": {"effective_cache_size": "300MB"}}, "300MB"),
+        ({"memory": "25 %"}, "3GB"),
+    ],
+)
+def test_the_planner_expects_no_smaller_cache_than_shared_buffers(changes: dict[str, t.Any], expected: str) -> None:
+    assert plan(**changes)["settings"]["effective_cache_size"] == expected
+
+
+def test_a_host_that_tells_some_megabytes_less_after_an_update_gets_the_same_settings() -> None:
+    before, after = (plan(16 * GB - told * 1024**2, memory="75 %")["settings"] for told in (350, 362))
+    assert before == after
+    assert before["shared_buffers"] == "2944MB"
+
+
 def test_the_tuning_of_a_tenant_provisioning_service_can_be_said() -> None:
     tuned = {"work_mem": "256MB", "max_parallel_workers": 4, "max_parallel_workers_per_gather": 4}
     settings = plan(shared_buffers="4GB", settings=tuned)["settings"]
-    assert settings["shared_buffers"] == "4GB"
+    assert (settings["shared_buffers"], settings["effective_cache_size"]) == ("4GB", "4GB")
     assert {name: settings[name] for name in tuned} == tuned
 
 
