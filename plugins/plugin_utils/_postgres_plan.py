@@ -76,6 +76,11 @@ def problems(told: t.Mapping[str, t.Any], host: Host) -> list[str]:
     found += _networks(told)
     wanted = access.logins(told["databases"], told["users"], told["allowed_networks"])
     found += access.problems(told["access_rules"], wanted, told["tls"])
+    if any(rule["method"] == "cert" for rule in told["access_rules"]) and not (told["tls"] and told["tls_authority"]):
+        found.append(
+            "postgres_access_rules: method cert needs postgres_tls_authority, which signs the certificates of clients, "
+            "with postgres_tls. Give both, or use another method."
+        )
     if (told["tls_chain"] == "") != (told["tls_key"] == ""):
         found.append("postgres_tls_chain and postgres_tls_key belong together: give both, or none to have them made.")
     if told["tls_required"] and not told["tls"]:
@@ -198,6 +203,8 @@ def _tls(told: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "ssl_key_file": f"{certificate}.key",
         "ssl_min_protocol_version": "TLSv1.2",
         "ssl_ciphers": ":".join(CIPHERS),
+        # For clients that have certificates of the same authority (method cert).
+        **({"ssl_ca_file": f"{certificate}.ca"} if told["tls_authority"] else {}),
     }
 
 

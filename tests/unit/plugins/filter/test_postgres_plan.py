@@ -30,6 +30,7 @@ TOLD: dict[str, t.Any] = {
     "tls_required": False,
     "tls_chain": "",
     "tls_key": "",
+    "tls_authority": "",
     "tls_folder": "/etc/postgresql-common/certificates",
     "databases": [SHOP],
     "users": [],
@@ -104,6 +105,7 @@ def test_the_tuning_of_a_tenant_provisioning_service_can_be_said() -> None:
         ),
         ({"version": "16"}, "is not the distribution's, which is 17"),
         ({"tls_chain": "-----BEGIN"}, "belong together"),
+        ({"access_rules": [rule("cert", type="hostssl", users=["device"])], **TLS}, "method cert needs postgres_tls_auth"),
         ({"tls_required": True}, "postgres_tls_required needs postgres_tls"),
         ({"memory": "plenty"}, "is not an amount of memory"),
         ({"memory": "0 %"}, "is no share"),
@@ -228,6 +230,13 @@ def test_a_certificate_is_used_where_it_is_wanted() -> None:
     settings = plan(tls=True)["settings"]
     assert settings["ssl_cert_file"] == "/etc/postgresql-common/certificates/server.crt"
     assert settings["ssl_min_protocol_version"] == "TLSv1.2"
+
+
+def test_clients_with_certificates_get_in_when_somebody_signs_them() -> None:
+    devices = rule("cert", type="hostssl", users=["device"])
+    found = plan(access_rules=[devices], tls=True, tls_authority="-----BEGIN")
+    assert found["settings"]["ssl_ca_file"] == "/etc/postgresql-common/certificates/server.ca"
+    assert 'hostssl all "device" all cert' in found["access"]
 
 
 def test_input_of_another_shape_is_refused() -> None:
