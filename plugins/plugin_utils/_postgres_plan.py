@@ -71,6 +71,7 @@ def problems(told: t.Mapping[str, t.Any], host: Host) -> list[str]:
             f"postgres_version {told['version']} is not the distribution's, which is {told['distribution_version']}. "
             "Set postgres_source: pgdg, or leave postgres_version empty."
         )
+    found += _unpackaged(told)
     found += _names(told)
     found += _privileges(told)
     found += _networks(told)
@@ -233,6 +234,18 @@ def _names(told: t.Mapping[str, t.Any]) -> t.Iterator[str]:
         if strange:
             unknown = ", ".join(strange)
             yield f"postgres_users: {user['name']} names databases that postgres_databases does not: {unknown}."
+
+
+def _unpackaged(told: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    packages = told["extension_packages"]
+    for one in extensions(told) if told["source"] == "distribution" else ():
+        name = one["name"]
+        if name in told["unpackaged"] and packages.get(name) == told["unpackaged"][name]:
+            yield (
+                f"Extension {name} of database {one['database']}: this release of the distribution has no package "
+                f"{packages[name]}. Set postgres_source: pgdg, or name a package that the host can get in "
+                "postgres_extension_packages."
+            )
 
 
 def _privileges(told: t.Mapping[str, t.Any]) -> t.Iterator[str]:

@@ -36,6 +36,7 @@ TOLD: dict[str, t.Any] = {
     "users": [],
     "privileges": [],
     "extension_packages": {"vector": "postgresql-{version}-pgvector"},
+    "unpackaged": {},
 }
 TLS: dict[str, t.Any] = {"tls": True, "tls_required": True}
 NET: dict[str, t.Any] = {"allowed_networks": ["10.0.0.0/8"], "listen_addresses": ["*"]}
@@ -209,6 +210,14 @@ def test_extensions_bring_their_packages_and_what_they_need_at_the_start() -> No
         {"database": "shop", "name": "vector"},
         {"database": "shop", "name": "pg_stat_statements"},
     ]
+
+
+def test_an_extension_that_the_distribution_does_not_have_is_refused_by_name() -> None:
+    lacks = {"databases": [{**SHOP, "extensions": ["vector"]}], "unpackaged": {"vector": "postgresql-{version}-pgvector"}}
+    (problem,) = plan(**lacks)["problems"]
+    assert "Extension vector of database shop" in problem and "postgres_source: pgdg" in problem
+    assert plan(**lacks, source="pgdg")["problems"] == []
+    assert plan(**lacks, extension_packages={"vector": "our-pgvector"})["problems"] == []
 
 
 def test_roles_may_do_what_is_said_and_nothing_else() -> None:
