@@ -10,12 +10,17 @@ import re
 import subprocess
 import time
 import typing as t
+from pathlib import Path
 
 import pytest
+
+from ... import marked_secrets
+from .. import gates
 
 SERVERS = {"data1": "17", "data4": "15"}
 CONVERGE = "../molecule/data_services/postgres_converge"
 #: The part of the role that settings and access rules take: what it refuses, it refuses in seconds.
+APPLICATION = Path(__file__).parent / "application.yml"
 SETTINGS = "../molecule/data_services/postgres_settings"
 CHANGED = re.compile(r"^(\w+) +: ok=\d+ +changed=(\d+)", re.MULTILINE)
 
@@ -158,7 +163,7 @@ def test_an_index_that_an_interrupted_run_left_is_made_anew_and_must_be_used(lab
         assert sql(lab, name, "SELECT 'visits_by_patient'::regclass::oid", "clinic") != before[name]
         valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'visits_by_patient'::regclass"
         assert sql(lab, name, valid, "clinic") == "t"
-    check = ("../molecule/data_services/postgres_indexes", "--limit", "data1:data4")
+    check = ("indexes", "--limit", "data1:data4")
     told = lab.play(*check)
     assert told.code != 0 and "visits_by_patient of database clinic was never used" in told.output
     for name in SERVERS:
@@ -379,6 +384,71 @@ def test_a_managed_server_has_what_was_asked_for_over_the_wire(lab: t.Any) -> No
     assert sql(lab, "managed1", "SELECT rolsuper FROM pg_roles WHERE rolname = 'administrator'") == "f"
     log = lab.connect("managed1").check_output("cat /var/log/postgresql/*.log")
     assert lab.hosts["vars"]["lab_redis_password"] not in log
+
+
+def connection(lab: t.Any) -> dict[str, t.Any]:
+    """Returns rollout_database as client1 has it."""
+    asked = ["ansible", "client1", *lab.sources(), "-o", "-m", "ansible.builtin.debug", "-a", "var=rollout_database"]
+    told = subprocess.run(asked, cwd=gates.PROJECT, check=True, capture_output=True, text=True).stdout
+    found: dict[str, t.Any] = json.loads(told[told.index("{") :])["rollout_database"]
+    return found
+
+
+def test_a_managed_server_gets_what_it_lacks_though_nobody_can_log_in_to_its_host(lab: t.Any) -> None:
+    made = "SET ROLE shop; DROP TABLE IF EXISTS orders; CREATE TABLE orders AS SELECT 7 AS customer; CREATE SEQUENCE n"
+    sql(lab, "managed1", "DROP SEQUENCE IF EXISTS n; DROP OWNED BY auditor; DROP ROLE auditor", "shop")
+    sql(lab, "managed1", made, "shop")
+    secrets = lab.hosts["vars"]
+    marks = {"password": secrets["lab_postgres_password"], "password of the owner": secrets["lab_redis_password"]}
+    marks["verifier"] = "SCRAM-SHA-256$4096:"
+    with marked_secrets.sampled(lab, ["client1", "managed1"]) as arguments:
+        lab.verb("cut", "managed1", "--from", "controller")
+        try:
+            played = converge(lab, "-vvvvv", "--diff", hosts="client")
+            again = converge(lab, hosts="client")
+        finally:
+            lab.verb("heal", "managed1")
+    assert (played.code, again.code) == (0, 0)
+    assert (changed(played.output)["client1"] > 0, changed(again.output)["client1"]) == (True, 0)
+    assert "postgresql_user" in played.output, "the run was not as talkative as it should be"
+    assert marked_secrets.in_text(played.output, marks) == []
+    assert marked_secrets.in_command_lines(arguments, marks) == []
+    for name in ("client1", "managed1"):
+        # Nobody but a superuser can keep a statement out of the server's log: what goes there is a verifier.
+        shown = marked_secrets.in_logs(lab, name, marks)
+        assert shown == (["verifier"] if name == "managed1" else [])
+        assert marked_secrets.readable(lab, name, marks) == []
+
+
+def test_users_of_a_managed_server_may_do_what_they_shall_and_its_indexes_are_looked_at(lab: t.Any) -> None:
+    def audit(statement: str) -> t.Any:
+        where = {"mode": "verify-full", "database": "shop", "trust": "/etc/ssl/rollout/postgres.crt"}
+        return login(lab, "managed1", "auditor", statement, **where)
+
+    made = "SET ROLE shop; DROP TABLE IF EXISTS later; CREATE TABLE later AS SELECT 7 AS n; DROP SEQUENCE IF EXISTS m; "
+    sql(lab, "managed1", f"{made} CREATE SEQUENCE m", "shop")
+    assert audit("SELECT n FROM later").stdout.strip() == "7"
+    assert audit("SELECT last_value FROM m").stdout.strip() == "1"
+    assert "permission denied" in audit("INSERT INTO later VALUES (8) RETURNING n").stderr
+    check = ("indexes", "--limit", "client1")
+    told = lab.play(*check, inventories=[APPLICATION])
+    assert told.code != 0 and "orders_by_customer of database shop was never used" in told.output
+    sql(lab, "managed1", "SET enable_seqscan = off; SELECT * FROM orders WHERE customer = 7; SELECT pg_sleep(1)", "shop")
+    lab.wait_for(
+        "managed1",
+        "runuser -u postgres -- psql -Atd shop -c 'SELECT idx_scan FROM pg_stat_user_indexes'",
+        "1",
+        seconds=10,
+    )
+    assert lab.play(*check, inventories=[APPLICATION]).code == 0
+
+
+def test_a_gate_looks_at_a_managed_server_as_the_application_logs_in(lab: t.Any) -> None:
+    gates.prepare(lab)
+    where = connection(lab)
+    assert where["host"] == lab.address("managed1")
+    assert gates.verdict(lab, "postgres", where, invalid_indexes=0) == "pass"
+    assert gates.verdict(lab, "postgres", {**where, "password": "x"}, invalid_indexes=0) == "error"
 
 
 def test_a_managed_server_that_is_too_small_is_refused_by_name(lab: t.Any) -> None:
