@@ -433,7 +433,9 @@ def test_users_of_a_managed_server_may_do_what_they_shall_and_its_indexes_are_lo
     check = ("indexes", "--limit", "client1")
     told = lab.play(*check, inventories=[APPLICATION])
     assert told.code != 0 and "orders_by_customer of database shop was never used" in told.output
-    sql(lab, "managed1", "SET enable_seqscan = off; SELECT * FROM orders WHERE customer = 7; SELECT pg_sleep(1)", "shop")
+    sql(
+        lab, "managed1", "SET enable_seqscan = off; SELECT * FROM orders WHERE customer = 7; SELECT pg_sleep(1)", "shop"
+    )
     lab.wait_for(
         "managed1",
         "runuser -u postgres -- psql -Atd shop -c 'SELECT idx_scan FROM pg_stat_user_indexes'",

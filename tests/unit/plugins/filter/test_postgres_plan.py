@@ -13,6 +13,7 @@ from ansible_collections.vitalops.rollout.plugins.filter.postgres_plan import po
 
 GB = 1024**3
 SHOP = {"name": "shop", "owner": "shop", "password": "hunter2"}
+VECTOR = {"vector": "postgresql-{version}-pgvector"}
 TOLD: dict[str, t.Any] = {
     "source": "distribution",
     "version": "17",
@@ -35,7 +36,7 @@ TOLD: dict[str, t.Any] = {
     "databases": [SHOP],
     "users": [],
     "privileges": [],
-    "extension_packages": {"vector": "postgresql-{version}-pgvector"},
+    "extension_packages": VECTOR,
     "unpackaged": {},
 }
 TLS: dict[str, t.Any] = {"tls": True, "tls_required": True}
@@ -106,7 +107,7 @@ def test_the_tuning_of_a_tenant_provisioning_service_can_be_said() -> None:
         ),
         ({"version": "16"}, "is not the distribution's, which is 17"),
         ({"tls_chain": "-----BEGIN"}, "belong together"),
-        ({"access_rules": [rule("cert", type="hostssl", users=["device"])], **TLS}, "method cert needs postgres_tls_auth"),
+        ({"access_rules": [rule("cert", type="hostssl", users=["device"])], **TLS}, "method cert needs postgres_tls"),
         ({"tls_required": True}, "postgres_tls_required needs postgres_tls"),
         ({"memory": "plenty"}, "is not an amount of memory"),
         ({"memory": "0 %"}, "is no share"),
@@ -213,7 +214,7 @@ def test_extensions_bring_their_packages_and_what_they_need_at_the_start() -> No
 
 
 def test_an_extension_that_the_distribution_does_not_have_is_refused_by_name() -> None:
-    lacks = {"databases": [{**SHOP, "extensions": ["vector"]}], "unpackaged": {"vector": "postgresql-{version}-pgvector"}}
+    lacks: dict[str, t.Any] = {"databases": [{**SHOP, "extensions": ["vector"]}], "unpackaged": VECTOR}
     (problem,) = plan(**lacks)["problems"]
     assert "Extension vector of database shop" in problem and "postgres_source: pgdg" in problem
     assert plan(**lacks, source="pgdg")["problems"] == []
