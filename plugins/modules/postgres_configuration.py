@@ -41,6 +41,12 @@ options:
     type: str
     choices: [never, when_needed]
     default: when_needed
+  beside:
+    description:
+      - Settings that another file of F(conf.d) holds, which is read after ours. They are not written; but what of them
+        waits for a restart is told before that file is there, in check mode.
+    type: dict
+    default: {}
   layout:
     description: Where the cluster is on a system without Debian's tools, which tell it otherwise. Untested.
     type: dict
@@ -111,6 +117,7 @@ ARGUMENTS: dict[str, t.Any] = {
         "choices": [configure.NEVER, configure.WHEN_NEEDED],
         "default": configure.WHEN_NEEDED,
     },
+    "beside": {"type": "dict", "default": {}},
     "layout": {
         "type": "dict",
         "options": {
@@ -131,6 +138,7 @@ def apply(module: AnsibleModule) -> dict[str, t.Any]:
         asked["access"],
         asked["restart"],
         layout=Layout(**asked["layout"]) if asked["layout"] else None,
+        beside=asked["beside"],
         dry=module.check_mode,
     )
     return {

@@ -57,10 +57,12 @@ def configure(
     restart: str,
     *,
     layout: clusters.Layout | None = None,
+    beside: t.Mapping[str, t.Any] | None = None,
     dry: bool = False,
 ) -> Outcome:
     """Makes the cluster at *layout*, or Debian's cluster main of *version*, run with *wanted* and the lines *access*.
 
+    *beside* are settings of another file, read after ours: a plan names what they need before that file is written.
     Nothing of the running server is touched before everything is checked; *restart* is NEVER or WHEN_NEEDED; *dry*
     checks and tells. Raises BadInput when a setting or a rule is refused, RolloutError when the server does not go on.
     """
@@ -73,7 +75,8 @@ def configure(
     rows = {name: settings.Running(*row) for name, row in running["settings"].items()} if running else {}
     change = settings.change(old.settings or "", new.settings or "", rows)
     # Of files that it has read, the server itself knows what waits.
-    foreseen = change.waiting if new.settings != old.settings else ()
+    foreseen = [name for name in change.waiting if name not in (beside or {})] if new.settings != old.settings else []
+    foreseen += settings.change("", settings.render(beside or {}), rows).waiting
     waiting = sorted({*foreseen, *(running["pending"] if running else ())})
     restarts = bool(waiting) and restart == WHEN_NEEDED and running is not None
     renewed = age.of_certificate(wanted, cluster.data)
