@@ -76,10 +76,18 @@ def test_a_service_that_does_not_fit_is_refused(lab: t.Any) -> None:
 
 def test_valkey_is_set_up_by_a_variable_and_follows_nobody_it_cannot_reach(lab: t.Any) -> None:
     unreachable = {"redis_address": "127.0.0.1", "redis_primary_address": "192.0.2.1"}
+    client = lab.connect("client1")
     code, told = play("redis_alone", redis_server="valkey", **unreachable)
     assert code != 0
-    assert "This replica cannot reach its primary; it was left as it is." in told
-    client = lab.connect("client1")
+    assert "This replica cannot reach its primary; nothing was changed." in told
+    assert not client.file("/etc/valkey/rollout.conf").exists
+    assert play("redis_alone", redis_server="valkey")[0] == 0
+    look = "sha256sum /etc/valkey/*; systemctl show -p MainPID valkey-server"
+    before = client.check_output(look)
+    code, told = play("redis_alone", redis_server="valkey", redis_maxmemory="99mb", **unreachable)
+    assert code != 0
+    assert "This replica cannot reach its primary; nothing was changed." in told
+    assert client.check_output(look) == before
     command = "printf 'AUTH rollout administrator-of-the-lab\\nROLE\\n' | valkey-cli"
     assert "master" in client.check_output(command)
     started = client.check_output("systemctl show -p MainPID valkey-server")
