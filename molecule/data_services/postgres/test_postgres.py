@@ -470,3 +470,17 @@ def test_a_second_run_changes_nothing(lab: t.Any) -> None:
     played = converge(lab, hosts="all")
     assert played.code == 0
     assert set(changed(played.output).values()) == {0}
+
+
+def test_packages_come_from_another_repository_that_is_signed_by_its_key(lab: t.Any) -> None:
+    client = lab.connect("client1")
+    client.check_output("sh -c %s", (Path(__file__).parent / "on_host" / "repository.sh").read_text())
+    play = ("../molecule/data_services/postgres_pgdg", "--limit", "client1")
+    try:
+        assert lab.play(*play).code == 0
+        assert client.check_output("dpkg-query -W -f '${Version}' postgresql-17").endswith(".pgdg")
+        assert sql(lab, "client1", "SELECT count(*) FROM pg_database WHERE datname = 'shop'") == "1"
+        assert changed(lab.play(*play).output) == {"client1": 0}
+    finally:
+        gone = "rm -f /etc/apt/sources.list.d/pgdg.sources; apt-get purge -qy postgresql-17; apt-get update -q"
+        client.check_output(f"export DEBIAN_FRONTEND=noninteractive; {gone}")
