@@ -47,6 +47,13 @@ options:
         waits for a restart is told before that file is there, in check mode.
     type: dict
     default: {}
+  may_lose:
+    description:
+      - Users and addresses that may be connected now and find no access rule that lets them in again. All others who
+        are connected over TCP must find one, or the rules are refused. Check mode cannot tell.
+    type: list
+    elements: str
+    default: []
   layout:
     description: Where the cluster is on a system without Debian's tools, which tell it otherwise. Untested.
     type: dict
@@ -118,6 +125,7 @@ ARGUMENTS: dict[str, t.Any] = {
         "default": configure.WHEN_NEEDED,
     },
     "beside": {"type": "dict", "default": {}},
+    "may_lose": {"type": "list", "elements": "str", "default": []},
     "layout": {
         "type": "dict",
         "options": {
@@ -139,6 +147,7 @@ def apply(module: AnsibleModule) -> dict[str, t.Any]:
         asked["restart"],
         layout=Layout(**asked["layout"]) if asked["layout"] else None,
         beside=asked["beside"],
+        may_lose=asked["may_lose"],
         dry=module.check_mode,
     )
     return {

@@ -279,6 +279,40 @@ def test_an_access_rule_that_postgresql_does_not_understand_is_refused(lab: t.An
     assert "the server was not touched" in played.output
 
 
+def test_rules_that_would_lock_out_who_is_connected_are_refused_unless_it_is_wanted(lab: t.Any) -> None:
+    here = lab.address("client1")
+    code = (
+        "import psycopg2, sys, time; host, secret = sys.stdin.read().split(); c = psycopg2.connect(host=host, "
+        "dbname='clinic', user='reporter', sslmode='require', password=secret); time.sleep(300)"
+    )
+    secret = lab.hosts["vars"]["lab_postgres_password"]
+    client = lab.connect("client1")
+    client.check_output(
+        "printf '%%s %%s' %s %s > /run/login; chmod 600 /run/login; systemd-run --unit=reporter --collect "
+        "--property=StandardInput=file:/run/login python3 -c %s",
+        lab.address("data1"),
+        secret,
+        code,
+    )
+    try:
+        asked = "runuser -u postgres -- psql -Atc \"SELECT usename FROM pg_stat_activity WHERE datname = 'clinic'\""
+        lab.wait_for("data1", asked, "reporter", seconds=20)
+        before = alive(lab, "data1")
+        rules = {"postgres_access_rules": [rule("reject", users=["reporter"], networks=[f"{here}/32"])]}
+        refused = settings(lab, hosts="data1", **rules)
+        assert refused.code != 0
+        said = " ".join(refused.output.split())
+        assert f'reporter from {here} in clinic: host all "reporter" {here}/32 reject' in said
+        assert "the server was not touched" in said
+        assert alive(lab, "data1") == before
+        assert settings(lab, hosts="data1", **rules, postgres_may_lose=[here]).code == 0
+        assert "rejects" in login(lab, "data1", "reporter", "SELECT 1").stderr
+        assert settings(lab, hosts="data1").code == 0
+        assert login(lab, "data1", "reporter", "SELECT 1").stdout.strip() == "1"
+    finally:
+        client.run("systemctl stop reporter; rm -f /run/login")
+
+
 def certificate(days: int) -> tuple[str, str]:
     """Returns a certificate and its key."""
     kind = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x"

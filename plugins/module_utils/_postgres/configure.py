@@ -13,7 +13,7 @@ import typing as t
 
 from .._foundation import command, durable
 from .._foundation.errors import BadInput, RolloutError
-from . import age, settings, trial
+from . import age, connected, settings, trial
 from . import cluster as clusters
 from .cluster import Cluster
 
@@ -58,11 +58,13 @@ def configure(
     *,
     layout: clusters.Layout | None = None,
     beside: t.Mapping[str, t.Any] | None = None,
+    may_lose: t.Sequence[str] = (),
     dry: bool = False,
 ) -> Outcome:
     """Makes the cluster at *layout*, or Debian's cluster main of *version*, run with *wanted* and the lines *access*.
 
     *beside* are settings of another file, read after ours: a plan names what they need before that file is written.
+    Who is connected and could not come back is refused, but for users and addresses that *may_lose* names.
     Nothing of the running server is touched before everything is checked; *restart* is NEVER or WHEN_NEEDED; *dry*
     checks and tells. Raises BadInput when a setting or a rule is refused, RolloutError when the server does not go on.
     """
@@ -86,7 +88,7 @@ def configure(
     if waiting:
         after["restart"] = f"{'restarts' if restarts else 'waits for a restart'}: {', '.join(waiting)}"
     if not dry:
-        if actions and not _act(cluster, old, new, restart):
+        if actions and not _act(cluster, old, new, restart, may_lose):
             actions = [action for action in actions if action != "restarted"]
         # A note of what is, and no change of it: a standby that has joined gets it at the next run.
         clusters.remember_identity(cluster, found)
@@ -116,13 +118,16 @@ def _planned(
     return [*actions, "restarted"] if restarts else actions
 
 
-def _act(cluster: Cluster, old: Files, new: Files, restart: str) -> bool:
+def _act(cluster: Cluster, old: Files, new: Files, restart: str, may_lose: t.Sequence[str]) -> bool:
     """Returns whether the server restarted. Raises what went wrong, with the old files back in effect."""
     touched, times = "", _times(cluster)
     try:
         _write(cluster, new)
         if cluster.runs:
             _refuse_errors(cluster)
+            if new.access != old.access:
+                lines = (new.access or "").splitlines()
+                connected.refuse(clusters.ask(cluster, connected.LOCKED_OUT), may_lose, lines)
             touched = "reload"
             _reload(cluster)
         if not cluster.runs or (restart == WHEN_NEEDED and clusters.ask(cluster, _RUNNING)["pending"]):
