@@ -16,6 +16,7 @@ short_description: Which indexes are of no use
 version_added: "0.1.0"
 description:
   - Finds indexes that are not there, not valid, or that no query has used since the server's statistics began.
+  - A standby serves queries of its own, so an index counts as used when one of several servers has used it.
 author: The vitalops.rollout maintainers (@vitalops)
 options:
   _input:
@@ -24,7 +25,9 @@ options:
     elements: dict
     required: true
   results:
-    description: Results of a loop over names of databases, each with C(item) and C(query_result), rows of relations.
+    description:
+      - Results of a loop over names of databases, each with C(item) and C(query_result), rows of relations.
+      - Of several servers of one cluster, one after the other.
     type: list
     elements: dict
     required: true
@@ -53,7 +56,10 @@ def postgres_unused_indexes(
     """Returns the messages. Raises AnsibleFilterError for input of another shape."""
     try:
         wanted = [{**index, "database": one["name"]} for one in databases for index in one.get("indexes") or []]
-        return indexes.unused(wanted, {one["item"]: one.get("query_result") or [] for one in results})
+        told: dict[str, list[t.Any]] = {}
+        for one in results:
+            told.setdefault(one["item"], []).extend(one.get("query_result") or [])
+        return indexes.unused(wanted, told)
     except (AttributeError, KeyError, TypeError) as error:
         raise AnsibleFilterError(
             f"{NAME}: expected databases and results, found {type(error).__name__}: {error}"

@@ -15,7 +15,8 @@ description:
     cluster at O(layout).
   - Before anything is touched, it is found out in a folder of its own whether PostgreSQL would start with the settings.
     C(pg_file_settings) and C(pg_hba_file_rules) are asked before the server reads the files.
-  - The server reloads where that is enough. It restarts only when a setting waits for it and O(restart) allows it.
+  - The server reloads where that is enough, also when only the files of its certificate are newer than what it has
+    read. It restarts only when a setting waits for it and O(restart) allows it.
   - When the server refuses anything, the previous files are back and in effect, and the module fails with the reason.
   - Data that belongs to another cluster than the one that was set up here is refused.
 author: The vitalops.rollout maintainers (@vitalops)
@@ -40,6 +41,19 @@ options:
     type: str
     choices: [never, when_needed]
     default: when_needed
+  beside:
+    description:
+      - Settings that another file of F(conf.d) holds, which is read after ours. They are not written; but what of them
+        waits for a restart is told before that file is there, in check mode.
+    type: dict
+    default: {}
+  may_lose:
+    description:
+      - Users and addresses that may be connected now and find no access rule that lets them in again. All others who
+        are connected over TCP must find one, or the rules are refused. Check mode cannot tell.
+    type: list
+    elements: str
+    default: []
   layout:
     description: Where the cluster is on a system without Debian's tools, which tell it otherwise. Untested.
     type: dict
@@ -110,6 +124,8 @@ ARGUMENTS: dict[str, t.Any] = {
         "choices": [configure.NEVER, configure.WHEN_NEEDED],
         "default": configure.WHEN_NEEDED,
     },
+    "beside": {"type": "dict", "default": {}},
+    "may_lose": {"type": "list", "elements": "str", "default": []},
     "layout": {
         "type": "dict",
         "options": {
@@ -130,6 +146,8 @@ def apply(module: AnsibleModule) -> dict[str, t.Any]:
         asked["access"],
         asked["restart"],
         layout=Layout(**asked["layout"]) if asked["layout"] else None,
+        beside=asked["beside"],
+        may_lose=asked["may_lose"],
         dry=module.check_mode,
     )
     return {

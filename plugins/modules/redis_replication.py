@@ -42,6 +42,12 @@ options:
     description: Password of the user C(sentinel) of the Sentinels.
     type: str
     default: ""
+  foresee:
+    description:
+      - Only finds out, before a server is configured as a replica, whether the primary lets this host in, and fails if
+        not. Changes nothing. A server that follows the primary already is not looked at.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -86,6 +92,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "replication_password": parameters.SECRET,
     "sentinel_port": parameters.port(26379),
     "sentinel_password": parameters.SECRET_OR_NONE,
+    "foresee": {"type": "bool", "default": False},
 }
 
 
@@ -97,7 +104,10 @@ def follow(module: AnsibleModule) -> dict[str, t.Any]:
     """Returns whom this server follows."""
     place = places.server(module.params["server"])
     wanted = places.set_of(module.params)._replace(own=Address(path=place.socket), base=place.base)
-    done = replication.apply(wanted, check=module.check_mode)
+    if module.params["foresee"]:
+        done = replication.foresee(wanted)
+    else:
+        done = replication.apply(wanted, check=module.check_mode)
     difference = {"before": {"primary": done.before}, "after": {"primary": done.after}}
     return {"changed": done.changed, "primary": done.primary, "line": done.line, "diff": difference}
 

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 import typing as t
+
+Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 HEADER = "# Managed by the role postgres. The first line that fits decides; who fits none is rejected."
 LOOPBACK = ("127.0.0.1/32", "::1/128")
@@ -45,8 +48,11 @@ def lines(rules: t.Sequence[t.Mapping[str, t.Any]], wanted: t.Sequence[Login], t
     return [*text, "local all all reject", "host all all all reject"]
 
 
-def problems(rules: t.Sequence[t.Mapping[str, t.Any]], wanted: t.Sequence[Login]) -> list[str]:
-    """Returns what is wrong with *rules*: names that are none, and logins that must work and would be refused."""
+def problems(rules: t.Sequence[t.Mapping[str, t.Any]], wanted: t.Sequence[Login], tls: bool) -> list[str]:
+    """Returns what is wrong with *rules*: names that are none, and logins that must work and would be refused.
+
+    With *tls* the server takes encrypted connections, and they must work; without, plain ones.
+    """
     found = []
     for number, rule in enumerate(rules, 1):
         for name in (*rule["databases"], *rule["users"]):
@@ -62,39 +68,80 @@ def problems(rules: t.Sequence[t.Mapping[str, t.Any]], wanted: t.Sequence[Login]
     if found:
         return found
     for login in wanted:
-        first = next((number for number, rule in enumerate(rules, 1) if _decides(rule, login)), None)
-        if first is not None and rules[first - 1]["method"] == "reject":
+        number = _locks_out(rules, login, "hostssl" if tls else "hostnossl")
+        if number:
             found.append(
-                f"postgres_access_rules, rule {first} would lock {login.user} out of {login.database} from "
-                f"{login.network}. Expected: owners and users of postgres_databases and postgres_users are let in. "
-                "Narrow its users, databases or networks, or put a rule that lets them in before it."
+                f"postgres_access_rules, rule {number} would lock {login.user} out of {login.database} from "
+                f"{login.network}. Expected: owners and users of postgres_databases and postgres_users are let in by "
+                f"their passwords. Found: method {rules[number - 1]['method']}. Narrow its users, databases or "
+                "networks, or put a rule that lets them in before it" + _on_purpose(login)
             )
     return list({message.split(" from ")[0]: message for message in found}.values())
 
 
-def _decides(rule: t.Mapping[str, t.Any], login: Login) -> bool:
-    """Returns whether *rule* is about all of *login*'s network; hostssl and hostnossl leave the other way open."""
-    if rule["type"] != "host":
-        return False
-    return (
-        _fits(rule["databases"], login.database, same=login.user)
-        and _fits(rule["users"], login.user)
-        and any(_covers(network, login.network) for network in rule.get("networks") or [])
-    )
+def _on_purpose(login: Login) -> str:
+    if login.network in LOOPBACK:
+        return "; the role itself logs in from there."
+    return f"; if this is wanted: without_password: [{login.user}]."
 
 
-def _fits(names: t.Sequence[str], name: str, same: str | None = None) -> bool:
-    return "all" in names or name in names or ("sameuser" in names and name == same)
+def _locks_out(rules: t.Sequence[t.Mapping[str, t.Any]], login: Login, kind: str) -> int:
+    """Returns the number of the rule that leaves nobody of *login*'s network a way in by password; 0 without one.
+
+    *kind* is the connection that must work: the other one, plain or encrypted, may be closed. Several rules may close
+    a network together.
+    """
+    still_open = _networks([login.network])
+    if not still_open:
+        return 0  # no network, which is told elsewhere
+    for number, rule in enumerate(rules, 1):
+        if rule["type"] not in ("host", kind) or not _is_about(rule, login):
+            continue
+        left = _left(still_open, _networks(rule.get("networks") or []))
+        if left == still_open:
+            continue
+        if rule["method"] == "scram-sha-256" or _may(rule, login):
+            return 0
+        if not left:
+            return number
+        still_open = left
+    return 0
 
 
-def _covers(network: str, other: str) -> bool:
-    if network == "all":
-        return True
-    try:
-        one, two = ipaddress.ip_network(network, strict=False), ipaddress.ip_network(other, strict=False)
-    except ValueError:
-        return False  # the server itself refuses what is no network
-    return one.version == two.version and two.subnet_of(t.cast(t.Any, one))
+def _may(rule: t.Mapping[str, t.Any], login: Login) -> bool:
+    """Returns whether *rule* may keep this password out, as somebody has said; the role's own login never."""
+    return login.network not in LOOPBACK and login.user in (rule.get("without_password") or [])
+
+
+def _is_about(rule: t.Mapping[str, t.Any], login: Login) -> bool:
+    """Returns whether *rule* is for this database and user; a role counts as a member of itself."""
+    database = {"all", login.database} | ({"sameuser", "samerole"} if login.database == login.user else set())
+    return bool(database & {*rule["databases"]} and {"all", login.user, f"+{login.user}"} & {*rule["users"]})
+
+
+def _networks(texts: t.Sequence[str]) -> list[Network]:
+    found: list[Network] = []
+    for text in texts:
+        for network in {"all": ("0.0.0.0/0", "::/0"), "samehost": LOOPBACK, "samenet": LOOPBACK}.get(text, (text,)):
+            # The server itself refuses what is no network; a name is not looked up here.
+            with contextlib.suppress(ValueError):
+                found.append(ipaddress.ip_network(network, strict=False))
+    return found
+
+
+def _left(networks: t.Sequence[Network], taken: t.Sequence[Network]) -> list[Network]:
+    """Returns what of *networks* nobody has *taken*."""
+    left = list(networks)
+    for one in taken:
+        left = [rest for network in left for rest in _without(network, one)]
+    return left
+
+
+def _without(network: Network, one: Network) -> list[Network]:
+    if not network.overlaps(one):
+        return [network]
+    # Of two networks that overlap, one is in the other.
+    return [] if network.prefixlen >= one.prefixlen else list(network.address_exclude(t.cast(t.Any, one)))
 
 
 def _lines(rule: t.Mapping[str, t.Any]) -> list[str]:

@@ -71,11 +71,17 @@ def problems(told: t.Mapping[str, t.Any], host: Host) -> list[str]:
             f"postgres_version {told['version']} is not the distribution's, which is {told['distribution_version']}. "
             "Set postgres_source: pgdg, or leave postgres_version empty."
         )
+    found += _unpackaged(told)
     found += _names(told)
     found += _privileges(told)
     found += _networks(told)
     wanted = access.logins(told["databases"], told["users"], told["allowed_networks"])
-    found += access.problems(told["access_rules"], wanted)
+    found += access.problems(told["access_rules"], wanted, told["tls"])
+    if any(rule["method"] == "cert" for rule in told["access_rules"]) and not (told["tls"] and told["tls_authority"]):
+        found.append(
+            "postgres_access_rules: method cert needs postgres_tls_authority, which signs the certificates of clients, "
+            "with postgres_tls. Give both, or use another method."
+        )
     if (told["tls_chain"] == "") != (told["tls_key"] == ""):
         found.append("postgres_tls_chain and postgres_tls_key belong together: give both, or none to have them made.")
     if told["tls_required"] and not told["tls"]:
@@ -93,7 +99,7 @@ def settings(told: t.Mapping[str, t.Any], host: Host) -> dict[str, t.Any]:
     everywhere = {"*", "0.0.0.0"} & set(addresses)  # noqa: S104 - it is looked for, not bound
     computed = tuning.tuning(tuning.budget(told["memory"], host.memory), host.cores, told["max_connections"])
     if told["shared_buffers"]:
-        computed["shared_buffers"] = told["shared_buffers"]
+        computed.update(tuning.with_shared_buffers(computed, str(told["shared_buffers"])))
     found = {
         **computed,
         "listen_addresses": list(dict.fromkeys([*([] if everywhere else ["127.0.0.1"]), *addresses])),
@@ -109,9 +115,9 @@ def settings(told: t.Mapping[str, t.Any], host: Host) -> dict[str, t.Any]:
 
 
 def rules(told: t.Mapping[str, t.Any]) -> list[str]:
-    """Returns the lines of pg_hba.conf."""
+    """Returns the lines of pg_hba.conf. Standbys come before what an operator rules: nothing cuts them off."""
     wanted = access.logins(told["databases"], told["users"], told["allowed_networks"])
-    return access.lines(told["access_rules"], wanted, told["tls"] and told["tls_required"])
+    return access.lines([*told["member_rules"], *told["access_rules"]], wanted, told["tls"] and told["tls_required"])
 
 
 def roles(told: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
@@ -198,6 +204,8 @@ def _tls(told: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "ssl_key_file": f"{certificate}.key",
         "ssl_min_protocol_version": "TLSv1.2",
         "ssl_ciphers": ":".join(CIPHERS),
+        # For clients that have certificates of the same authority (method cert).
+        **({"ssl_ca_file": f"{certificate}.ca"} if told["tls_authority"] else {}),
     }
 
 
@@ -226,6 +234,18 @@ def _names(told: t.Mapping[str, t.Any]) -> t.Iterator[str]:
         if strange:
             unknown = ", ".join(strange)
             yield f"postgres_users: {user['name']} names databases that postgres_databases does not: {unknown}."
+
+
+def _unpackaged(told: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    packages = told["extension_packages"]
+    for one in extensions(told) if told["source"] == "distribution" else ():
+        name = one["name"]
+        if name in told["unpackaged"] and packages.get(name) == told["unpackaged"][name]:
+            yield (
+                f"Extension {name} of database {one['database']}: this release of the distribution has no package "
+                f"{packages[name]}. Set postgres_source: pgdg, or name a package that the host can get in "
+                "postgres_extension_packages."
+            )
 
 
 def _privileges(told: t.Mapping[str, t.Any]) -> t.Iterator[str]:

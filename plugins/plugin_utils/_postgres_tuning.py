@@ -42,6 +42,9 @@ class Need(t.NamedTuple):
 def budget(memory: str, host: int) -> int:
     """Returns the bytes that PostgreSQL may count on: *memory* is an amount (512MB) or a share of the *host* (75 %).
 
+    A share is rounded down, by a sixteenth at most: a kernel that keeps some MB more for itself after an update must
+    not change shared_buffers, for which the server would restart.
+
     Raises BadInput for anything else.
     """
     share = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*", memory)
@@ -49,7 +52,9 @@ def budget(memory: str, host: int) -> int:
         return size(memory)
     if not 0 < float(share[1]) <= 100:
         raise BadInput(f"postgres_memory: {memory} is no share of the host's memory.", expected="1 % to 100 %")
-    return int(host * float(share[1]) / 100)
+    found = int(host * float(share[1]) / 100)
+    step = 1 << max(0, found.bit_length() - 5)
+    return found // step * step
 
 
 def tuning(memory: int, cores: int, connections: int) -> dict[str, t.Any]:
@@ -82,6 +87,15 @@ def tuning(memory: int, cores: int, connections: int) -> dict[str, t.Any]:
     }
 
 
+def with_shared_buffers(computed: t.Mapping[str, t.Any], shared: str) -> dict[str, t.Any]:
+    """Returns what follows from *shared* instead of from memory: the planner's cache is never smaller than ours.
+
+    Raises BadInput for what is no amount.
+    """
+    cache = max(size(computed["effective_cache_size"]), _bytes("shared_buffers", shared))
+    return {"shared_buffers": shared, "effective_cache_size": written(cache)}
+
+
 def need(settings: t.Mapping[str, t.Any], cores: int) -> Need:
     """Returns what a server with *settings* needs when it is busy.
 
@@ -90,8 +104,7 @@ def need(settings: t.Mapping[str, t.Any], cores: int) -> Need:
     """
 
     def amount(name: str) -> int:
-        told = settings.get(name, _ITS_OWN[name])
-        return int(told) * _BARE[name] if str(told).isdigit() else size(told)
+        return _bytes(name, settings.get(name, _ITS_OWN[name]))
 
     connections = int(settings.get("max_connections", _ITS_OWN["max_connections"]))
     workers = int(settings.get("max_parallel_workers", _ITS_OWN["max_parallel_workers"]))
@@ -108,6 +121,10 @@ def need(settings: t.Mapping[str, t.Any], cores: int) -> Need:
 
 #: Bytes of a number without a unit (pg_settings.unit).
 _BARE = {"shared_buffers": 8 * KIB, "work_mem": KIB, "maintenance_work_mem": KIB}
+
+
+def _bytes(name: str, told: t.Any) -> int:
+    return int(told) * _BARE[name] if str(told).isdigit() else size(told)
 
 
 def _whole(amount: int) -> int:

@@ -10,12 +10,17 @@ import re
 import subprocess
 import time
 import typing as t
+from pathlib import Path
 
 import pytest
+
+from ... import marked_secrets
+from .. import gates
 
 SERVERS = {"data1": "17", "data4": "15"}
 CONVERGE = "../molecule/data_services/postgres_converge"
 #: The part of the role that settings and access rules take: what it refuses, it refuses in seconds.
+APPLICATION = Path(__file__).parent / "application.yml"
 SETTINGS = "../molecule/data_services/postgres_settings"
 CHANGED = re.compile(r"^(\w+) +: ok=\d+ +changed=(\d+)", re.MULTILINE)
 
@@ -54,17 +59,18 @@ def nothing_changes(lab: t.Any) -> t.Iterator[None]:
     assert {name: alive(lab, name) for name in SERVERS} == before
 
 
-def login(lab: t.Any, name: str, user: str, statement: str, mode: str = "require") -> t.Any:
-    """Logs in to database clinic from client1, as an application does; the password travels on standard input."""
+def login(
+    lab: t.Any, name: str, user: str, statement: str, mode: str = "require", database: str = "clinic", trust: str = ""
+) -> t.Any:
+    """Logs in from client1, as an application does; the password travels on standard input. *trust* names a file."""
     code = (
-        "import sys, psycopg2; host, user, mode, asked = sys.argv[1:]; c = psycopg2.connect(host=host, "
-        "dbname='clinic', user=user, sslmode=mode, password=sys.stdin.read()).cursor(); c.execute(asked); "
-        "print(c.fetchone()[0])"
+        "import sys, psycopg2; host, user, mode, database, trust, asked = sys.argv[1:]; c = psycopg2.connect("
+        "host=host, dbname=database, user=user, sslmode=mode, sslrootcert=trust, password=sys.stdin.read()).cursor(); "
+        "c.execute(asked); print(c.fetchone()[0])"
     )
-    secret = lab.hosts["vars"]["lab_postgres_password"]
-    return lab.connect("client1").run(
-        "printf %%s %s | python3 -c %s %s %s %s %s", secret, code, lab.address(name), user, mode, statement
-    )
+    secret = lab.hosts["vars"]["lab_redis_password" if name == "managed1" else "lab_postgres_password"]
+    where = (lab.address(name), user, mode, database, trust, statement)
+    return lab.connect("client1").run("printf %%s %s | python3 -c %s" + " %s" * len(where), secret, code, *where)
 
 
 @pytest.mark.parametrize(("name", "version"), SERVERS.items())
@@ -157,7 +163,7 @@ def test_an_index_that_an_interrupted_run_left_is_made_anew_and_must_be_used(lab
         assert sql(lab, name, "SELECT 'visits_by_patient'::regclass::oid", "clinic") != before[name]
         valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'visits_by_patient'::regclass"
         assert sql(lab, name, valid, "clinic") == "t"
-    check = ("../molecule/data_services/postgres_indexes", "--limit", "data1:data4")
+    check = ("indexes", "--limit", "data1:data4")
     told = lab.play(*check)
     assert told.code != 0 and "visits_by_patient of database clinic was never used" in told.output
     for name in SERVERS:
@@ -273,6 +279,40 @@ def test_an_access_rule_that_postgresql_does_not_understand_is_refused(lab: t.An
     assert "the server was not touched" in played.output
 
 
+def test_rules_that_would_lock_out_who_is_connected_are_refused_unless_it_is_wanted(lab: t.Any) -> None:
+    here = lab.address("client1")
+    code = (
+        "import psycopg2, sys, time; host, secret = sys.stdin.read().split(); c = psycopg2.connect(host=host, "
+        "dbname='clinic', user='reporter', sslmode='require', password=secret); time.sleep(300)"
+    )
+    secret = lab.hosts["vars"]["lab_postgres_password"]
+    client = lab.connect("client1")
+    client.check_output(
+        "printf '%%s %%s' %s %s > /run/login; chmod 600 /run/login; systemd-run --unit=reporter --collect "
+        "--property=StandardInput=file:/run/login python3 -c %s",
+        lab.address("data1"),
+        secret,
+        code,
+    )
+    try:
+        asked = "runuser -u postgres -- psql -Atc \"SELECT usename FROM pg_stat_activity WHERE datname = 'clinic'\""
+        lab.wait_for("data1", asked, "reporter", seconds=20)
+        before = alive(lab, "data1")
+        rules = {"postgres_access_rules": [rule("reject", users=["reporter"], networks=[f"{here}/32"])]}
+        refused = settings(lab, hosts="data1", **rules)
+        assert refused.code != 0
+        said = " ".join(refused.output.split())
+        assert f'reporter from {here} in clinic: host all "reporter" {here}/32 reject' in said
+        assert "the server was not touched" in said
+        assert alive(lab, "data1") == before
+        assert settings(lab, hosts="data1", **rules, postgres_may_lose=[here]).code == 0
+        assert "rejects" in login(lab, "data1", "reporter", "SELECT 1").stderr
+        assert settings(lab, hosts="data1").code == 0
+        assert login(lab, "data1", "reporter", "SELECT 1").stdout.strip() == "1"
+    finally:
+        client.run("systemctl stop reporter; rm -f /run/login")
+
+
 def certificate(days: int) -> tuple[str, str]:
     """Returns a certificate and its key."""
     kind = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x"
@@ -298,6 +338,34 @@ def test_a_certificate_with_the_key_of_another_or_with_few_days_is_refused(lab: 
     assert "does not belong to its certificate" in said
     assert "in 4 days" in said
     assert not [key for _chain, key in by_host.values() if key.splitlines()[1] in played.output]
+
+
+def served(lab: t.Any, name: str) -> str:
+    """Returns the fingerprint of the certificate that clients get."""
+    asked = "openssl s_client -starttls postgres -connect 127.0.0.1:5432 </dev/null 2>&1"
+    return str(lab.connect(name).check_output(f"{asked} | openssl x509 -noout -fingerprint -sha256"))
+
+
+def test_a_renewed_certificate_is_served_without_a_restart(lab: t.Any) -> None:
+    asked = "SELECT pg_postmaster_start_time()"
+    before = {name: (served(lab, name), sql(lab, name, asked)) for name in SERVERS}
+    short = "openssl x509 -req -in request.pem -signkey key.pem -days 5 -copy_extensions copyall -out certificate.pem"
+    for name in SERVERS:
+        lab.connect(name).check_output(f"cd /etc/postgresql-common/certificates/.server/self_made && {short}")
+    assert converge(lab).code == 0
+    for name, (fingerprint, started) in before.items():
+        assert served(lab, name) != fingerprint
+        assert sql(lab, name, asked) == started
+        trusted = lab.connect(name).check_output("cat /etc/postgresql-common/certificates/server.ca")
+        lab.connect("client1").check_output("printf %%s %s > /tmp/%s.crt", trusted, name)
+        let_in = login(lab, name, "clinic", "SELECT 1", mode="verify-full", trust=f"/tmp/{name}.crt")
+        assert let_in.stdout.strip() == "1", let_in.stderr
+    # A run that died before the reload owes it.
+    loaded = sql(lab, "data1", "SELECT pg_conf_load_time()")
+    lab.connect("data1").check_output("touch --no-dereference /etc/postgresql-common/certificates/.server/live")
+    assert changed(settings(lab, hosts="data1").output)["data1"] == 1
+    assert sql(lab, "data1", "SELECT pg_conf_load_time()") != loaded
+    assert set(changed(converge(lab).output).values()) == {0}
 
 
 @pytest.mark.usefixtures("nothing_changes")
@@ -352,6 +420,73 @@ def test_a_managed_server_has_what_was_asked_for_over_the_wire(lab: t.Any) -> No
     assert lab.hosts["vars"]["lab_redis_password"] not in log
 
 
+def connection(lab: t.Any) -> dict[str, t.Any]:
+    """Returns rollout_database as client1 has it."""
+    asked = ["ansible", "client1", *lab.sources(), "-o", "-m", "ansible.builtin.debug", "-a", "var=rollout_database"]
+    told = subprocess.run(asked, cwd=gates.PROJECT, check=True, capture_output=True, text=True).stdout
+    found: dict[str, t.Any] = json.loads(told[told.index("{") :])["rollout_database"]
+    return found
+
+
+def test_a_managed_server_gets_what_it_lacks_though_nobody_can_log_in_to_its_host(lab: t.Any) -> None:
+    made = "SET ROLE shop; DROP TABLE IF EXISTS orders; CREATE TABLE orders AS SELECT 7 AS customer; CREATE SEQUENCE n"
+    sql(lab, "managed1", "DROP SEQUENCE IF EXISTS n; DROP OWNED BY auditor; DROP ROLE auditor", "shop")
+    sql(lab, "managed1", made, "shop")
+    secrets = lab.hosts["vars"]
+    marks = {"password": secrets["lab_postgres_password"], "password of the owner": secrets["lab_redis_password"]}
+    marks["verifier"] = "SCRAM-SHA-256$4096:"
+    with marked_secrets.sampled(lab, ["client1", "managed1"]) as arguments:
+        lab.verb("cut", "managed1", "--from", "controller")
+        try:
+            played = converge(lab, "-vvvvv", "--diff", hosts="client")
+            again = converge(lab, hosts="client")
+        finally:
+            lab.verb("heal", "managed1")
+    assert (played.code, again.code) == (0, 0)
+    assert (changed(played.output)["client1"] > 0, changed(again.output)["client1"]) == (True, 0)
+    assert "postgresql_user" in played.output, "the run was not as talkative as it should be"
+    assert marked_secrets.in_text(played.output, marks) == []
+    assert marked_secrets.in_command_lines(arguments, marks) == []
+    for name in ("client1", "managed1"):
+        # Nobody but a superuser can keep a statement out of the server's log: what goes there is a verifier.
+        shown = marked_secrets.in_logs(lab, name, marks)
+        assert shown == (["verifier"] if name == "managed1" else [])
+        assert marked_secrets.readable(lab, name, marks) == []
+
+
+def test_users_of_a_managed_server_may_do_what_they_shall_and_its_indexes_are_looked_at(lab: t.Any) -> None:
+    def audit(statement: str) -> t.Any:
+        where = {"mode": "verify-full", "database": "shop", "trust": "/etc/ssl/rollout/postgres.crt"}
+        return login(lab, "managed1", "auditor", statement, **where)
+
+    made = "SET ROLE shop; DROP TABLE IF EXISTS later; CREATE TABLE later AS SELECT 7 AS n; DROP SEQUENCE IF EXISTS m; "
+    sql(lab, "managed1", f"{made} CREATE SEQUENCE m", "shop")
+    assert audit("SELECT n FROM later").stdout.strip() == "7"
+    assert audit("SELECT last_value FROM m").stdout.strip() == "1"
+    assert "permission denied" in audit("INSERT INTO later VALUES (8) RETURNING n").stderr
+    check = ("indexes", "--limit", "client1")
+    told = lab.play(*check, inventories=[APPLICATION])
+    assert told.code != 0 and "orders_by_customer of database shop was never used" in told.output
+    sql(
+        lab, "managed1", "SET enable_seqscan = off; SELECT * FROM orders WHERE customer = 7; SELECT pg_sleep(1)", "shop"
+    )
+    lab.wait_for(
+        "managed1",
+        "runuser -u postgres -- psql -Atd shop -c 'SELECT idx_scan FROM pg_stat_user_indexes'",
+        "1",
+        seconds=10,
+    )
+    assert lab.play(*check, inventories=[APPLICATION]).code == 0
+
+
+def test_a_gate_looks_at_a_managed_server_as_the_application_logs_in(lab: t.Any) -> None:
+    gates.prepare(lab)
+    where = connection(lab)
+    assert where["host"] == lab.address("managed1")
+    assert gates.verdict(lab, "postgres", where, invalid_indexes=0) == "pass"
+    assert gates.verdict(lab, "postgres", {**where, "password": "x"}, invalid_indexes=0) == "error"
+
+
 def test_a_managed_server_that_is_too_small_is_refused_by_name(lab: t.Any) -> None:
     least = {"max_connections": 5000, "shared_buffers": "64GB"}
     played = converge(lab, hosts="client", postgres_managed_least_settings=least, postgres_managed_least_version=99)
@@ -369,3 +504,17 @@ def test_a_second_run_changes_nothing(lab: t.Any) -> None:
     played = converge(lab, hosts="all")
     assert played.code == 0
     assert set(changed(played.output).values()) == {0}
+
+
+def test_packages_come_from_another_repository_that_is_signed_by_its_key(lab: t.Any) -> None:
+    client = lab.connect("client1")
+    client.check_output("sh -c %s", (Path(__file__).parent / "on_host" / "repository.sh").read_text())
+    play = ("../molecule/data_services/postgres_pgdg", "--limit", "client1")
+    try:
+        assert lab.play(*play).code == 0
+        assert client.check_output("dpkg-query -W -f '${Version}' postgresql-17").endswith(".pgdg")
+        assert sql(lab, "client1", "SELECT count(*) FROM pg_database WHERE datname = 'shop'") == "1"
+        assert changed(lab.play(*play).output) == {"client1": 0}
+    finally:
+        gone = "rm -f /etc/apt/sources.list.d/pgdg.sources; apt-get purge -qy postgresql-17; apt-get update -q"
+        client.check_output(f"export DEBIAN_FRONTEND=noninteractive; {gone}")

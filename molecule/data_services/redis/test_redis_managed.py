@@ -11,17 +11,11 @@ import subprocess
 import typing as t
 from pathlib import Path
 
+from .. import gates
+
 SCENARIO = Path(__file__).parents[1]
 PROJECT = SCENARIO.parents[1]
 SECRETS = ("administrator-of-the-service", "reader-of-the-service", "shop-of-the-service")
-LOOK = """
-import json, sys
-sys.path.insert(0, "/tmp/gates")
-from ansible_collections.vitalops.rollout.plugins.module_utils._gates import redis, specification
-told = json.load(sys.stdin)
-gates = specification.read({"before_switch": [{"name": "cache", "type": "redis", "at_most": {"memory_share": "90 %"}}]})
-print(redis.sampler(gates[0], told)(5.0).verdict)
-"""
 
 
 def play(playbook: str, *arguments: str, **variables: t.Any) -> tuple[int, str]:
@@ -44,25 +38,19 @@ def login(lab: t.Any, user: str, password: str) -> dict[str, t.Any]:
 
 def test_users_are_made_over_the_wire_and_a_second_run_changes_nothing(lab: t.Any) -> None:
     assert play("redis_managed", operator=True)[0] == 0
-    code, told = play("redis_managed", "-vvvvv", "--diff")
+    lab.verb("cut", "managed1", "--from", "controller")
+    try:
+        code, told = play("redis_managed", "-vvvvv", "--diff")
+    finally:
+        lab.verb("heal", "managed1")
     assert code == 0
     assert "changed=0" in told.split("PLAY RECAP")[1].split("managed1")[0]
 
 
 def test_the_gate_looks_by_tls_and_as_a_user(lab: t.Any) -> None:
-    client = lab.connect("client1")
-    client.check_output("apt-get install -y --no-install-recommends python3-redis")
-    folder = "/tmp/gates/ansible_collections/vitalops/rollout/plugins"
-    archive = subprocess.run(
-        ["tar", "-C", str(PROJECT / "plugins"), "-c", "module_utils"], check=True, capture_output=True
-    ).stdout
-    config = str(PROJECT / ".lab" / os.environ["LAB_NAME"] / "ssh_config")
-    unpack = f"mkdir -p {folder} && tar -C {folder} -x"
-    subprocess.run(["ssh", "-F", config, "client1", unpack], input=archive, check=True)
-    told = json.dumps(login(lab, "shop", "shop-of-the-service"))
-    assert client.check_output("printf '%%s' %s | python3 -c %s", told, LOOK) == "pass"
-    wrong = json.dumps(login(lab, "shop", "not-the-password"))
-    assert client.check_output("printf '%%s' %s | python3 -c %s", wrong, LOOK) == "error"
+    gates.prepare(lab)
+    assert gates.verdict(lab, "redis", login(lab, "shop", "shop-of-the-service"), memory_share="90 %") == "pass"
+    assert gates.verdict(lab, "redis", login(lab, "shop", "not-the-password"), memory_share="90 %") == "error"
 
 
 def test_a_service_that_hides_its_settings_and_users_is_told(lab: t.Any) -> None:
@@ -88,10 +76,18 @@ def test_a_service_that_does_not_fit_is_refused(lab: t.Any) -> None:
 
 def test_valkey_is_set_up_by_a_variable_and_follows_nobody_it_cannot_reach(lab: t.Any) -> None:
     unreachable = {"redis_address": "127.0.0.1", "redis_primary_address": "192.0.2.1"}
+    client = lab.connect("client1")
     code, told = play("redis_alone", redis_server="valkey", **unreachable)
     assert code != 0
-    assert "This replica cannot reach its primary; it was left as it is." in told
-    client = lab.connect("client1")
+    assert "This replica cannot reach its primary; nothing was changed." in told
+    assert not client.file("/etc/valkey/rollout.conf").exists
+    assert play("redis_alone", redis_server="valkey")[0] == 0
+    look = "sha256sum /etc/valkey/*; systemctl show -p MainPID valkey-server"
+    before = client.check_output(look)
+    code, told = play("redis_alone", redis_server="valkey", redis_maxmemory="99mb", **unreachable)
+    assert code != 0
+    assert "This replica cannot reach its primary; nothing was changed." in told
+    assert client.check_output(look) == before
     command = "printf 'AUTH rollout administrator-of-the-lab\\nROLE\\n' | valkey-cli"
     assert "master" in client.check_output(command)
     started = client.check_output("systemctl show -p MainPID valkey-server")

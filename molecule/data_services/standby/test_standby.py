@@ -96,6 +96,11 @@ def test_members_come_together_and_no_secret_shows(lab: t.Any) -> None:
         "verifier": "SCRAM-SHA-256$4096:",
     }
     hosts = [name for names in PAIRS for name in names]
+    begun = {primary: started(lab, primary) for primary, _standby in PAIRS}
+    planned = lab.play(PROVISION, "--check", "--diff", inventories=[MEMBERS])
+    assert planned.code == 0
+    assert planned.output.count("restarts: wal_log_hints") == len(begun)
+    assert {primary: started(lab, primary) for primary in begun} == begun
     with marked_secrets.sampled(lab, hosts) as arguments:
         played = lab.play(PROVISION, "-vvvvv", "--diff", inventories=[MEMBERS])
     assert played.code == 0

@@ -13,8 +13,8 @@ import typing as t
 
 from .._foundation import command, durable
 from .._foundation.errors import BadInput, RolloutError
+from . import age, connected, settings, trial
 from . import cluster as clusters
-from . import settings, trial
 from .cluster import Cluster
 
 NEVER, WHEN_NEEDED = "never", "when_needed"
@@ -57,10 +57,14 @@ def configure(
     restart: str,
     *,
     layout: clusters.Layout | None = None,
+    beside: t.Mapping[str, t.Any] | None = None,
+    may_lose: t.Sequence[str] = (),
     dry: bool = False,
 ) -> Outcome:
     """Makes the cluster at *layout*, or Debian's cluster main of *version*, run with *wanted* and the lines *access*.
 
+    *beside* are settings of another file, read after ours: a plan names what they need before that file is written.
+    Who is connected and could not come back is refused, but for users and addresses that *may_lose* names.
     Nothing of the running server is touched before everything is checked; *restart* is NEVER or WHEN_NEEDED; *dry*
     checks and tells. Raises BadInput when a setting or a rule is refused, RolloutError when the server does not go on.
     """
@@ -73,16 +77,18 @@ def configure(
     rows = {name: settings.Running(*row) for name, row in running["settings"].items()} if running else {}
     change = settings.change(old.settings or "", new.settings or "", rows)
     # Of files that it has read, the server itself knows what waits.
-    foreseen = change.waiting if new.settings != old.settings else ()
+    foreseen = [name for name in change.waiting if name not in (beside or {})] if new.settings != old.settings else []
+    foreseen += settings.change("", settings.render(beside or {}), rows).waiting
     waiting = sorted({*foreseen, *(running["pending"] if running else ())})
     restarts = bool(waiting) and restart == WHEN_NEEDED and running is not None
-    actions = _planned(cluster, old, new, running, restarts)
+    renewed = age.of_certificate(wanted, cluster.data)
+    actions = _planned(cluster, old, new, running, restarts, renewed)
     before: dict[str, t.Any] = {"settings": change.before, "access": (old.access or "").splitlines()}
     after: dict[str, t.Any] = {"settings": change.after, "access": list(access)}
     if waiting:
         after["restart"] = f"{'restarts' if restarts else 'waits for a restart'}: {', '.join(waiting)}"
     if not dry:
-        if actions and not _act(cluster, old, new, restart):
+        if actions and not _act(cluster, old, new, restart, may_lose):
             actions = [action for action in actions if action != "restarted"]
         # A note of what is, and no change of it: a standby that has joined gets it at the next run.
         clusters.remember_identity(cluster, found)
@@ -94,9 +100,12 @@ def configure(
 
 
 def _planned(
-    cluster: Cluster, old: Files, new: Files, running: t.Mapping[str, t.Any] | None, restarts: bool
+    cluster: Cluster, old: Files, new: Files, running: t.Mapping[str, t.Any] | None, restarts: bool, renewed: float
 ) -> list[str]:
-    """Returns what there is to do, in order. A run that was killed may have written files that nobody has read."""
+    """Returns what there is to do, in order. A run that was killed may have written files that nobody has read.
+
+    *renewed* is when the certificate became what it is; the server goes on with the former one until it reloads.
+    """
     actions = []
     if new.settings != old.settings:
         actions.append("settings written")
@@ -104,18 +113,21 @@ def _planned(
         actions.append("access rules written")
     if running is None:
         return [*actions, "started"]
-    if actions or _written_at(cluster) > float(running["loaded"]):
+    if actions or max(_written_at(cluster), renewed) > float(running["loaded"]):
         actions.append("reloaded")
     return [*actions, "restarted"] if restarts else actions
 
 
-def _act(cluster: Cluster, old: Files, new: Files, restart: str) -> bool:
+def _act(cluster: Cluster, old: Files, new: Files, restart: str, may_lose: t.Sequence[str]) -> bool:
     """Returns whether the server restarted. Raises what went wrong, with the old files back in effect."""
     touched, times = "", _times(cluster)
     try:
         _write(cluster, new)
         if cluster.runs:
             _refuse_errors(cluster)
+            if new.access != old.access:
+                lines = (new.access or "").splitlines()
+                connected.refuse(clusters.ask(cluster, connected.LOCKED_OUT), may_lose, lines)
             touched = "reload"
             _reload(cluster)
         if not cluster.runs or (restart == WHEN_NEEDED and clusters.ask(cluster, _RUNNING)["pending"]):

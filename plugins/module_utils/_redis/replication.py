@@ -214,6 +214,23 @@ def apply(wanted: Wanted, *, check: bool) -> Outcome:
     return Outcome(True, line, decision.primary, before, decision.primary)
 
 
+def foresee(wanted: Wanted) -> Outcome:
+    """Raises BadInput when this server is to follow a primary that does not let it in; nothing was touched by then.
+
+    The server of this host may not be there yet, or not know its administrator. One that follows already is left to
+    apply(), which waits for a primary that was restarted a moment ago.
+    """
+    own = seen(wanted.own, Login(access.ADMINISTRATOR, wanted.administrator))
+    decision = ask(wanted if own.role else wanted._replace(own=Address()))
+    before = own.primary if own.role == "slave" else wanted.address
+    if decision.primary not in (wanted.address, before):
+        target = Address(decision.primary, wanted.port, wanted.tls, wanted.authority)
+        problem = _let_in(wanted, target)
+        if problem:
+            raise _unreachable("This replica cannot reach its primary; nothing was changed.", wanted, target, problem)
+    return Outcome(False, line_of(decision, wanted.first), decision.primary, before, before)
+
+
 def _left(connection: Connection, wanted: Wanted, primary: Address, as_it_is: Outcome, check: bool) -> Outcome:
     """Returns what is done with a server that has its part already: nothing, but that part is written down."""
     before, line = as_it_is.before, as_it_is.line

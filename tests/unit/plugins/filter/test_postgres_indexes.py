@@ -45,6 +45,7 @@ def test_what_there_is_to_do(rows: tuple[dict[str, t.Any], ...], leftovers: int,
     ("rows", "message"),
     [
         ((TABLE, present()), ""),
+        ((TABLE, present(scans=0), TABLE, present(scans=1), TABLE, present(scans=0)), ""),
         ((TABLE, present(scans=0)), "was never used (idx_scan 0 in pg_stat_user_indexes)"),
         ((TABLE, present(valid=False)), "is INVALID"),
         ((TABLE,), "is not there"),

@@ -5,12 +5,28 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput
 from ansible_collections.vitalops.rollout.plugins.module_utils._redis import places, replication, sentinels, wire
 from ansible_collections.vitalops.rollout.plugins.module_utils._redis.replication import Decision, Seen, Told, decide
 
 A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
+SET: dict[str, t.Any] = {
+    "address": A,
+    "primary_address": A,
+    "peer_addresses": [],
+    "port": 6379,
+    "tls": False,
+    "ca_path": "",
+    "administrator_password": "a",
+    "replication_password": "",
+    "sentinel_addresses": [],
+    "sentinel_port": 26379,
+    "sentinel_password": "s",
+    "set_name": "primary",
+}
 FRESH_A, FRESH_B = Seen(A, "master"), Seen(B, "master")
 
 
@@ -67,6 +83,39 @@ def test_a_person_reads_who_is_primary_and_who_says_so() -> None:
 def test_what_info_says_is_read() -> None:
     assert replication.read(B, {"role": "slave", "master_host": A, "connected_slaves": "0"}) == Seen(B, "slave", A)
     assert replication.read(A, {"role": "master", "connected_slaves": "2"}) == Seen(A, "master", "", 2)
+
+
+@pytest.mark.parametrize(
+    ("own", "primary", "problem", "refused"),
+    [
+        (Seen(""), B, "no route to host", True),
+        (Seen("", "master"), B, "WRONGPASS", True),
+        (Seen("", "slave", C), B, "WRONGPASS", True),
+        (Seen("", "slave", B), B, "no route to host", False),
+        (Seen("", "master"), A, "no route to host", False),
+        (Seen(""), B, "", False),
+    ],
+)
+def test_a_primary_that_lets_nobody_in_is_found_out_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch, own: Seen, primary: str, problem: str, refused: bool
+) -> None:
+    asked: list[replication.Wanted] = []
+
+    def ask(wanted: replication.Wanted) -> Decision:
+        asked.append(wanted)
+        return Decision(primary, "the inventory")
+
+    monkeypatch.setattr(replication, "seen", lambda *_address: own)
+    monkeypatch.setattr(replication, "ask", ask)
+    monkeypatch.setattr(replication, "_let_in", lambda *_primary: problem)
+    wanted = places.set_of({**SET, "primary_address": B})._replace(own=wire.Address(path="/run/redis/rollout.sock"))
+    if refused:
+        with pytest.raises(BadInput, match=rf"nothing was changed[\s\S]*{problem}"):
+            replication.foresee(wanted)
+    else:
+        assert replication.foresee(wanted).changed is False
+    # A server that says nothing is not asked for its part.
+    assert bool(asked[0].own.path) is bool(own.role)
 
 
 def test_keys_of_all_databases_count() -> None:
@@ -129,22 +178,7 @@ def test_the_login_that_sentinel_keeps_is_read(state: str, login: tuple[str, str
 
 def test_sentinels_own_file_is_not_one_of_ours() -> None:
     place = places.sentinel_of("redis")
-    finds = places.set_of(
-        {
-            "address": A,
-            "primary_address": A,
-            "peer_addresses": [],
-            "port": 6379,
-            "tls": False,
-            "ca_path": "",
-            "administrator_password": "a",
-            "replication_password": "",
-            "sentinel_addresses": [],
-            "sentinel_port": 26379,
-            "sentinel_password": "s",
-            "set_name": "primary",
-        }
-    )
+    finds = places.set_of(SET)
     wanted = sentinels.Wanted({"port": 26379}, A, "s3cret", "adm1n", (), 26379, False, {}, finds)
     files = sentinels.static(place, wanted)
     assert place.state not in files
