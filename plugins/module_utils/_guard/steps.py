@@ -215,7 +215,7 @@ def _question(call: Call) -> Question | None:
     return Question(verify) if verify else None
 
 
-def _now_and_then(what: t.Callable[[], None], seconds: float = 5.0) -> t.Callable[[], None]:
+def _now_and_then(what: t.Callable[[], None], seconds: float = 1.0) -> t.Callable[[], None]:
     """Returns a function that calls *what* when *seconds* have passed since it last did."""
     last = [time.monotonic()]
 

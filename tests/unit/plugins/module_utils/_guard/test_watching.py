@@ -268,6 +268,42 @@ def test_who_rolls_back_does_not_wait_for_a_watch(host: t.Any) -> None:
     assert "was ended before its time" in ended()
 
 
+@pytest.mark.parametrize("moved", [True, False])
+def test_who_rolls_back_does_not_wait_for_what_follows_a_switch(host: t.Any, moved: bool) -> None:
+    run, _view = host.begins()
+    host.arms(run)
+    if moved:  # it drains, or moves workers: nothing is watched yet
+        host.ask("switch", run)
+    lee = host.run("run-lee", operation="roll_back", actor="lee", slot=None, previous=None)
+    assert host.ask("begin", lee, dry=True)["changed"]
+    back, view = host.begins(lee)
+    assert back.epoch == run.epoch + 1
+    assert (host.traffic(), host.intent()) == (("blue", "blue"), None)
+    assert (view["unsettled"]["step"], view["unsettled"]["actor"]) == ("revert", "guard")
+    assert "lee (AWX job 42) rolled back" in view["unsettled"]["detail"]
+    with pytest.raises(LeaseLost, match="roll_back by lee"):
+        host.ask("drain", run, slot="blue", deadline=1)
+
+
+def test_who_rolls_back_before_a_switch_is_told_that_users_have_nothing_of_it(host: t.Any) -> None:
+    host.begins()
+    with pytest.raises(LeaseHeld, match="users do not have its release, so there is nothing of it to take back"):
+        host.begins(host.run("run-lee", operation="roll_back"))
+    with pytest.raises(LeaseHeld) as held:
+        host.begins(host.run("run-lee"))
+    assert "users do not have" not in str(held.value)
+
+
+def test_a_roll_back_is_not_cut_short_by_another_one(host: t.Any) -> None:
+    run = host.begins(host.run(operation="roll_back"))[0]
+    host.arms(run)
+    host.ask("switch", run)
+    with pytest.raises(LeaseHeld) as held:
+        host.begins(host.run("run-lee", operation="roll_back"))
+    assert "users do not have" not in str(held.value)
+    assert host.traffic() == ("green", "green")
+
+
 def test_who_deploys_is_told_how_to_end_a_bake(host: t.Any) -> None:
     run = switched(host)
     alone(host, run, seconds=60)
