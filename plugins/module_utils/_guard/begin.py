@@ -75,7 +75,7 @@ def begin(call: Call) -> Result:
 
 
 def _cut_short(call: Call) -> None:
-    """What users have on probation has the lease until that ends. Who rolls back does not wait: it is taken back now."""
+    """What users have on probation has the lease until that ends. Who rolls back does not wait for it."""
     run = _on_probation(call)
     if run is not None:
         from .watcher import cut_short  # noqa: PLC0415 - loaded when needed: users wait for a roll back

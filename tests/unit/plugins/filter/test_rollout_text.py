@@ -97,6 +97,19 @@ def test_refusal_does_not_say_that_traffic_is_back_where_it_is_not() -> None:
     assert "has all the traffic again" not in text
 
 
+def test_refusal_by_another_run_says_who_decides() -> None:
+    lost = {
+        "item": "lb1",
+        "problem": "May not change it",
+        "lost": "run b with epoch 8: roll_back by lee (AWX) since 10:00",
+    }
+    text = refusal({"msg": "x"}, PLAN, reverts=[lost, {"item": "lb2", "changed": True}])
+    assert "Another run has taken over (run b with epoch 8: roll_back by lee (AWX) since 10:00): it decides" in text
+    assert "could not be taken back" not in text
+    dead = {"item": "lb2", "problem": "The host cannot be reached"}
+    assert "could not be taken back on lb2;" in refusal({"msg": "x"}, PLAN, reverts=[lost, dead])
+
+
 def test_refusal_of_a_roll_back_does_not_ask_for_a_better_release() -> None:
     text = refusal({"msg": "x"}, {**PLAN, "operation": "roll_back"})
     assert "mend the release" not in text
