@@ -53,14 +53,16 @@ def towards(run: Run, intent: Intent) -> Run:
 class Guard(Place):
     """The guard of one application on this load-balancer host."""
 
-    def instances(self, target: str, wanted: int, wait: float) -> dict[str, list[str]]:
+    def instances(
+        self, target: str, wanted: int, wait: float, while_waiting: t.Callable[[], None] = lambda: None
+    ) -> dict[str, list[str]]:
         """Returns the addresses per slot as the load balancer has them, once *wanted* of *target* are up.
 
-        Waits for at most *wait* seconds.
+        Waits for at most *wait* seconds; *while_waiting* is called between two looks.
 
         Raises CommandFailed when they are not. Takes no lock: the guard of an earlier switch must not wait for it.
         """
-        traffic.wait_for_servers(self.api, self.application, target, wanted, wait)
+        traffic.wait_for_servers(self.api, self.application, target, wanted, wait, while_waiting)
         known: dict[str, list[str]] = {slot: [] for slot in states.SLOTS}
         for server in self.api.servers(self.application):
             if server.address:

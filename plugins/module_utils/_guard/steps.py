@@ -103,7 +103,8 @@ def arm(call: Call) -> Result:
         return {"changed": True, "token": None}
     asked, guard, target = call.parameters, call.guard, t.cast(str, call.run.slot)
     check = Check(str(asked["check"]["path"]), int(asked["check"]["status"]), str(asked["check"]["host"]))
-    known = guard.instances(target, int(asked.get("instances") or 1), float(asked.get("wait") or 30))
+    wanted, wait = int(asked.get("instances") or 1), float(asked.get("wait") or 30)
+    known = guard.instances(target, wanted, wait, _now_and_then(call.alive))
     with call.alone("arm"):
         intent = guard.arm(
             call.run,
