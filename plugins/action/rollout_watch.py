@@ -104,8 +104,7 @@ class ActionModule(Step):
             self._say(progress)
             result = self._result(watch, seen, progress, commands, together)
             if result is None and time.monotonic() >= ends:
-                msg = f"Not every host was content in time; does ansible.cfg allow {len(self._wanted['hosts'])} forks?"
-                result = {"failed": True, "msg": msg}
+                result = {"failed": True, "msg": _watch.unequal(self._host, len(self._wanted["hosts"]))}
             if result is not None:
                 if not seen.get("ended"):
                     self._unwatch(watch)

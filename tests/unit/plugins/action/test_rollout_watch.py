@@ -169,6 +169,14 @@ def test_one_host_that_refuses_ends_the_watch_of_the_others(tmp_path: Path) -> N
     assert waits.asked[-1] == "unwatch"
 
 
+def test_a_host_that_never_began_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(action, "_OVERDUE", 0.1)
+    told = Task(tmp_path, "lb1", CONTENT, seconds=0, most=0, hosts=["lb1", "lb2", "app1"]).run()
+    assert "Not every host was content in time" in told["msg"]
+    assert "run again with --forks 3" in told["msg"]
+    assert "ansible-playbook vitalops.rollout.status -i INVENTORY" in told["msg"]
+
+
 def test_a_host_that_cannot_watch_ends_it_for_all(tmp_path: Path) -> None:
     failed = {"failed": True, "changed": False, "msg": "The watch over the release has died"}
     told = together(Task(tmp_path, "lb1", seen("pass")), Task(tmp_path, "lb2", failed))

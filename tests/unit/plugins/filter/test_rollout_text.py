@@ -65,6 +65,19 @@ def test_refusal_tells_users_cause_and_next_step() -> None:
     assert "boom 2" not in text
 
 
+def test_refusal_gives_a_command_to_type_whatever_happened() -> None:
+    lost, dead = {"problem": "x", "lost": "run b"}, {"problem": "x"}
+    back = {**PLAN, "operation": "roll_back"}
+    for plan, reverts, verb in (
+        *((one, None, "deploy") for one in (PLAN, FIRST, back)),
+        (PLAN, [{"changed": True}], "deploy"),
+        *((PLAN, [one], "status") for one in (lost, dead)),
+        ({**PLAN, "converge": True}, None, "roll_back"),
+    ):
+        following = refusal({"msg": "x"}, plan, reverts=reverts).rpartition("Next: ")[2]
+        assert f"ansible-playbook vitalops.rollout.{verb} -i INVENTORY" in following
+
+
 def test_refusal_shows_the_log_of_the_instance_that_failed() -> None:
     text = refusal({"msg": "app1-web-2: status 503 instead of 200"}, PLAN, WORDS)
     assert "Last lines of shop-green-web-2 on app1:\n  | boom 2" in text
