@@ -87,6 +87,10 @@ def live(lab: t.Any) -> str:
     return str(lab.ask("/version")["version"])
 
 
+def other(slot: str) -> str:
+    return {"blue": "green", "green": "blue"}[slot]
+
+
 def switch_faults(lab: t.Any, slot: str, **faults: t.Any) -> None:
     """Gives every web instance of a slot these faults from now on."""
     code = (
@@ -119,6 +123,8 @@ def test_a_slow_release_is_taken_back(lab: t.Any, load: t.Any) -> None:
     assert "at most 100 % more" in played.output
     assert "Users had it for a moment; 1.1.0-" in played.output
     assert "Last lines of reference-" in played.output
+    assert f"It stays in slot {other(lab.pointed())}, for a look at it" in played.output
+    assert not [name for process in ("web", "worker") for name in lab.running(process) if other(lab.pointed()) in name]
     assert live(lab) == "1.1.0"
     assert load()["failures"] == 0
 
@@ -197,7 +203,7 @@ def test_a_growing_share_of_users_gets_a_release_and_a_bad_one_goes_back(lab: t.
         assert version == ("1.1.0" if number < 25 else "1.0.0")
     assert set(five_times(lab, Cookie="rollout_share=24")) == {("1.1.0", "")}
     assert set(five_times(lab, Cookie="rollout_share=25")) == {("1.0.0", "")}
-    idle = "green" if lab.pointed() == "blue" else "blue"
+    idle = other(lab.pointed())
     assert {version for version, _cookie in five_times(lab, X_Rollout_Slot=idle)} == {"1.1.0"}
     assert {version for version, _cookie in five_times(lab, X_Rollout_Slot=lab.pointed())} == {"1.0.0"}
     assert driver.wait(120) == 0
@@ -375,6 +381,9 @@ def test_a_bake_that_nobody_attends_takes_back_by_itself(lab: t.Any, load: t.Any
     for name in lab.group("load_balancer"):
         lab.wait_for(name, "rollout-guard status", "nothing armed", "live 1.0.0-", "lease free", seconds=30)
         lab.wait_for(name, "journalctl -u 'rollout-watch@*' -o cat", "was refused (phase bake: ", seconds=5)
+    shown = " ".join(lab.play("status").output.split())
+    assert "workers of the refused 1.1.0-" in shown
+    assert "journalctl -u rollout-watch@reference" in shown
     assert live(lab) == "1.0.0"
     assert set(load()["failures_by_reason"]) <= {FAULTY}
     assert lab.play("deploy", "-e", "rollout_version=1.0.0").code == 0
