@@ -52,6 +52,7 @@ class Task:
     def __init__(self, folder: Path, host: str = "lb1", *looks: dict[str, t.Any], **arguments: t.Any) -> None:
         self.said: list[str] = []
         self.asked: list[str] = []
+        self.refused = ""
         self.stopped = threading.Event()
         self.command: t.Callable[[], dict[str, t.Any]] = lambda: {"verdict": "pass", "words": [], "answers": []}
         self._looks = list(looks)
@@ -74,10 +75,13 @@ class Task:
             return {"rc": 0, "stdout": "", "stderr": ""}
         request = json.loads(in_data)
         self.asked.append(request["step"])
+        self.refused = request["parameters"].get("refused", "")
         assert request["parameters"]["lease_seconds"] == 60
         answer: dict[str, t.Any] = {"changed": False}
         if request["step"] == "watch":
             answer = {"changed": False, "watch": "abc"}
+        if request["step"] == "unwatch":
+            answer = {"changed": bool(self.refused)}
         if request["step"] == "watched":
             answer = self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]
         return {"rc": 0, "stdout": json.dumps(answer), "stderr": ""}
@@ -246,6 +250,17 @@ def test_a_command_that_fails_refuses_the_release_for_all(tmp_path: Path) -> Non
         "  smoke: fail (exit code 1, expected 0)\n    E  boom"
     )
     assert told[0]["msg"] == "Refused by tester1; its message says why."
+
+
+@pytest.mark.parametrize(("phase", "moved"), [("during_shift", True), ("bake", True), ("before_switch", False)])
+def test_a_load_balancer_takes_back_at_once_what_a_command_refuses(tmp_path: Path, phase: str, moved: bool) -> None:
+    tests = Task(tmp_path, "tester1", gates=[COMMAND], application_host=True, phase=phase)
+    tests.command = lambda: {"verdict": "fail", "words": ["exit code 1, expected 0"], "answers": []}
+    first = Task(tmp_path, "lb1", seen("pass"), phase=phase)
+    told = together(first, tests)
+    assert first.refused == ("Refused by tester1; its message says why." if moved else "")
+    assert bool(told[0].get("changed")) is moved
+    assert not tests.refused
 
 
 def test_while_a_command_runs_the_load_balancers_look_on(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.error
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.watch import Progress
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard import tally, watch_files, watcher
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import intent as intents
+from ansible_collections.vitalops.rollout.plugins.module_utils._state import journal
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import lease as leases
 from ansible_collections.vitalops.rollout.plugins.module_utils._state.lease import LeaseHeld, LeaseLost
 
@@ -235,6 +236,31 @@ def test_whatever_settles_the_switch_ends_the_watch(host: t.Any, ends_it: str) -
     else:
         host.ask(ends_it, run, watch=watch)
     assert "was ended before its time" in ended()
+
+
+def test_what_another_host_refuses_leaves_the_users_of_this_one_at_once(host: t.Any) -> None:
+    run = switched(host)
+    watch = asks(host, run, seconds=60)["watch"]
+    ended = started(host)
+    time.sleep(0.1)
+    assert host.ask("unwatch", run, watch=watch, refused="Refused by app1; its message says why.")["changed"]
+    assert (host.traffic(), host.intent()) == (("blue", "blue"), None)
+    assert "was ended before its time" in ended()
+    assert (
+        "was refused (Refused by app1" in [one for one in journal.read(host.folder) if one.step == "revert"][-1].detail
+    )
+    # The run that withdraws the release finds nothing more to do.
+    assert not host.ask("revert", run)["changed"]
+    assert not host.ask("unwatch", run, watch=watch, refused="again")["changed"]
+
+
+def test_what_cannot_be_taken_back_yet_is_left_to_who_withdraws(host: t.Any) -> None:
+    run = switched(host)
+    watch = asks(host, run, seconds=60)["watch"]
+    host.blue.status = 503
+    assert not host.ask("unwatch", run, watch=watch, refused="x")["changed"]
+    assert host.traffic() == ("green", "green")
+    assert host.intent() is not None
 
 
 def test_another_run_does_not_end_a_watch(host: t.Any) -> None:
