@@ -76,10 +76,10 @@ print(json.dumps(answers))
 """
 
 
-def five_times(lab: t.Any, **headers: str) -> list[tuple[str, str]]:
-    """Asks five times as a user does. Returns version and cookie of each answer."""
+def five_times(lab: t.Any, host: str = "client1", **headers: str) -> list[tuple[str, str]]:
+    """Asks five times from a host, as a user does. Returns version and cookie of each answer."""
     sent = json.dumps({name.replace("_", "-"): value for name, value in headers.items()})
-    told = lab.connect("client1").check_output("python3 -c %s %s %s", ASK, f"{lab.urls()[0]}version", sent)
+    told = lab.connect(host).check_output("python3 -c %s %s %s", ASK, f"{lab.urls()[0]}version", sent)
     return list(map(tuple, json.loads(told)))
 
 
@@ -206,6 +206,9 @@ def test_a_growing_share_of_users_gets_a_release_and_a_bad_one_goes_back(lab: t.
     idle = other(lab.pointed())
     assert {version for version, _cookie in five_times(lab, X_Rollout_Slot=idle)} == {"1.1.0"}
     assert {version for version, _cookie in five_times(lab, X_Rollout_Slot=lab.pointed())} == {"1.0.0"}
+    # From anywhere else that header is one like any other.
+    stranger = five_times(lab, lab.group("application")[0], X_Rollout_Slot=idle, Cookie="rollout_share=25")
+    assert {version for version, _cookie in stranger} == {"1.0.0"}
     assert driver.wait(120) == 0
     assert live(lab) == "1.1.0"
     assert load()["failures"] == 0
@@ -301,6 +304,31 @@ def test_stores_are_asked_by_tls_from_where_the_application_reaches_them(lab: t.
     assert lab.play("roll_back").code == 0
 
 
+def test_a_store_that_goes_away_in_the_bake_takes_the_release_back(lab: t.Any) -> None:
+    store, before = lab.connect(lab.group("redis")[0]), lab.pointed()
+    cache = {"name": "cache", "type": "redis", "interval": "1 s", "min_samples": 1, "at_most": {"evictions": "10 /s"}}
+    database = {"name": "database", "type": "postgres", "interval": "1 s", "at_most": {"connection_share": "95 %"}}
+    told = wanted("1.1.0", cache, database, rollout_bake_seconds=60, **secured(lab))
+    with tempfile.TemporaryFile("w+") as output:
+        driver = lab.begun("deploy", "-e", told, after="switch", output=output)
+        bake = '"phase": "bake"'
+        lab.wait_for(lab.group("load_balancer")[0], "cat /var/lib/rollout/reference/watch.json", bake, seconds=60)
+        store.check_output("systemctl stop redis-server")
+        try:
+            assert driver.wait(90) != 0
+        finally:
+            store.check_output("systemctl start redis-server")
+        output.seek(0)
+        said = output.read()
+    assert "database: pass (" in said
+    assert "cache: fail (" in said
+    assert "cache: failures 1, at most 0" in said
+    assert lab.pointed() == before
+    ready = f"python3 -c 'import urllib.request as u; print(u.urlopen(\"{lab.urls()[0]}ready\", timeout=5).read())'"
+    lab.wait_for("client1", ready, "ready", seconds=60)  # the application needs its Redis, in both slots
+    assert live(lab) == "1.0.0"
+
+
 def test_a_person_decides_where_gates_have_not_seen_enough(lab: t.Any, load: t.Any) -> None:
     patient = {**TRAFFIC, "min_samples": 1_000_000, "on_inconclusive": "hold"}
     driver = lab.begun("deploy", "-e", wanted("1.1.0", patient, rollout_bake_most_seconds=120), after="switch")
@@ -311,6 +339,21 @@ def test_a_person_decides_where_gates_have_not_seen_enough(lab: t.Any, load: t.A
     assert live(lab) == "1.1.0"
     assert load()["failures"] == 0
     assert lab.play("roll_back").code == 0
+
+
+def test_what_users_went_back_to_is_watched_too_and_stays(lab: t.Any, load: t.Any) -> None:
+    wrong = {"name": "wrong", "type": "http", "path": "/ready", "status": [418], "interval": "1 s"}
+    assert deploy(lab, "1.1.0", READY, rollout_bake_seconds=3).code == 0
+    told = {"rollout_after_roll_back_seconds": 8, "rollout_gates": {"after_roll_back": [wrong]}}
+    played = lab.play("roll_back", "-e", json.dumps(told))
+    assert played.code != 0
+    assert "Users went back to 1.0.0-" in played.output
+    assert "status 200 instead of 418" in played.output
+    assert "ansible-playbook vitalops.rollout.status -i INVENTORY" in played.output
+    for name in lab.group("load_balancer"):
+        lab.wait_for(name, "rollout-guard status", "nothing armed", "live 1.0.0-", "lease free", seconds=5)
+    assert live(lab) == "1.0.0"
+    assert load()["failures"] == 0
 
 
 @pytest.mark.parametrize("waits", ["drain", "bake"])
