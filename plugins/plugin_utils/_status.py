@@ -304,8 +304,13 @@ def _last_run(status: Status) -> str:
     last = history[-1]
     return (
         f"{last['operation']} of {last['release']} in {last['slot']}: {last['outcome']}, "
-        f"{_age(last['at'], status.now)} ago by {last['by']}"
+        f"{_age(last['at'], status.now)} ago by {last['by']}{_approved(last)}"
     )
+
+
+def _approved(entry: Fields) -> str:
+    """Who confirmed it before its gates did, if somebody did."""
+    return f", approved by {entry['approved_by']}" if entry.get("approved_by") else ""
 
 
 def _reason(status: Status) -> str:

@@ -337,6 +337,7 @@ def test_a_person_decides_where_gates_have_not_seen_enough(lab: t.Any, load: t.A
     assert lab.play("confirm").code == 0
     assert driver.wait(60) == 0
     assert live(lab) == "1.1.0"
+    assert lab.state()["history"][-1]["approved_by"]
     assert load()["failures"] == 0
     assert lab.play("roll_back").code == 0
 

@@ -156,12 +156,20 @@ class Guard(Place):
             )
 
     def confirm(
-        self, run: Run, release: dict[str, str], *, token: str | None, environment: str, question: Question | None
+        self,
+        run: Run,
+        release: dict[str, str],
+        *,
+        token: str | None,
+        environment: str,
+        question: Question | None,
+        approved_by: str = "",
     ) -> states.State:
         """Records that *release* is good, after fresh healthy answers through the load balancer, and disarms.
 
-        *token* is what arm() gave; None when there was no guard. Raises NotConfirmed, and leaves everything as it is,
-        when the token is wrong, the deadline has passed, or traffic is not where this run moved it.
+        *token* is what arm() gave; None when there was no guard. *approved_by*: as states.confirmed() has it. Raises
+        NotConfirmed, and leaves everything as it is, when the token is wrong, the deadline has passed, or traffic is
+        not where this run moved it.
         """
         target = t.cast(str, run.slot)
         with self.alone(), journal.step(self.folder, run, "confirm", self.clock):
@@ -175,6 +183,7 @@ class Guard(Place):
                 by=run.actor,
                 at=self.clock.utc(),
                 epoch=run.epoch,
+                approved_by=approved_by,
             )
             # Recorded and disarmed: an earlier call came this far.
             if not (intent is None and entry is None):

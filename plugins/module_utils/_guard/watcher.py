@@ -34,12 +34,12 @@ LOADED = (verify,)
 
 
 class Ending(t.NamedTuple):
-    """How a watch ended: *what* (go, revert or STOPPED), that in words, what was seen, and whether a person said so."""
+    """How a watch ended: *what* (go, revert or STOPPED), that in words, what was seen, and the person who said so."""
 
     what: str
     says: str
     progress: Progress
-    approved: bool = False
+    approved: str = ""
 
 
 def watch(guard: Guard) -> str:
@@ -109,8 +109,9 @@ class _Watcher:
                 told = f"the watch of {self._run.operation} {self._run.id} was ended before its time"
                 return Ending(STOPPED, told, progress)
             if now.get("approved"):
-                told = f"phase {self._asked['phase']}: approved by {now['approved']} after {progress.elapsed:g} s"
-                return Ending(decision.GO, told, progress, approved=True)
+                by = str(now["approved"])
+                told = f"phase {self._asked['phase']}: approved by {by} after {progress.elapsed:g} s"
+                return Ending(decision.GO, told, progress, approved=by)
             if not self._asked["alone"] and watch_files.silence(self._guard.folder, self._guard.clock) > _LEFT:
                 return Ending(
                     STOPPED, f"the run has not looked for {_LEFT:g} s, and nobody needs this any more", progress
@@ -168,6 +169,7 @@ def _settle(guard: Guard, asked: t.Mapping[str, t.Any], run: Run, ending: Ending
         try:
             intent = guard.intent()
             told = {"release": release, "token": intent.token if intent else None, "verify": asked["alone"]["verify"]}
+            told["approved_by"] = ending.approved
             steps.confirm(Call(guard, run, asked["environment"], told, False))
             return ending._replace(says=f"{ending.says}; {release['id']} is confirmed")
         except (RolloutError, OSError) as error:

@@ -335,6 +335,14 @@ def test_what_is_left_of_no_refused_release_needs_no_attention(how: str) -> None
     assert attention(model, run="deploy by kim" if how == "run" else "") == ""
 
 
+def test_who_did_not_wait_for_the_gates_is_told() -> None:
+    model = sound()
+    model["state"]["history"][-1].update(outcome="confirmed", approved_by="lee (AWX)")
+    assert any(
+        "confirmed, 5 min ago by alice, approved by lee (AWX)" in line for line in rollout_status(model, now=NOW)
+    )
+
+
 def test_a_container_in_its_start_period_needs_no_attention() -> None:
     model = sound()
     first(model, "app1", "blue").update(health="starting")

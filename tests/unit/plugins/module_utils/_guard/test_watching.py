@@ -163,6 +163,7 @@ def test_a_watch_that_nobody_attends_confirms(host: t.Any) -> None:
     time.sleep(0.1)
     users_get(host, 600)
     assert "1.1.0-bbb is confirmed" in ended()
+    assert "approved_by" not in host.state().history[-1]
     assert (host.intent(), host.state().live) == (None, "green")
     assert leases.read(host.folder).released
 
@@ -203,6 +204,7 @@ def test_a_person_confirms_before_its_time(host: t.Any) -> None:
     assert "approved by lee (AWX job 42) after" in ended()
     assert host.ask("approved", host.run("run-lee"), watch=watch)["watch"]["ended"] == "go"
     assert host.state().live == "green"
+    assert host.state().history[-1]["approved_by"] == "lee (AWX job 42)"
 
 
 def test_a_person_says_that_a_watch_which_a_run_attends_has_seen_enough(host: t.Any) -> None:
@@ -213,8 +215,10 @@ def test_a_person_says_that_a_watch_which_a_run_attends_has_seen_enough(host: t.
     assert host.ask("approve", host.run("run-lee", actor="lee"))["watch"] == watch
     assert "approved by lee (AWX job 42) after" in ended()
     seen = host.ask("watched", run, watch=watch)["watch"]
-    assert (seen["ended"], seen["approved"]) == ("go", True)
+    assert (seen["ended"], seen["approved"]) == ("go", "lee (AWX job 42)")
     assert host.state().live == "blue"  # the run confirms
+    host.ask("confirm", run, release=R2, token=t.cast(intents.Intent, host.intent()).token)
+    assert (host.state().history[-1]["by"], host.state().history[-1]["approved_by"]) == ("kim", "lee (AWX job 42)")
 
 
 def test_where_nothing_is_watched_nothing_is_approved(host: t.Any) -> None:
