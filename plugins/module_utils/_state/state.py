@@ -154,9 +154,9 @@ def confirmed(
 ) -> tuple[State, dict[str, str] | None]:
     """Returns the state after *release* in *slot* was found good, and its history entry (None: nothing is new).
 
-    Pure. *operation* is deploy or roll_back, *at* an ISO time in UTC, *epoch* that of the run. *approved_by*: the person
-    who did not wait for its gates. What a newer run confirms is new even where it was live before: this host knows of
-    the newest decision, too.
+    Pure. *operation* is deploy or roll_back, *at* an ISO time in UTC, *epoch* that of the run. *approved_by*: who did
+    not wait for its gates. What a newer run confirms is new even where it was live before: this host knows of the
+    newest decision, too.
     """
     record = state.slots[slot]
     known = record is not None and record.release == release and record.epoch >= epoch
