@@ -54,7 +54,8 @@ _value:
 """
 
 NAME = "vitalops.rollout.refusal"
-_STATUS, _BACK = playbook("status"), playbook("roll_back")
+_STATUS = playbook("status")
+_BACK = playbook("roll_back")
 _DEPLOY = f"{playbook('deploy')} -e rollout_version=VERSION"
 
 
