@@ -56,7 +56,8 @@ class ActionModule(ActionBase):  # type: ignore[misc] # ansible-core has no type
             result = {"failed": True, "msg": f"The host cannot be reached: {error}"}
         if wanted["required"] or not result.get("failed"):
             return result
-        return {"changed": False, "problem": result["msg"], "warnings": [str(result["msg"])]}
+        told = {"changed": False, "problem": result["msg"], "warnings": [str(result["msg"])]}
+        return {**told, "lost": result["lost"]} if result.get("lost") else told
 
     def _request(self, step: str, wanted: t.Mapping[str, t.Any], parameters: dict[str, t.Any]) -> dict[str, t.Any]:
         return {

@@ -104,12 +104,9 @@ class ActionModule(Step):
             self._say(progress)
             result = self._result(watch, seen, progress, commands, together)
             if result is None and time.monotonic() >= ends:
-                msg = f"Not every host was content in time; does ansible.cfg allow {len(self._wanted['hosts'])} forks?"
-                result = {"failed": True, "msg": msg}
+                result = {"failed": True, "msg": _watch.unequal(self._host, len(self._wanted["hosts"]))}
             if result is not None:
-                if not seen.get("ended"):
-                    self._unwatch(watch)
-                return result
+                return result if seen.get("ended") else self._left(watch, result)
             time.sleep(_POLL)
 
     def _result(
@@ -161,9 +158,17 @@ class ActionModule(Step):
         self._approved = self._approved or time.monotonic()
         return watch is None or bool(seen.get("ended")) or time.monotonic() - self._approved >= _APPROVED
 
-    def _unwatch(self, watch: str | None) -> None:
-        if watch is not None:
-            self._step("unwatch", {"watch": watch})
+    def _left(self, watch: str | None, result: Result) -> Result:
+        """Ends the watch of this host. What is refused elsewhere leaves the users of this host at once."""
+        if watch is None:
+            return result
+        refused = result["msg"].partition("\n")[0] if result.get("failed") and self._moved() else ""
+        told = self._step("unwatch", {"watch": watch, "refused": refused})
+        return {**result, "changed": True} if told.get("changed") else result
+
+    def _moved(self) -> bool:
+        """Whether users have the release that is watched."""
+        return self._wanted["phase"] in ("during_shift", "bake")
 
     def _command(self, gate: Result) -> Result:
         asked = {key: self._wanted[key] for key in ("phase", "masked")}
@@ -189,9 +194,8 @@ class ActionModule(Step):
             self._display.display(_watch.line(self._host, self._wanted["phase"], progress), color=color)
 
     def _refused(self, says: str, progress: t.Mapping[str, t.Any] | None) -> Result:
-        moved = self._wanted["phase"] in ("during_shift", "bake")
         msg = _watch.refusal(self._host, self._wanted["phase"], says, progress or {"gates": []})
-        return {"failed": True, "changed": moved, "msg": msg, "progress": dict(progress or {})}
+        return {"failed": True, "changed": self._moved(), "msg": msg, "progress": dict(progress or {})}
 
     def _step(self, step: str, parameters: Result) -> Result:
         wanted = self._wanted

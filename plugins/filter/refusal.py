@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import playbook
 
 DOCUMENTATION = r"""
 name: refusal
@@ -34,7 +35,7 @@ options:
   reverts:
     description:
       - What the load balancers answered to the step V(revert) of M(vitalops.rollout.rollout_step), when users had the
-        release for a while. One with C(problem) did not take it back.
+        release for a while. One with C(problem) did not take it back; one with C(lost) obeys another run.
     type: list
     elements: dict
 """
@@ -53,6 +54,9 @@ _value:
 """
 
 NAME = "vitalops.rollout.refusal"
+_STATUS = playbook("status")
+_BACK = playbook("roll_back")
+_DEPLOY = f"{playbook('deploy')} -e rollout_version=VERSION"
 
 
 def _logs(plan: dict[str, t.Any], last_words: t.Sequence[t.Mapping[str, t.Any]], cause: str) -> list[str]:
@@ -74,23 +78,19 @@ def _logs(plan: dict[str, t.Any], last_words: t.Sequence[t.Mapping[str, t.Any]],
 def _outcome(plan: dict[str, t.Any], reverts: t.Sequence[dict[str, t.Any]] | None, *, watched: bool) -> tuple[str, str]:
     """Returns what users have now, and what to do next. *watched*: a watch has taken it back already."""
     previous, slot = plan.get("previous_release"), plan["previous_slot"]
-    mend = "mend the release and deploy it under a new version; status shows what runs."
+    mend = f"mend the release and deploy it under a new version: {_DEPLOY}"
     if plan["operation"] == "roll_back":
-        mend = "status shows what runs; deploy a version that works."
+        mend = f"see what runs: {_STATUS}; then deploy a version that works: {_DEPLOY}"
     if plan["converge"]:
         return (
             f"It is live in slot {plan['slot']} and stays there; look at it now.",
-            "status shows every instance; roll_back goes to the release before it.",
+            f"see every instance: {_STATUS}; back to the release before it: {_BACK}",
         )
-    stuck = _stuck(reverts)
-    if stuck:
-        return (
-            f"Users may still have it: it could not be taken back on {', '.join(stuck)}; the warnings say why. "
-            "Where the guard is armed, it takes it back to a slot that answers.",
-            "status says what users have, and who is at work, before you start anything.",
-        )
+    unsettled = _unsettled(reverts or [])
+    if unsettled:
+        return unsettled
     if not slot:
-        return "No release is live yet: this was the first rollout.", "mend the release and deploy again."
+        return "No release is live yet: this was the first rollout.", mend
     name = f"{previous['id']} in slot {slot}" if previous else f"slot {slot}"
     if watched or any(one.get("changed") for one in reverts or []):
         return f"Users had it for a moment; {name} has all the traffic again.", mend
@@ -110,8 +110,20 @@ def _for_a_look(plan: dict[str, t.Any], last_words: t.Sequence[t.Mapping[str, t.
     return [f"It stays in slot {slot}, for a look at it, until the next deploy or roll back.", ""]
 
 
-def _stuck(reverts: t.Sequence[dict[str, t.Any]] | None) -> list[str]:
-    return [str(one.get("item", "a load balancer")) for one in reverts or [] if one.get("problem")]
+def _unsettled(reverts: t.Sequence[dict[str, t.Any]]) -> tuple[str, str] | None:
+    """Returns the outcome where this run could not settle what users have; None where it did."""
+    following = f"see what users have, and who is at work, before you start anything: {_STATUS}"
+    taken_over = [str(one["lost"]) for one in reverts if one.get("lost")]
+    stuck = [str(one.get("item", "a load balancer")) for one in reverts if one.get("problem") and not one.get("lost")]
+    if stuck:
+        return (
+            f"Users may still have it: it could not be taken back on {', '.join(stuck)}; the warnings say why. "
+            "Where the guard is armed, it takes it back to a slot that answers.",
+            following,
+        )
+    if taken_over:
+        return f"Another run has taken over ({taken_over[0]}): it decides what users have.", following
+    return None
 
 
 def refusal(

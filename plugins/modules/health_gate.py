@@ -195,6 +195,13 @@ targets:
       description: Why the last sample was not good, none when it was.
       type: str
       sample: status 503 instead of 200
+    last_headers:
+      description:
+        - Of a last answer that was not good, the headers that help a person and are known to hold no secret, such as
+          Retry-After; of a Location all before its query.
+      type: list
+      elements: str
+      sample: ["Content-Type: application/json", "Retry-After: 5"]
     last_body:
       description: The first 300 characters of the body of the last answer, on one line.
       type: str
@@ -204,9 +211,10 @@ targets:
       type: dict
       sample: {"p50": 3.1, "max": 12.5}
     first_failure:
-      description: The first bad sample with its seconds after the start (after), status, error and body; or none.
+      description:
+        - The first bad sample with its seconds after the start (after), status, error, headers and body; or none.
       type: dict
-      sample: {"after": 0.0, "status": 503, "error": "status 503 instead of 200", "body": "starting"}
+      sample: {"after": 0.0, "status": 503, "error": "status 503 instead of 200", "headers": [], "body": "starting"}
 summary:
   description: One line for a person about each target, numbers next to limits.
   returned: always, except when the parameters cannot be used

@@ -124,6 +124,10 @@ problem:
   description: Why a step failed that was not required.
   returned: when it did
   type: str
+lost:
+  description: Which run has the lease, or had it since, when the problem is that this one may change nothing any more.
+  returned: when it is
+  type: str
 summary:
   description: What users get, with its numbers next to their limits.
   returned: step V(switch) with C(verify)

@@ -9,6 +9,8 @@ import datetime
 import textwrap
 import typing as t
 
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import playbook
+
 SLOTS = ("blue", "green")
 WIDTH = 100
 RELEASE_WIDTH = 26
@@ -120,7 +122,7 @@ def oddities(status: Status) -> list[str]:
             odd += [
                 f"{host}: {one['name']} is {_condition(one)}{_restarted(one)}"
                 for one in status.wanted(host, slot)
-                if not _is_up(one)
+                if not _is_up(one) and not _begins(one)
             ]
     for host in sorted(status.instances):
         strays = [
@@ -131,6 +133,37 @@ def oddities(status: Status) -> list[str]:
         ]
         if strays:
             odd.append(f"{host}: {few(strays)} should not be there")
+    return odd + _refused(status)
+
+
+def _refused(status: Status) -> list[str]:
+    """What a bake that nobody attended has left: it takes traffic back, but no work, and tells no console."""
+    last = ((status.state or {}).get("history") or [{}])[-1]
+    slot, release = last.get("slot"), last.get("release")
+    if last.get("outcome") != "refused" or slot == status.live or status.run:
+        return []
+    left = {
+        host: [one for one in status.wanted(host, slot) if _is_up(one)]
+        for host in sorted(status.instances)
+        if ((status.instances[host]["slots"].get(slot) or {}).get("current") or {}).get("id") == release
+    }
+    web = [f"{one['name']} on {host}" for host, found in left.items() for one in found if one["kind"] == "web"]
+    work = [host for host, found in left.items() if any(one["kind"] != "web" for one in found)]
+    live = status.record(status.live) if status.live else None
+    odd = []
+    if work:
+        # Where the last deploy is undone, a roll back moves no traffic: it only brings work to where users are.
+        version = live["release"]["version"] if live else "VERSION"
+        way = playbook("roll_back") if status.undone else f"{playbook('deploy')} -e rollout_version={version}"
+        odd.append(
+            f"{few(work)}: workers of the refused {release} still take jobs in {slot}; "
+            f"they move with the next deploy, or now: {way}"
+        )
+    if web:
+        odd.append(
+            f"why {release} was refused: journalctl -u rollout-watch@{status.application} on the load balancer, "
+            f"and the log of {web[0]}"
+        )
     return odd
 
 
@@ -271,8 +304,13 @@ def _last_run(status: Status) -> str:
     last = history[-1]
     return (
         f"{last['operation']} of {last['release']} in {last['slot']}: {last['outcome']}, "
-        f"{_age(last['at'], status.now)} ago by {last['by']}"
+        f"{_age(last['at'], status.now)} ago by {last['by']}{_approved(last)}"
     )
+
+
+def _approved(entry: Fields) -> str:
+    """Who confirmed it before its gates did, if somebody did."""
+    return f", approved by {entry['approved_by']}" if entry.get("approved_by") else ""
 
 
 def _reason(status: Status) -> str:
@@ -283,6 +321,11 @@ def _reason(status: Status) -> str:
 
 def _is_up(instance: Fields) -> bool:
     return instance["state"] in ("running", "active", "up") and instance.get("health") in (None, "", "none", "healthy")
+
+
+def _begins(instance: Fields) -> bool:
+    """Whether its runtime has not asked it often enough yet, and nothing has gone wrong so far."""
+    return instance["state"] == "running" and instance.get("health") == "starting" and not instance.get("restarts")
 
 
 def _condition(instance: Fields) -> str:

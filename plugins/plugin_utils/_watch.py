@@ -10,6 +10,7 @@ import os
 import re
 import typing as t
 
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError, playbook
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates import quantity
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.quantity import DURATION
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.specification import TYPES
@@ -110,6 +111,18 @@ def refusal(host: str, phase: str, says: str, progress: t.Mapping[str, t.Any]) -
         if told["verdict"] != "pass" or told["answers"]:
             lines += [f"  {gate(told, _LONG)}", *(f"    {answer}" for answer in told["answers"])]
     return "\n".join(lines)
+
+
+def unequal(host: str, hosts: int) -> str:
+    """Returns what is to be said where the hosts of one watch did not come to an end together."""
+    return str(
+        RolloutError(
+            "Not every host was content in time.",
+            expected=f"{hosts} hosts that look at the same time",
+            found=f"{host} still waits for the others, although its own time is over",
+            next_step=f"run again with --forks {hosts} (ansible.cfg may have fewer); what runs: {playbook('status')}",
+        )
+    )
 
 
 class Together:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
+import tempfile
 import threading
 import time
 import typing as t
@@ -75,15 +76,19 @@ print(json.dumps(answers))
 """
 
 
-def five_times(lab: t.Any, **headers: str) -> list[tuple[str, str]]:
-    """Asks five times as a user does. Returns version and cookie of each answer."""
+def five_times(lab: t.Any, host: str = "client1", **headers: str) -> list[tuple[str, str]]:
+    """Asks five times from a host, as a user does. Returns version and cookie of each answer."""
     sent = json.dumps({name.replace("_", "-"): value for name, value in headers.items()})
-    told = lab.connect("client1").check_output("python3 -c %s %s %s", ASK, f"{lab.urls()[0]}version", sent)
+    told = lab.connect(host).check_output("python3 -c %s %s %s", ASK, f"{lab.urls()[0]}version", sent)
     return list(map(tuple, json.loads(told)))
 
 
 def live(lab: t.Any) -> str:
     return str(lab.ask("/version")["version"])
+
+
+def other(slot: str) -> str:
+    return {"blue": "green", "green": "blue"}[slot]
 
 
 def switch_faults(lab: t.Any, slot: str, **faults: t.Any) -> None:
@@ -118,6 +123,8 @@ def test_a_slow_release_is_taken_back(lab: t.Any, load: t.Any) -> None:
     assert "at most 100 % more" in played.output
     assert "Users had it for a moment; 1.1.0-" in played.output
     assert "Last lines of reference-" in played.output
+    assert f"It stays in slot {other(lab.pointed())}, for a look at it" in played.output
+    assert not [name for process in ("web", "worker") for name in lab.running(process) if other(lab.pointed()) in name]
     assert live(lab) == "1.1.0"
     assert load()["failures"] == 0
 
@@ -196,9 +203,12 @@ def test_a_growing_share_of_users_gets_a_release_and_a_bad_one_goes_back(lab: t.
         assert version == ("1.1.0" if number < 25 else "1.0.0")
     assert set(five_times(lab, Cookie="rollout_share=24")) == {("1.1.0", "")}
     assert set(five_times(lab, Cookie="rollout_share=25")) == {("1.0.0", "")}
-    idle = "green" if lab.pointed() == "blue" else "blue"
+    idle = other(lab.pointed())
     assert {version for version, _cookie in five_times(lab, X_Rollout_Slot=idle)} == {"1.1.0"}
     assert {version for version, _cookie in five_times(lab, X_Rollout_Slot=lab.pointed())} == {"1.0.0"}
+    # From anywhere else that header is one like any other.
+    stranger = five_times(lab, lab.group("application")[0], X_Rollout_Slot=idle, Cookie="rollout_share=25")
+    assert {version for version, _cookie in stranger} == {"1.0.0"}
     assert driver.wait(120) == 0
     assert live(lab) == "1.1.0"
     assert load()["failures"] == 0
@@ -294,6 +304,31 @@ def test_stores_are_asked_by_tls_from_where_the_application_reaches_them(lab: t.
     assert lab.play("roll_back").code == 0
 
 
+def test_a_store_that_goes_away_in_the_bake_takes_the_release_back(lab: t.Any) -> None:
+    store, before = lab.connect(lab.group("redis")[0]), lab.pointed()
+    cache = {"name": "cache", "type": "redis", "interval": "1 s", "min_samples": 1, "at_most": {"evictions": "10 /s"}}
+    database = {"name": "database", "type": "postgres", "interval": "1 s", "at_most": {"connection_share": "95 %"}}
+    told = wanted("1.1.0", cache, database, rollout_bake_seconds=60, **secured(lab))
+    with tempfile.TemporaryFile("w+") as output:
+        driver = lab.begun("deploy", "-e", told, after="switch", output=output)
+        bake = '"phase": "bake"'
+        lab.wait_for(lab.group("load_balancer")[0], "cat /var/lib/rollout/reference/watch.json", bake, seconds=60)
+        store.check_output("systemctl stop redis-server")
+        try:
+            assert driver.wait(90) != 0
+        finally:
+            store.check_output("systemctl start redis-server")
+        output.seek(0)
+        said = output.read()
+    assert "database: pass (" in said
+    assert "cache: fail (" in said
+    assert "cache: failures 1, at most 0" in said
+    assert lab.pointed() == before
+    ready = f"python3 -c 'import urllib.request as u; print(u.urlopen(\"{lab.urls()[0]}ready\", timeout=5).read())'"
+    lab.wait_for("client1", ready, "ready", seconds=60)  # the application needs its Redis, in both slots
+    assert live(lab) == "1.0.0"
+
+
 def test_a_person_decides_where_gates_have_not_seen_enough(lab: t.Any, load: t.Any) -> None:
     patient = {**TRAFFIC, "min_samples": 1_000_000, "on_inconclusive": "hold"}
     driver = lab.begun("deploy", "-e", wanted("1.1.0", patient, rollout_bake_most_seconds=120), after="switch")
@@ -302,8 +337,57 @@ def test_a_person_decides_where_gates_have_not_seen_enough(lab: t.Any, load: t.A
     assert lab.play("confirm").code == 0
     assert driver.wait(60) == 0
     assert live(lab) == "1.1.0"
+    assert lab.state()["history"][-1]["approved_by"]
     assert load()["failures"] == 0
     assert lab.play("roll_back").code == 0
+
+
+def test_what_users_went_back_to_is_watched_too_and_stays(lab: t.Any, load: t.Any) -> None:
+    wrong = {"name": "wrong", "type": "http", "path": "/ready", "status": [418], "interval": "1 s"}
+    assert deploy(lab, "1.1.0", READY, rollout_bake_seconds=3).code == 0
+    told = {"rollout_after_roll_back_seconds": 8, "rollout_gates": {"after_roll_back": [wrong]}}
+    played = lab.play("roll_back", "-e", json.dumps(told))
+    assert played.code != 0
+    assert "Users went back to 1.0.0-" in played.output
+    assert "status 200 instead of 418" in played.output
+    assert "ansible-playbook vitalops.rollout.status -i INVENTORY" in played.output
+    for name in lab.group("load_balancer"):
+        lab.wait_for(name, "rollout-guard status", "nothing armed", "live 1.0.0-", "lease free", seconds=5)
+    assert live(lab) == "1.0.0"
+    assert load()["failures"] == 0
+
+
+@pytest.mark.parametrize("waits", ["drain", "bake"])
+def test_a_person_rolls_back_whatever_a_deploy_waits_for(lab: t.Any, waits: str) -> None:
+    name, before = lab.group("load_balancer")[0], lab.pointed()
+    if waits == "drain":  # users who are long with the release before, so that nothing is watched yet
+        switch_faults(lab, before, latency_ms=18_000)
+    lab.verb("load", "start", "--url", f"{lab.urls()[0]}version", "--rate", "2", "--timeout", "40")
+    with tempfile.TemporaryFile("w+") as output:
+        driver = lab.begun(
+            "deploy", "-e", wanted("1.1.0", READY, rollout_bake_seconds=90), after="switch", output=output
+        )
+        if waits == "bake":
+            lab.wait_for(name, "cat /var/lib/rollout/reference/watch.json", '"phase": "bake"', seconds=60)
+        else:
+            lab.connect(name).run_expect([1], "test -e /var/lib/rollout/reference/watch.json")
+        began = time.monotonic()
+        played = lab.play("roll_back")
+        assert played.code == 0
+        assert time.monotonic() - began < 30
+        assert lab.pointed() == before
+        lab.wait_for(name, "rollout-guard status", "nothing armed", "live 1.0.0-", "lease free", seconds=5)
+        assert driver.wait(60) != 0
+        output.seek(0)
+        told = " ".join(output.read().split())
+    assert "Another run has taken over (run " in told
+    assert "roll_back by " in told
+    assert "could not be taken back" not in told
+    switch_faults(lab, before, latency_ms=0)
+    assert live(lab) == "1.0.0"
+    report = json.loads(lab.verb("load", "report", "--until", str(time.time())))
+    lab.verb("load", "stop")
+    assert report["failures"] == 0
 
 
 def test_a_bake_that_nobody_attends_confirms_by_itself(lab: t.Any, load: t.Any) -> None:
@@ -341,6 +425,9 @@ def test_a_bake_that_nobody_attends_takes_back_by_itself(lab: t.Any, load: t.Any
     for name in lab.group("load_balancer"):
         lab.wait_for(name, "rollout-guard status", "nothing armed", "live 1.0.0-", "lease free", seconds=30)
         lab.wait_for(name, "journalctl -u 'rollout-watch@*' -o cat", "was refused (phase bake: ", seconds=5)
+    shown = " ".join(lab.play("status").output.split())
+    assert "workers of the refused 1.1.0-" in shown
+    assert "journalctl -u rollout-watch@reference" in shown
     assert live(lab) == "1.0.0"
     assert set(load()["failures_by_reason"]) <= {FAULTY}
     assert lab.play("deploy", "-e", "rollout_version=1.0.0").code == 0

@@ -137,6 +137,7 @@ def report(target: Target, samples: t.Sequence[Sample], elapsed: float, limits: 
         "elapsed": round(elapsed, 3),
         "last_status": last.status,
         "last_error": last.problem,
+        "last_headers": list(last.headers),
         "last_body": last.body,
         "latency_ms": {
             "p50": None if middle is None else round(middle, 1),
@@ -150,6 +151,7 @@ def report(target: Target, samples: t.Sequence[Sample], elapsed: float, limits: 
             "after": first.began,
             "status": first.status,
             "error": first.problem,
+            "headers": list(first.headers),
             "body": first.body,
         }
     return told
@@ -201,7 +203,8 @@ def refusal(result: t.Mapping[str, t.Any], expected: str, next_step: str) -> Rol
     for told, line in failed:
         found.append(line)
         if told["last_status"] is not None:
-            found.append(f"  last answer: status {told['last_status']}, body: {told['last_body'] or '(empty)'}")
+            answer = [f"status {told['last_status']}", *told["last_headers"], f"body: {told['last_body'] or '(empty)'}"]
+            found.append(f"  last answer: {', '.join(answer)}")
     return RolloutError(
         f"The gate did not pass ({result['verdict']}): "
         f"{len(failed)} of {len(result['targets'])} targets did not give the evidence.",

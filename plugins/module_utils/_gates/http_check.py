@@ -37,17 +37,10 @@ ERROR_WORDS: tuple[tuple[type[Exception], str], ...] = (
 REDIRECTS = (301, 302, 303, 307, 308)
 # Names that are known to hold no secret; what an application puts into any other one, nobody knows.
 TOLD_HEADERS = (
-    *("Content-Type", "Retry-After", "Server", "Via"),
+    *("Content-Type", "Location", "Allow", "Retry-After", "Date", "Age", "Server", "Via"),
     *("X-Request-Id", "X-Correlation-Id", "Traceparent"),
 )
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-
-
-class Answer(t.NamedTuple):
-    """One sample; with one that is not good, the *headers* that help a person, such as ``Retry-After: 5``."""
-
-    sample: Sample
-    headers: t.Sequence[str] = ()
 
 
 class _Received(t.NamedTuple):
@@ -110,23 +103,20 @@ class HttpCheck:
 
     def __call__(self, allowed: float, *, cut: bool = False) -> Sample:
         """Takes one sample in at most *allowed* seconds. *cut* says that this is less than the timeout."""
-        return self.answer(allowed, cut=cut).sample
-
-    def answer(self, allowed: float, *, cut: bool = False) -> Answer:
-        """Takes one sample like a call does, and returns it with the headers of the answer."""
         began = time.monotonic()
         ends = began + allowed
         try:
             received = self._ask(ends)
         except (socket.timeout, TimeoutError):
-            return Answer(Sample(CUT if cut else BAD, problem=f"no answer within {allowed:.3g} s"))
+            return Sample(CUT if cut else BAD, problem=f"no answer within {allowed:.3g} s")
         except (OSError, http.client.HTTPException) as error:
-            return Answer(Sample(BAD, problem=self._words(error)))
+            return Sample(BAD, problem=self._words(error))
         latency = (time.monotonic() - began) * 1000
         problem = self._judge(received)
         told = excerpt(received.content, self._hide)
-        sample = Sample(BAD if problem else GOOD, latency=latency, status=received.status, problem=problem, body=told)
-        return Answer(sample, self._told(received.headers) if problem else ())
+        headers = self._told(received.headers) if problem else ()
+        outcome = BAD if problem else GOOD
+        return Sample(outcome, latency=latency, status=received.status, problem=problem, body=told, headers=headers)
 
     def is_good(self, status: int) -> bool:
         """Returns whether *status* is one that is wanted."""
@@ -144,19 +134,23 @@ class HttpCheck:
 
     def _told(self, headers: http.client.HTTPMessage) -> list[str]:
         found = [(name, headers.get(name)) for name in TOLD_HEADERS]
-        return [f"{name}: {excerpt(_encoded(value), self._hide)}" for name, value in found if value is not None]
+        return [f"{name}: {self._shown(name, value)}" for name, value in found if value is not None]
+
+    def _shown(self, name: str, value: str) -> str:
+        """Tells where a Location leads without its query, which may carry a token."""
+        shown = re.split(r"[?#]", value)[0] if name == "Location" else value
+        return excerpt(_encoded(shown), self._hide)
 
     @property
     def _is_read(self) -> bool:
         return self._body is not None or self._text is not None
 
     def _redirect(self, received: _Received) -> str:
-        """Tells where a redirect leads, without the query, which may carry a token."""
+        """Tells where a redirect leads."""
         location = received.headers.get("Location")
         if location is None or received.status not in REDIRECTS:
             return ""
-        shown = excerpt(_encoded(re.split(r"[?#]", location)[0]), self._hide)
-        return f": redirect to {shown} is not followed"
+        return f": redirect to {self._shown('Location', location)} is not followed"
 
     def _ask(self, ends: float) -> _Received:
         host, port = self._parts.hostname or "", self._parts.port or (443 if self._parts.scheme == "https" else 80)

@@ -18,7 +18,7 @@ import typing as t
 
 from .assertion import BodyAssertion
 from .gate import GRACE
-from .http_check import Answer, HttpCheck, merge_headers, tls_context
+from .http_check import HttpCheck, merge_headers, tls_context
 from .look import Look, Sampler, broken, nothing
 from .masking import Masking
 from .measured import judge
@@ -103,9 +103,8 @@ class _Tally:
         self.broken = ""  # why the first request that was no request could not be one
         self.newest: collections.deque[str] = collections.deque(maxlen=_MAXIMUM_ANSWERS)
 
-    def add(self, number: int, answer: Answer) -> None:
-        """Counts an *answer* of the target with this *number*."""
-        sample = answer.sample
+    def add(self, number: int, sample: Sample) -> None:
+        """Counts a *sample* of the target with this *number*."""
         if sample.latency is not None:
             self.latencies.append(sample.latency)
         if sample.outcome == CUT:
@@ -121,18 +120,18 @@ class _Tally:
             self.answered[number] += 1
             self.runs[number] = 0
             self.problem = self.problem or f"{self.names[number]}: {sample.problem}"
-            self.newest.append(_line(self._targets[number], answer))
+            self.newest.append(_line(self._targets[number], sample))
 
 
-def _line(target: _Target, answer: Answer) -> str:
+def _line(target: _Target, sample: Sample) -> str:
     """Returns what a bad answer was: ``web-1 GET http://10.0.0.1/ready: 503, Retry-After: 5, body: …``."""
-    sample, check = answer.sample, target.check
+    check = target.check
     asked = f"{target.name} {check.method} {check.url}"
     if sample.status is None:
         return f"{asked}: {sample.problem}"
     # What is wrong with a status is the status; of any other answer it must be said.
     problem = [str(sample.problem)] if check.is_good(sample.status) else []
-    parts = [str(sample.status), *problem, *answer.headers, f"body: {sample.body or '(empty)'}"]
+    parts = [str(sample.status), *problem, *sample.headers, f"body: {sample.body or '(empty)'}"]
     return f"{asked}: {', '.join(parts)}"
 
 
@@ -177,12 +176,12 @@ class _Round:
         while (request := self._take()) is not None:
             self._count(self._ask(request))
 
-    def _count(self, answer: Answer) -> None:
-        """Counts the *answer* to the request of this thread, unless the look is over."""
+    def _count(self, sample: Sample) -> None:
+        """Counts the *sample*, the answer to the request of this thread, unless the look is over."""
         with self._lock:
             asked = self._asked.pop(threading.get_ident(), None)
             if asked is not None and not self._over:
-                self._tally.add(asked.target, answer)
+                self._tally.add(asked.target, sample)
 
     def _take(self) -> _Request | None:
         """Returns the next request when it is its time, None when all is done.
@@ -211,11 +210,11 @@ class _Round:
         self._asked[thread] = _Request(next(self._waiting), min(self._timeout, left), cut)
         return self._asked[thread]
 
-    def _ask(self, request: _Request) -> Answer:
+    def _ask(self, request: _Request) -> Sample:
         try:
-            return self._targets[request.target].check.answer(request.allowed, cut=request.cut)
+            return self._targets[request.target].check(request.allowed, cut=request.cut)
         except Exception as error:  # whatever it is, it must become a verdict and not a silent thread
-            return Answer(Sample(BROKEN, problem=f"the sampler broke: {type(error).__name__}: {error}"))
+            return Sample(BROKEN, problem=f"the sampler broke: {type(error).__name__}: {error}")
 
     def _close(self) -> None:
         """Counts what was not asked, and what has had its time and is still under way."""
@@ -225,7 +224,7 @@ class _Round:
             self._tally.cut += self._left
             for request in self._asked.values():
                 sample = Sample(CUT if request.cut else BAD, problem=f"no answer within {request.allowed:.3g} s")
-                self._tally.add(request.target, Answer(sample))
+                self._tally.add(request.target, sample)
 
 
 def _conclude(gate: GateSpecification, tally: _Tally) -> Look:

@@ -135,8 +135,10 @@ class _Limit:
         *,
         tolerated: float | None = None,
         floor: float | None = None,
+        longest: float | None = None,
     ) -> None:
         self._floor = floor
+        self._longest = longest
         self._name = name
         self._bad = bad
         self._comparison = comparison
@@ -157,7 +159,10 @@ class _Limit:
 
     def _doubt(self, found: Finding) -> str:
         """A number above its limit that is no failure needs a word."""
-        above = self._floor is not None and (found.candidate.share or 0.0) > (found.live.share or 0.0) + self._floor
+        if self._longest is not None:
+            above = (quantile(self._times, _QUANTILES[self._name]) or 0.0) > self._longest
+        else:
+            above = self._floor is not None and (found.candidate.share or 0.0) > (found.live.share or 0.0) + self._floor
         return " (what is more may be chance)" if above and not found.worse else ""
 
     def _verdict(self, found: Finding, min_samples: int) -> str:
@@ -271,7 +276,13 @@ def _relative(
     known = quantile(history.times, _QUANTILES[name]) or 0.0
     allowed = f"live {quantity.words(known, DURATION)}, at most {quantity.words(limit, GROWTH)} more"
     slowness = against(history.times, _QUANTILES[name], limit, risk=risk, looks=looks, shared=shared)
-    return _Limit(name, lambda tally: slower(tally.times, slowness.longest), slowness.comparison, allowed)
+
+    def bad(tally: Tally) -> Counts:
+        return slower(tally.times, slowness.longest)
+
+    # With shared traffic, what is more than the live slot took then may be what it takes now: that needs no word.
+    longest = None if shared else _allowed(known, limit)
+    return _Limit(name, bad, slowness.comparison, allowed, longest=longest)
 
 
 class Slowness(t.NamedTuple):
@@ -293,13 +304,17 @@ def against(
     """
     allowed, answers = 1 - quantile_share, sum(times.values())
     known = quantile(times, quantile_share if shared else _upper(quantile_share, answers, risk * BOUND)) or 0.0
-    # Nothing is faster than the step of the counter: 20 % more than 1 ms would be a limit of chance.
-    longest = max(known * (1 + limit), known + 0.002)
+    longest = _allowed(known, limit)
     if not shared:
         return Slowness(longest, Comparison(tolerated=allowed, risk=risk * (1 - BOUND), looks=looks))
     before = slower(times, longest)
     floor = max(_SMALLEST_FLOOR, allowed - (before.share or 0.0))
     return Slowness(longest, Comparison(floor=floor, risk=risk, looks=looks, before=before))
+
+
+def _allowed(known: float, limit: float) -> float:
+    """Nothing is faster than the step of the counter: 20 % more than 1 ms would be a limit of chance."""
+    return max(known * (1 + limit), known + 0.002)
 
 
 def _upper(share: float, answers: int, risk: float) -> float:

@@ -26,6 +26,7 @@ class Sample(t.NamedTuple):
     than the timeout, so silence proves nothing); ``broken`` (the sampler itself failed).
     began: seconds since the gate began. latency: milliseconds until the answer was complete, None without an answer.
     status: HTTP status. problem: why it is not good. body: excerpt of the body of the answer.
+    headers: of one that is not good, those that help a person, such as ``Retry-After: 5``.
     """
 
     outcome: str
@@ -34,6 +35,7 @@ class Sample(t.NamedTuple):
     status: int | None = None
     problem: str | None = None
     body: str | None = None
+    headers: t.Sequence[str] = ()
 
 
 class Runs(t.NamedTuple):

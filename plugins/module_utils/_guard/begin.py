@@ -13,6 +13,7 @@ from .._state import intent as intents
 from .._state import journal
 from .._state import lease as leases
 from .._state.recovery import Action, resumable
+from .._state.run import Run
 from .._traffic import pointer as pointers
 from . import revert as reverting
 from . import view as views
@@ -47,6 +48,11 @@ def begin(call: Call) -> Result:
     except leases.LeaseHeld as error:
         if _watched(call, alone=True):
             error.next_step = f"end its bake first: {playbook('confirm')}, or {playbook('roll_back')}"
+        elif call.run.operation == "roll_back" and _nothing_moved(call):
+            error.next_step = (
+                "users do not have its release, so there is nothing of it to take back; Ctrl-C ends that run; "
+                f"{error.next_step}"
+            )
         raise
     run = call.run._replace(epoch=lease.epoch)
     call = call._replace(run=run)
@@ -69,11 +75,37 @@ def begin(call: Call) -> Result:
 
 
 def _cut_short(call: Call) -> None:
-    """What is watched has the lease until that ends. Who rolls back does not wait: it is taken back now."""
-    from .watcher import cut_short  # noqa: PLC0415 - loaded when needed: users wait for a roll back
+    """What users have on probation has the lease until that ends. Who rolls back does not wait for it."""
+    run = _on_probation(call)
+    if run is not None:
+        from .watcher import cut_short  # noqa: PLC0415 - loaded when needed: users wait for a roll back
 
+        cut_short(call.guard, run, f"{call.run.actor} ({call.run.source}) rolled back")
+
+
+def _on_probation(call: Call) -> Run | None:
+    """Returns the deploy that has the lease and whose release is watched here, or whose switch is not confirmed yet: it
+    drains, moves workers, or has died. None as well where a person breaks its lease: that is on record, with a reason.
+    """
+    guard = call.guard
     if _watched(call):
-        cut_short(call.guard, f"{call.run.actor} ({call.run.source}) rolled back")
+        from . import watch_files  # noqa: PLC0415 - loaded when needed: users wait for a roll back
+
+        asked = watch_files.read_asked(guard.folder)
+        return Run.from_dict(asked["run"]) if asked else None
+    intent, lease = guard.intent(), leases.read(guard.folder)
+    if intent is None or lease is None or lease.id != intent.run.id or call.parameters.get("break_lease"):
+        return None
+    held = leases.remaining(lease, guard.clock) > 0
+    return intent.run if held and lease.operation == "deploy" else None
+
+
+def _nothing_moved(call: Call) -> bool:
+    """Whether users have what was confirmed last, and nothing is about to change that."""
+    guard = call.guard
+    state, in_file = guard.state(), pointers.read_file(guard.application, guard.map_path)
+    confirmed = pointers.Pointer(state.live if state else None, None, 0)
+    return guard.intent() is None and in_file == confirmed
 
 
 def _watched(call: Call, *, alone: bool = False) -> bool:
@@ -91,7 +123,7 @@ def _would_begin(call: Call) -> Result:
     guard = call.guard
     where = os.path.join(guard.folder, leases.FILE)
     stored = leases.read(guard.folder)
-    if not (call.run.operation == "roll_back" and _watched(call)):
+    if call.run.operation != "roll_back" or _on_probation(call) is None:
         leases.taken(stored, call.run, call.lease_seconds, guard.clock, where=where, **_known(call))
     finding = views.find(guard)
     resume = _resumes(call, finding, guard.intent())

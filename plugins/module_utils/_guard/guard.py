@@ -53,14 +53,16 @@ def towards(run: Run, intent: Intent) -> Run:
 class Guard(Place):
     """The guard of one application on this load-balancer host."""
 
-    def instances(self, target: str, wanted: int, wait: float) -> dict[str, list[str]]:
+    def instances(
+        self, target: str, wanted: int, wait: float, while_waiting: t.Callable[[], None] = lambda: None
+    ) -> dict[str, list[str]]:
         """Returns the addresses per slot as the load balancer has them, once *wanted* of *target* are up.
 
-        Waits for at most *wait* seconds.
+        Waits for at most *wait* seconds; *while_waiting* is called between two looks.
 
         Raises CommandFailed when they are not. Takes no lock: the guard of an earlier switch must not wait for it.
         """
-        traffic.wait_for_servers(self.api, self.application, target, wanted, wait)
+        traffic.wait_for_servers(self.api, self.application, target, wanted, wait, while_waiting)
         known: dict[str, list[str]] = {slot: [] for slot in states.SLOTS}
         for server in self.api.servers(self.application):
             if server.address:
@@ -154,12 +156,20 @@ class Guard(Place):
             )
 
     def confirm(
-        self, run: Run, release: dict[str, str], *, token: str | None, environment: str, question: Question | None
+        self,
+        run: Run,
+        release: dict[str, str],
+        *,
+        token: str | None,
+        environment: str,
+        question: Question | None,
+        approved_by: str = "",
     ) -> states.State:
         """Records that *release* is good, after fresh healthy answers through the load balancer, and disarms.
 
-        *token* is what arm() gave; None when there was no guard. Raises NotConfirmed, and leaves everything as it is,
-        when the token is wrong, the deadline has passed, or traffic is not where this run moved it.
+        *token* is what arm() gave; None when there was no guard. *approved_by*: as states.confirmed() has it. Raises
+        NotConfirmed, and leaves everything as it is, when the token is wrong, the deadline has passed, or traffic is
+        not where this run moved it.
         """
         target = t.cast(str, run.slot)
         with self.alone(), journal.step(self.folder, run, "confirm", self.clock):
@@ -173,6 +183,7 @@ class Guard(Place):
                 by=run.actor,
                 at=self.clock.utc(),
                 epoch=run.epoch,
+                approved_by=approved_by,
             )
             # Recorded and disarmed: an earlier call came this far.
             if not (intent is None and entry is None):

@@ -103,7 +103,8 @@ def arm(call: Call) -> Result:
         return {"changed": True, "token": None}
     asked, guard, target = call.parameters, call.guard, t.cast(str, call.run.slot)
     check = Check(str(asked["check"]["path"]), int(asked["check"]["status"]), str(asked["check"]["host"]))
-    known = guard.instances(target, int(asked.get("instances") or 1), float(asked.get("wait") or 30))
+    wanted, wait = int(asked.get("instances") or 1), float(asked.get("wait") or 30)
+    known = guard.instances(target, wanted, wait, _now_and_then(call.alive))
     with call.alone("arm"):
         intent = guard.arm(
             call.run,
@@ -215,7 +216,7 @@ def _question(call: Call) -> Question | None:
     return Question(verify) if verify else None
 
 
-def _now_and_then(what: t.Callable[[], None], seconds: float = 5.0) -> t.Callable[[], None]:
+def _now_and_then(what: t.Callable[[], None], seconds: float = 1.0) -> t.Callable[[], None]:
     """Returns a function that calls *what* when *seconds* have passed since it last did."""
     last = [time.monotonic()]
 
@@ -228,7 +229,10 @@ def _now_and_then(what: t.Callable[[], None], seconds: float = 5.0) -> t.Callabl
 
 
 def confirm(call: Call) -> Result:
-    """Parameters: release (dict), token, verify (needed here). Also gives the lease back: the run is over."""
+    """Parameters: release (dict), token, verify (needed here), approved_by (else what the watch of this run tells).
+
+    Also gives the lease back: the run is over.
+    """
     guard, run = call.guard, call.run
     if call.check:
         return {"changed": True}
@@ -245,6 +249,7 @@ def confirm(call: Call) -> Result:
             token=call.parameters.get("token"),
             environment=call.environment,
             question=question,
+            approved_by=str(call.parameters.get("approved_by") or _approver(call)),
         )
     tally.remember(
         guard.api, guard.application, guard.folder, t.cast(str, run.slot), str(call.parameters["release"]["id"])
@@ -252,6 +257,15 @@ def confirm(call: Call) -> Result:
     with contextlib.suppress(leases.LeaseLost):  # broken by a person while it was confirmed: it is, all the same
         leases.release(guard.folder, run)
     return {"changed": state != known, "state": state.to_dict()}
+
+
+def _approver(call: Call) -> str:
+    """Returns who has ended the watch of this run before its time; an empty text when its gates have."""
+    from . import watch_files  # noqa: PLC0415 - loaded when needed: users wait for a switch
+
+    seen = watch_files.read_seen(call.guard.folder) or {}
+    mine = seen.get("run") == [call.run.id, call.run.epoch]
+    return str(seen["approved"]) if mine and seen["approved"] else ""
 
 
 def _is_over(call: Call) -> bool:

@@ -94,11 +94,15 @@ def times(asked: t.Mapping[str, t.Any]) -> Times:
 
 
 def told(
-    asked: t.Mapping[str, t.Any], clock: Clock, ended: str | None = None, says: str = "", approved: bool = False
+    asked: t.Mapping[str, t.Any], clock: Clock, ended: str | None = None, says: str = "", approved: str = ""
 ) -> Told:
-    """Returns what is told of the watch *asked* beside its progress. *ended*: go, revert, stopped, or None: not yet."""
+    """Returns what is told of the watch *asked* beside its progress. *ended*: go, revert, stopped, or None: not yet.
+
+    *approved*: by whom, when a person did.
+    """
     return {
         "id": asked["id"],
+        "run": [asked["run"]["id"], asked["run"]["epoch"]],
         "phase": asked["phase"],
         "boottime": clock.boottime(),
         "ended": ended,

@@ -34,12 +34,12 @@ LOADED = (verify,)
 
 
 class Ending(t.NamedTuple):
-    """How a watch ended: *what* (go, revert or STOPPED), that in words, what was seen, and whether a person said so."""
+    """How a watch ended: *what* (go, revert or STOPPED), that in words, what was seen, and the person who said so."""
 
     what: str
     says: str
     progress: Progress
-    approved: bool = False
+    approved: str = ""
 
 
 def watch(guard: Guard) -> str:
@@ -72,25 +72,19 @@ def watch(guard: Guard) -> str:
     return "\n  ".join([f"{guard.application}: {ending.says}", *(answers if ending.what == decision.REVERT else [])])
 
 
-def cut_short(guard: Guard, why: str) -> None:
-    """Takes back what is watched after its switch, and gives its lease free: who rolls back does not wait for a watch.
-
-    Does nothing when nothing is watched.
-    """
+def cut_short(guard: Guard, run: Run, why: str) -> None:
+    """Takes back what *run* has moved, watched or not yet, and gives its lease free: who rolls back does not wait."""
+    says = _take_back(guard, run, why)
     asked = watch_files.read_asked(guard.folder)
-    if asked is None or asked["phase"] not in ("during_shift", "bake"):
-        return
-    run = Run.from_dict(asked["run"])
-    _refused(guard, asked, run, _take_back(guard, run, why))
+    _refused(guard, asked if asked is not None and asked["run"]["id"] == run.id else None, run, says)
 
 
-def _refused(guard: Guard, asked: t.Mapping[str, t.Any], run: Run, says: str) -> None:
+def _refused(guard: Guard, asked: t.Mapping[str, t.Any] | None, run: Run, says: str) -> None:
     """The refusal is on record, and the lease is free. The journal ends with what took the traffic back: the next run
     knows from that where users are, and why."""
-    call = Call(guard, run, asked["environment"], {}, False)
     with guard.alone(), contextlib.suppress(leases.LeaseLost):
-        if asked["alone"]:
-            steps.refuse(call, dict(asked["alone"]["release"]), says)
+        if asked and asked["alone"]:
+            steps.refuse(Call(guard, run, asked["environment"], {}, False), dict(asked["alone"]["release"]), says)
         leases.release(guard.folder, run)
 
 
@@ -115,8 +109,9 @@ class _Watcher:
                 told = f"the watch of {self._run.operation} {self._run.id} was ended before its time"
                 return Ending(STOPPED, told, progress)
             if now.get("approved"):
-                told = f"phase {self._asked['phase']}: approved by {now['approved']} after {progress.elapsed:g} s"
-                return Ending(decision.GO, told, progress, approved=True)
+                by = str(now["approved"])
+                told = f"phase {self._asked['phase']}: approved by {by} after {progress.elapsed:g} s"
+                return Ending(decision.GO, told, progress, approved=by)
             if not self._asked["alone"] and watch_files.silence(self._guard.folder, self._guard.clock) > _LEFT:
                 return Ending(
                     STOPPED, f"the run has not looked for {_LEFT:g} s, and nobody needs this any more", progress
@@ -174,6 +169,7 @@ def _settle(guard: Guard, asked: t.Mapping[str, t.Any], run: Run, ending: Ending
         try:
             intent = guard.intent()
             told = {"release": release, "token": intent.token if intent else None, "verify": asked["alone"]["verify"]}
+            told["approved_by"] = ending.approved
             steps.confirm(Call(guard, run, asked["environment"], told, False))
             return ending._replace(says=f"{ending.says}; {release['id']} is confirmed")
         except (RolloutError, OSError) as error:

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import typing as t
 
-from .._foundation.errors import BadInput, RolloutError, StateUnreadable
+from .._foundation.errors import BadInput, CommandFailed, RolloutError, StateUnreadable
 from .._gates import specification
 from .._gates.decision import GO, HOLD
 from .._state import intent as intents
 from .._state import lease as leases
+from . import revert as reverting
 from . import samplers, tally, timer, watch_files
 from .call import Call, Result
 
@@ -160,16 +162,23 @@ def approved(call: Call) -> Result:
 
 
 def end(call: Call) -> Result:
-    """The step unwatch: nobody needs this watch any more. Parameter: watch (its id); another one goes on."""
-    guard = call.guard
+    """The step unwatch: nobody needs this watch any more. Parameters: watch (its id; another one goes on), refused.
+
+    *refused* is why, when another host of this run refuses the release: then users leave it at once.
+    """
+    guard, refused = call.guard, str(call.parameters.get("refused") or "")
     if call.check:
         return {"changed": False}
     with guard.alone():
         asked = watch_files.read_asked(guard.folder)
         if asked is None or asked["id"] != call.parameters["watch"]:
             return {"changed": False}
+        armed = guard.intent() is not None
+        if refused:
+            with contextlib.suppress(CommandFailed):  # then the run that withdraws it asks once more, and says so
+                reverting.refuse(guard, call.run, refused[:300])
         watch_files.remove_asked(guard.folder)  # the watch sees that, journals its end, and ends
-    return {"changed": False}
+        return {"changed": armed and guard.intent() is None}
 
 
 def _may(call: Call) -> None:

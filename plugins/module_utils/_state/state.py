@@ -142,12 +142,21 @@ def save(state: State, root: str = ROOT) -> bool:
 
 
 def confirmed(
-    state: State, *, operation: str, slot: str, release: dict[str, str], by: str, at: str, epoch: int = 0
+    state: State,
+    *,
+    operation: str,
+    slot: str,
+    release: dict[str, str],
+    by: str,
+    at: str,
+    epoch: int = 0,
+    approved_by: str = "",
 ) -> tuple[State, dict[str, str] | None]:
     """Returns the state after *release* in *slot* was found good, and its history entry (None: nothing is new).
 
-    Pure. *operation* is deploy or roll_back, *at* an ISO time in UTC, *epoch* that of the run. What a newer run
-    confirms is new even where it was live before: this host knows of the newest decision, too.
+    Pure. *operation* is deploy or roll_back, *at* an ISO time in UTC, *epoch* that of the run. *approved_by*: who did
+    not wait for its gates. What a newer run confirms is new even where it was live before: this host knows of the
+    newest decision, too.
     """
     record = state.slots[slot]
     known = record is not None and record.release == release and record.epoch >= epoch
@@ -162,6 +171,7 @@ def confirmed(
         "slot": slot,
         "by": by,
         "outcome": "confirmed",
+        **({"approved_by": approved_by} if approved_by else {}),
     }
     return (
         state._replace(

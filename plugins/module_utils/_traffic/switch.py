@@ -27,10 +27,17 @@ class Drained(t.NamedTuple):
     seconds: float
 
 
-def wait_for_servers(api: Driver, application: str, slot: str, wanted: int, deadline: float) -> list[Server]:
+def wait_for_servers(
+    api: Driver,
+    application: str,
+    slot: str,
+    wanted: int,
+    deadline: float,
+    while_waiting: t.Callable[[], None] = lambda: None,
+) -> list[Server]:
     """Waits until *wanted* instances of *slot* are up in the load balancer's own eyes; at most *deadline* seconds.
 
-    Raises CommandFailed with what it says of each instance.
+    *while_waiting* is called between two looks. Raises CommandFailed with what it says of each instance.
     """
     ends = time.monotonic() + deadline
     while True:
@@ -48,6 +55,7 @@ def wait_for_servers(api: Driver, application: str, slot: str, wanted: int, dead
                 next_step=f"compare rollout_processes with what was provisioned ({playbook('provision')}), and ask an "
                 "instance from the load-balancer host: curl -i http://ADDRESS:PORT, with rollout_ready_path",
             )
+        while_waiting()
         time.sleep(POLL_SECONDS)
 
 

@@ -18,4 +18,4 @@ EXAMPLES = sorted((Path(__file__).resolve().parents[3] / "examples" / "gates").g
 def test_an_example_has_no_problem(example: Path) -> None:
     variables = yaml.safe_load(example.read_text(encoding="utf-8"))
     stores = {"rollout_database": {"host": "data1"}, "rollout_redis": {"host": "data1"}}
-    assert [str(one) for one in gate_problems({**variables, **stores}, ["lb1"])] == []
+    assert [str(one) for one in gate_problems({**variables, **stores}, ["lb1", "tester1"])] == []

@@ -59,6 +59,14 @@ def test_a_host_without_the_program_is_told_to_be_provisioned() -> None:
     assert "The guard is not installed" in told["msg"]
 
 
+def test_who_lost_the_lease_can_be_told_from_what_failed() -> None:
+    answer = {"failed": True, "msg": "May not change shop any more", "lost": "run b: roll_back by lee"}
+    told, _request = acts({"stdout": json.dumps(answer)}, step="revert", required=False)
+    assert (told["problem"], told["lost"]) == (answer["msg"], answer["lost"])
+    told, _request = acts({"stdout": '{"failed": true, "msg": "disk full"}'}, step="revert", required=False)
+    assert "lost" not in told
+
+
 def test_secrets_do_not_come_back() -> None:
     told, request = acts({"stdout": '{"failed": true, "msg": "it said hidden-value"}'}, masked=["hidden-value"])
     assert told["msg"] == "it said ********"

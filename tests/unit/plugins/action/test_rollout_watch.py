@@ -53,6 +53,7 @@ class Task:
         self.said: list[str] = []
         self.asked: list[str] = []
         self.warnings: list[str] = []
+        self.refused = ""
         self.stopped = threading.Event()
         self.command: t.Callable[[], dict[str, t.Any]] = lambda: {"verdict": "pass", "words": [], "answers": []}
         self._looks = list(looks)
@@ -75,10 +76,13 @@ class Task:
             return {"rc": 0, "stdout": "", "stderr": ""}
         request = json.loads(in_data)
         self.asked.append(request["step"])
+        self.refused = request["parameters"].get("refused", "")
         assert request["parameters"]["lease_seconds"] == 60
         answer: dict[str, t.Any] = {"changed": False}
         if request["step"] == "watch":
             answer = {"changed": False, "watch": "abc", **({"warnings": self.warnings} if self.warnings else {})}
+        if request["step"] == "unwatch":
+            answer = {"changed": bool(self.refused)}
         if request["step"] == "watched":
             answer = self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]
         return {"rc": 0, "stdout": json.dumps(answer), "stderr": ""}
@@ -177,6 +181,14 @@ def test_one_host_that_refuses_ends_the_watch_of_the_others(tmp_path: Path) -> N
     assert waits.asked[-1] == "unwatch"
 
 
+def test_a_host_that_never_began_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(action, "_OVERDUE", 0.1)
+    told = Task(tmp_path, "lb1", CONTENT, seconds=0, most=0, hosts=["lb1", "lb2", "app1"]).run()
+    assert "Not every host was content in time" in told["msg"]
+    assert "run again with --forks 3" in told["msg"]
+    assert "ansible-playbook vitalops.rollout.status -i INVENTORY" in told["msg"]
+
+
 def test_a_host_that_cannot_watch_ends_it_for_all(tmp_path: Path) -> None:
     failed = {"failed": True, "changed": False, "msg": "The watch over the release has died"}
     told = together(Task(tmp_path, "lb1", seen("pass")), Task(tmp_path, "lb2", failed))
@@ -246,6 +258,17 @@ def test_a_command_that_fails_refuses_the_release_for_all(tmp_path: Path) -> Non
         "  smoke: fail (exit code 1, expected 0)\n    E  boom"
     )
     assert told[0]["msg"] == "Refused by tester1; its message says why."
+
+
+@pytest.mark.parametrize(("phase", "moved"), [("during_shift", True), ("bake", True), ("before_switch", False)])
+def test_a_load_balancer_takes_back_at_once_what_a_command_refuses(tmp_path: Path, phase: str, moved: bool) -> None:
+    tests = Task(tmp_path, "tester1", gates=[COMMAND], application_host=True, phase=phase)
+    tests.command = lambda: {"verdict": "fail", "words": ["exit code 1, expected 0"], "answers": []}
+    first = Task(tmp_path, "lb1", seen("pass"), phase=phase)
+    told = together(first, tests)
+    assert first.refused == ("Refused by tester1; its message says why." if moved else "")
+    assert bool(told[0].get("changed")) is moved
+    assert not tests.refused
 
 
 def test_while_a_command_runs_the_load_balancers_look_on(tmp_path: Path) -> None:

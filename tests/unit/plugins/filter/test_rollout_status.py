@@ -300,6 +300,57 @@ def test_load_balancers_that_differ_are_told(host: str, change: Model, line: str
     assert line in "\n".join(drawn(told))
 
 
+def attention(model: Model, **more: t.Any) -> str:
+    return " ".join(" ".join(render(Status(**model, now=NOW, **more))).partition("  attention")[2].split())
+
+
+def refused_unattended() -> Model:
+    """Slot green has the refused release, with all that it runs."""
+    model = sound()
+    model["state"]["slots"]["green"] = None
+    for host in model["instances"].values():
+        host["slots"]["green"].update(current={"id": "1.2.0-bad"}, processes_started=["web", "worker"])
+        host["slots"]["green"]["instances"][1]["state"] = "running"
+    return model
+
+
+def test_what_a_refused_release_still_does_is_told_with_what_to_type_and_where_to_look() -> None:
+    told = attention(refused_unattended())
+    assert "app1, app2: workers of the refused 1.2.0-bad still take jobs in green; they move with" in told
+    assert "ansible-playbook vitalops.rollout.deploy -i INVENTORY -e rollout_version=1.1.0" in told
+    assert "rollout-watch@shop on the load balancer, and the log of shop-green-web-1 on app1" in told
+    assert "vitalops.rollout.roll_back -i INVENTORY" in attention(refused_unattended(), undone=True)
+
+
+@pytest.mark.parametrize("how", ["stopped", "run", "replaced", "confirmed"])
+def test_what_is_left_of_no_refused_release_needs_no_attention(how: str) -> None:
+    model = refused_unattended()
+    for host in model["instances"].values():
+        if how == "stopped":
+            host["slots"]["green"].update(processes_started=[])
+        if how == "replaced":
+            host["slots"]["green"].update(current={"id": OLD})
+    if how == "confirmed":
+        model["state"]["history"][-1]["outcome"] = "confirmed"
+    assert attention(model, run="deploy by kim" if how == "run" else "") == ""
+
+
+def test_who_did_not_wait_for_the_gates_is_told() -> None:
+    model = sound()
+    model["state"]["history"][-1].update(outcome="confirmed", approved_by="lee (AWX)")
+    assert any(
+        "confirmed, 5 min ago by alice, approved by lee (AWX)" in line for line in rollout_status(model, now=NOW)
+    )
+
+
+def test_a_container_in_its_start_period_needs_no_attention() -> None:
+    model = sound()
+    first(model, "app1", "blue").update(health="starting")
+    assert attention(model) == ""
+    first(model, "app1", "blue").update(restarts=2)
+    assert "shop-blue-web-1 is running but starting, restarted 2 times" in attention(model)
+
+
 def test_a_roll_back_after_a_deploy_that_died_is_not_promised_to_go_further() -> None:
     told = hostvars()
     for host in ("lb1", "lb2"):

@@ -65,6 +65,19 @@ def test_refusal_tells_users_cause_and_next_step() -> None:
     assert "boom 2" not in text
 
 
+def test_refusal_gives_a_command_to_type_whatever_happened() -> None:
+    lost, dead = {"problem": "x", "lost": "run b"}, {"problem": "x"}
+    back = {**PLAN, "operation": "roll_back"}
+    for plan, reverts, verb in (
+        *((one, None, "deploy") for one in (PLAN, FIRST, back)),
+        (PLAN, [{"changed": True}], "deploy"),
+        *((PLAN, [one], "status") for one in (lost, dead)),
+        ({**PLAN, "converge": True}, None, "roll_back"),
+    ):
+        following = refusal({"msg": "x"}, plan, reverts=reverts).rpartition("Next: ")[2]
+        assert f"ansible-playbook vitalops.rollout.{verb} -i INVENTORY" in following
+
+
 def test_refusal_shows_the_log_of_the_instance_that_failed() -> None:
     text = refusal({"msg": "app1-web-2: status 503 instead of 200"}, PLAN, WORDS)
     assert "Last lines of shop-green-web-2 on app1:\n  | boom 2" in text
@@ -95,6 +108,19 @@ def test_refusal_does_not_say_that_traffic_is_back_where_it_is_not() -> None:
     text = refusal({"msg": "x"}, PLAN, reverts=reverts)
     assert "could not be taken back on lb2; the warnings say why" in text
     assert "has all the traffic again" not in text
+
+
+def test_refusal_by_another_run_says_who_decides() -> None:
+    lost = {
+        "item": "lb1",
+        "problem": "May not change it",
+        "lost": "run b with epoch 8: roll_back by lee (AWX) since 10:00",
+    }
+    text = refusal({"msg": "x"}, PLAN, reverts=[lost, {"item": "lb2", "changed": True}])
+    assert "Another run has taken over (run b with epoch 8: roll_back by lee (AWX) since 10:00): it decides" in text
+    assert "could not be taken back" not in text
+    dead = {"item": "lb2", "problem": "The host cannot be reached"}
+    assert "could not be taken back on lb2;" in refusal({"msg": "x"}, PLAN, reverts=[lost, dead])
 
 
 def test_refusal_of_a_roll_back_does_not_ask_for_a_better_release() -> None:

@@ -45,6 +45,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         service.requests.append(dict(self.headers))
         status, body = service.answers.pop(0) if len(service.answers) > 1 else service.answers[0]
         self.send_response(status)
+        self.send_header("Retry-After", "5")
         self.end_headers()
         self.wfile.write(body.encode())
 
@@ -87,7 +88,9 @@ def test_a_broken_instance_fails_the_gate_with_everything_a_person_needs() -> No
     assert "expected: 3 answers in a row with status 200 and status == 'ready' true on the body" in message
     assert "web-2: fail: 0 of 3 good in a row" in message
     assert "the body assertion status == 'ready' gave false, not true" in message
-    assert 'last answer: status 200, body: {"status": "starting"}' in message
+    (answer,) = [line for line in message.splitlines() if "last answer: status 200, Retry-After: 5, Date: " in line]
+    assert answer.endswith(', body: {"status": "starting"}')
+    assert told["targets"][1]["last_headers"][0] == "Retry-After: 5"
     assert f"curl -si -m 0.5 '{two.url}', then read the log of web-2" in message
     assert [target["verdict"] for target in told["targets"]] == ["pass", "fail"]
     assert told["error"]["next"].startswith("on this host: curl")

@@ -85,6 +85,7 @@ def test_a_late_success_passes_and_remembers_the_first_failure() -> None:
         "after": pytest.approx(0, abs=0.1),
         "status": 503,
         "error": "status 503 instead of 200",
+        "headers": [],
         "body": "starting",
     }
     assert told["last_error"] is None

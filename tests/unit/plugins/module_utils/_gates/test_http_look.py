@@ -29,7 +29,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._gates.verdict im
 READY = b'{"status": "ready"}'
 MIB = 1024 * 1024
 MEBIBYTE = b"x" * MIB
-SERVER = f"Server: BaseHTTP/0.6 Python/{platform.python_version()}"
+SERVER = f"Date: today, Server: BaseHTTP/0.6 Python/{platform.python_version()}"
 SECRET = 'Bearer t0ken"of-the-shop'
 
 
@@ -46,7 +46,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with peer.asked(self), contextlib.suppress(OSError):
             peer.answer(self)
 
-    do_HEAD = do_POST = do_GET
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_GET
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return "today"
 
     def log_message(self, *_arguments: t.Any) -> None:
         pass
@@ -361,13 +364,17 @@ def test_the_newest_bad_answers_are_told_with_what_helps_a_person(peers: Start) 
             b"down\n%d " % handler.number + b"x" * 400,
             503,
             Content_Type="text/plain",
+            Location="/login?token=t0ken",
+            Allow="GET",
             Retry_After="5",
+            Age="7",
             X_Request_Id="r7",
         )
     )
     seen = look(peer, samples=7)
     assert len(seen.answers) == 5
-    headers = f"Content-Type: text/plain, Retry-After: 5, {SERVER}, X-Request-Id: r7"
+    server = SERVER.replace("Server", "Age: 7, Server")
+    headers = f"Content-Type: text/plain, Location: /login, Allow: GET, Retry-After: 5, {server}, X-Request-Id: r7"
     told = f"web-1 GET {peer.url}: 503, {headers}, body: down 6 "
     assert seen.answers[-1] == f"{told}{'x' * (300 - len('down 6 ...'))}..."
 
@@ -379,12 +386,13 @@ def test_a_good_status_with_a_wrong_body_says_what_is_wrong_with_it(peers: Start
     assert seen.answers == [f"web-1 GET {peer.url}: 200, {problem}, Content-Type: text/html, {SERVER}, body: (empty)"]
 
 
-def test_a_request_has_the_method_headers_and_body_that_were_described(peers: Start) -> None:
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_a_request_has_the_method_headers_and_body_that_were_described(peers: Start, method: str) -> None:
     peer = peers(says())
-    told = {"method": "POST", "body": '{"größe": 1}', "headers": {"content-type": "a/b", "Host": "shop.example.com"}}
+    told = {"method": method, "body": '{"größe": 1}', "headers": {"content-type": "a/b", "Host": "shop.example.com"}}
     assert look(peer, samples=1, consecutive=1, secret_headers={"Content-Type": "application/json"}, **told).verdict
     (request,) = peer.requests
-    assert (request.command, request.path) == ("POST", "/ready")
+    assert (request.command, request.path) == (method, "/ready")
     assert request.received == '{"größe": 1}'.encode()
     assert request.headers.get_all("Content-Length") == ["14"]
     assert request.headers.get_all("Content-Type") == ["application/json"]

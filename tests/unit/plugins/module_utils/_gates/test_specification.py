@@ -66,6 +66,7 @@ def test_every_phase_and_type_can_be_described() -> None:
         (READY | {"type": "htttp"}, "there is no type htttp, did you mean http?"),
         (READY | {"timeot": "5 s"}, "a gate of type http has no timeot, did you mean timeout?"),
         (READY | {"timeout": 5}, "timeout: expected a number with one of the units"),
+        (TRAFFIC | {"worse_than_live_by": {"p99": "20 %"}}, "there is no limit p99, did you mean p95?"),
         (READY | {"at_most": {"p95": 200}}, "at_most.p95: expected a number with one of the units"),
         (
             READY | {"at_most": {"errorshare": "1 %"}},

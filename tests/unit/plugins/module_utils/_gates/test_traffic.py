@@ -40,12 +40,19 @@ class Users:
         self.slots = {"blue": Tally(), "green": Tally()}
         self.get("blue", **{"answers": 10_000, "errors": 10, "took": 50, **live})
 
-    def get(self, slot: str, answers: int, errors: int = 0, took: int = 50, slow: int = 0) -> None:
+    def get(self, slot: str, answers: int, errors: int = 0, took: int = 50, slow: int = 0, **more: int) -> None:
+        """*more*: refused (4xx), lost (connection errors)."""
         before = self.slots[slot]
         times = dict(before.times)
         times[took] = times.get(took, 0) + answers - slow
         times[2000] = times.get(2000, 0) + slow
-        self.slots[slot] = Tally(before.responses + answers, 0, before.responses_5xx + errors, 0, times)
+        self.slots[slot] = Tally(
+            before.responses + answers,
+            before.responses_4xx + more.get("refused", 0),
+            before.responses_5xx + errors,
+            before.connection_errors + more.get("lost", 0),
+            times,
+        )
 
     def watched(self, gate: dict[str, t.Any], **slots: t.Any) -> TrafficSampler:
         told = {"bake": [{"name": "users", "type": "traffic", **gate}]}
@@ -83,6 +90,30 @@ def test_errors_are_found(gate: dict[str, t.Any]) -> None:
     assert found.verdict == FAIL
     assert "error_share 6.67 %" in words(found)
     assert "at most" in words(found)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize(
+    ("name", "more", "seen"),
+    [
+        ("response_4xx_share", {"refused": 60}, "response_4xx_share 20 %, live 0 %, at most 1 % more"),
+        ("connection_error_share", {"lost": 60}, "connection_error_share 16.7 %, live 0 %, at most 1 % more"),
+        ("p50", {"took": 120}, "p50 120 ms, live 50 ms, at most 20 % more"),
+        ("p95", {"slow": 60}, "p95 2 s, live 50 ms, at most 20 % more"),
+    ],
+)
+def test_whatever_is_worse_than_the_live_slot_is_found(
+    name: str, more: dict[str, int], seen: str, shared: bool
+) -> None:
+    gate = {"worse_than_live_by": {name: "20 %" if name.startswith("p") else "1 %"}, "min_samples": 100}
+    for worse in (True, False):
+        users = Users()
+        look = users.watched(gate, shared=shared)
+        users.get("blue", 300)
+        users.get("green", 300, **(more if worse else {}))
+        found = look(1.0)
+        assert found.verdict == (FAIL if worse else PASS)
+        assert (seen in words(found)) is worse
 
 
 @pytest.mark.parametrize("gate", [SLOW, SLOWER])
@@ -184,6 +215,10 @@ def test_a_number_that_may_be_chance_has_a_word() -> None:
     look = users.watched(WORSE)
     users.get("green", 120, errors=1)
     assert "(what is more may be chance)" in words(look(1.0))
+    users = Users()
+    look = users.watched(SLOWER)
+    users.get("green", 120, slow=7)
+    assert words(look(1.0)).endswith("p95 2 s, live 50 ms, at most 20 % more (what is more may be chance)")
 
 
 def test_at_a_first_rollout_only_limits_count_that_need_no_live_slot() -> None:

@@ -88,6 +88,17 @@ def test_status_is_loud_about_an_inconsistent_host_and_about_problems(
     assert "problem     HAProxy does not answer" in out
 
 
+def test_a_run_that_lost_its_lease_is_told_who_has_it(
+    host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _view = host.begins()
+    asked = {"protocol": steps.PROTOCOL, "step": "revert", "application": "shop", "environment": "staging"}
+    late = {**asked, "run": {**run.to_dict(), "id": "run-late"}}
+    told = answered(capsys, monkeypatch, json.dumps(late))
+    assert "run run-kim with epoch 1: deploy by kim (AWX job 42)" in told["lost"]
+    assert "lost" not in answered(capsys, monkeypatch, json.dumps({**asked, "step": "nothing"}))
+
+
 def test_status_of_a_host_with_nothing(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
     (host.root / "shop" / "traffic.map").unlink()
     assert said(capsys, "status")[1] == "no application is load balanced on this host\n"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import threading
 import time
 import typing as t
 
@@ -377,6 +378,16 @@ def test_nobody_follows_to_a_release_that_does_not_answer_and_the_way_out_is_tol
         host.ask("adopt", run, state=ahead, wait=0.2)
     assert "vitalops.rollout.roll_back -i" in str(refused.value)
     assert host.traffic() == ("blue", "blue")
+
+
+def test_a_run_whose_lease_is_broken_waits_for_no_instance(host: Host, peer: t.Any) -> None:
+    run, _view = host.begins()
+    peer.rows[1] = peer.server("green", "app1-web-1", "DOWN", host.green.address)
+    breaks = threading.Timer(0.2, lambda: host.begins(next_run(host), **BREAK))
+    breaks.start()
+    with pytest.raises(LeaseLost):
+        host.arms(run, wait=30)
+    breaks.join()
 
 
 def test_a_run_that_is_at_work_elsewhere_keeps_its_lease(host: Host) -> None:

@@ -23,6 +23,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.error
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.watch import Progress
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard import tally, watch_files, watcher, words
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import intent as intents
+from ansible_collections.vitalops.rollout.plugins.module_utils._state import journal
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import lease as leases
 from ansible_collections.vitalops.rollout.plugins.module_utils._state.lease import LeaseHeld, LeaseLost
 
@@ -163,6 +164,7 @@ def test_a_watch_that_nobody_attends_confirms(host: t.Any) -> None:
     time.sleep(0.1)
     users_get(host, 600)
     assert "1.1.0-bbb is confirmed" in ended()
+    assert "approved_by" not in host.state().history[-1]
     assert (host.intent(), host.state().live) == (None, "green")
     assert leases.read(host.folder).released
 
@@ -203,6 +205,7 @@ def test_a_person_confirms_before_its_time(host: t.Any) -> None:
     assert "approved by lee (AWX job 42) after" in ended()
     assert host.ask("approved", host.run("run-lee"), watch=watch)["watch"]["ended"] == "go"
     assert host.state().live == "green"
+    assert host.state().history[-1]["approved_by"] == "lee (AWX job 42)"
 
 
 def test_a_person_says_that_a_watch_which_a_run_attends_has_seen_enough(host: t.Any) -> None:
@@ -213,8 +216,10 @@ def test_a_person_says_that_a_watch_which_a_run_attends_has_seen_enough(host: t.
     assert host.ask("approve", host.run("run-lee", actor="lee"))["watch"] == watch
     assert "approved by lee (AWX job 42) after" in ended()
     seen = host.ask("watched", run, watch=watch)["watch"]
-    assert (seen["ended"], seen["approved"]) == ("go", True)
+    assert (seen["ended"], seen["approved"]) == ("go", "lee (AWX job 42)")
     assert host.state().live == "blue"  # the run confirms
+    host.ask("confirm", run, release=R2, token=t.cast(intents.Intent, host.intent()).token)
+    assert (host.state().history[-1]["by"], host.state().history[-1]["approved_by"]) == ("kim", "lee (AWX job 42)")
 
 
 def test_where_nothing_is_watched_nothing_is_approved(host: t.Any) -> None:
@@ -236,6 +241,31 @@ def test_whatever_settles_the_switch_ends_the_watch(host: t.Any, ends_it: str) -
     else:
         host.ask(ends_it, run, watch=watch)
     assert "was ended before its time" in ended()
+
+
+def test_what_another_host_refuses_leaves_the_users_of_this_one_at_once(host: t.Any) -> None:
+    run = switched(host)
+    watch = asks(host, run, seconds=60)["watch"]
+    ended = started(host)
+    time.sleep(0.1)
+    assert host.ask("unwatch", run, watch=watch, refused="Refused by app1; its message says why.")["changed"]
+    assert (host.traffic(), host.intent()) == (("blue", "blue"), None)
+    assert "was ended before its time" in ended()
+    assert (
+        "was refused (Refused by app1" in [one for one in journal.read(host.folder) if one.step == "revert"][-1].detail
+    )
+    # The run that withdraws the release finds nothing more to do.
+    assert not host.ask("revert", run)["changed"]
+    assert not host.ask("unwatch", run, watch=watch, refused="again")["changed"]
+
+
+def test_what_cannot_be_taken_back_yet_is_left_to_who_withdraws(host: t.Any) -> None:
+    run = switched(host)
+    watch = asks(host, run, seconds=60)["watch"]
+    host.blue.status = 503
+    assert not host.ask("unwatch", run, watch=watch, refused="x")["changed"]
+    assert host.traffic() == ("green", "green")
+    assert host.intent() is not None
 
 
 def test_another_run_does_not_end_a_watch(host: t.Any) -> None:
@@ -267,6 +297,42 @@ def test_who_rolls_back_does_not_wait_for_a_watch(host: t.Any) -> None:
     assert "lee (AWX job 42) rolled back" in view["unsettled"]["detail"]
     assert (view["unsettled"]["step"], view["unsettled"]["actor"]) == ("revert", "guard")
     assert "was ended before its time" in ended()
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_who_rolls_back_does_not_wait_for_what_follows_a_switch(host: t.Any, moved: bool) -> None:
+    run, _view = host.begins()
+    host.arms(run)
+    if moved:  # it drains, or moves workers: nothing is watched yet
+        host.ask("switch", run)
+    lee = host.run("run-lee", operation="roll_back", actor="lee", slot=None, previous=None)
+    assert host.ask("begin", lee, dry=True)["changed"]
+    back, view = host.begins(lee)
+    assert back.epoch == run.epoch + 1
+    assert (host.traffic(), host.intent()) == (("blue", "blue"), None)
+    assert (view["unsettled"]["step"], view["unsettled"]["actor"]) == ("revert", "guard")
+    assert "lee (AWX job 42) rolled back" in view["unsettled"]["detail"]
+    with pytest.raises(LeaseLost, match="roll_back by lee"):
+        host.ask("drain", run, slot="blue", deadline=1)
+
+
+def test_who_rolls_back_before_a_switch_is_told_that_users_have_nothing_of_it(host: t.Any) -> None:
+    host.begins()
+    with pytest.raises(LeaseHeld, match="users do not have its release, so there is nothing of it to take back"):
+        host.begins(host.run("run-lee", operation="roll_back"))
+    with pytest.raises(LeaseHeld) as held:
+        host.begins(host.run("run-lee"))
+    assert "users do not have" not in str(held.value)
+
+
+def test_a_roll_back_is_not_cut_short_by_another_one(host: t.Any) -> None:
+    run = host.begins(host.run(operation="roll_back"))[0]
+    host.arms(run)
+    host.ask("switch", run)
+    with pytest.raises(LeaseHeld) as held:
+        host.begins(host.run("run-lee", operation="roll_back"))
+    assert "users do not have" not in str(held.value)
+    assert host.traffic() == ("green", "green")
 
 
 def test_who_deploys_is_told_how_to_end_a_bake(host: t.Any) -> None:
