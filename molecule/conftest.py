@@ -85,6 +85,13 @@ class Lab:
         print("$", " ".join(command), "\n", ended.stdout[-6000:], ended.stderr[-6000:])
         return Played(ended.returncode, ended.stdout + ended.stderr)
 
+    def facts(self, name: str) -> str:
+        """Returns what Ansible gathers about a host, as it writes it."""
+        command = ["ansible", name, *self.sources(), "-b", "-m", "ansible.builtin.setup"]
+        return subprocess.run(
+            command, cwd=PROJECT, env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=120
+        ).stdout
+
     def verb(self, *arguments: str) -> str:
         """Runs a verb of the lab itself. Returns its standard output."""
         command = [sys.executable, "tests/lab/lab.py", *arguments, "--name", NAME]
