@@ -85,6 +85,13 @@ class Lab:
         print("$", " ".join(command), "\n", ended.stdout[-6000:], ended.stderr[-6000:])
         return Played(ended.returncode, ended.stdout + ended.stderr)
 
+    def facts(self, name: str) -> str:
+        """Returns what Ansible gathers about a host, as it writes it."""
+        command = ["ansible", name, *self.sources(), "-b", "-m", "ansible.builtin.setup"]
+        return subprocess.run(
+            command, cwd=PROJECT, env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=120
+        ).stdout
+
     def verb(self, *arguments: str) -> str:
         """Runs a verb of the lab itself. Returns its standard output."""
         command = [sys.executable, "tests/lab/lab.py", *arguments, "--name", NAME]
@@ -232,14 +239,34 @@ def lab() -> Lab:
     return Lab()
 
 
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """Says which test runs now, for tests/tools/step.py."""
+    _told(".now").write_text(nodeid.rpartition("/")[2])
+
+
+def pytest_runtest_logreport(report: t.Any) -> None:
+    """Keeps where minutes go, for tests/tools/scenarios.py: what a test needs before and after itself is its own."""
+    with _told(".seconds").open("a") as file:
+        file.write(f"{report.duration:.3f} {report.nodeid}\n")
+
+
+def pytest_sessionfinish() -> None:
+    _told(".now").unlink(missing_ok=True)
+
+
 def pytest_terminal_summary(terminalreporter: t.Any) -> None:
     """Keeps what failed where tests/tools/scenarios.py finds it: Molecule buries it under all that comes after."""
     failed = [report for kind in ("failed", "error") for report in terminalreporter.stats.get(kind, [])]
     if not failed:
         return
-    told = (PROJECT / "tests" / "output" / "molecule" / SCENARIO.name).with_suffix(".failed")
-    told.parent.mkdir(parents=True, exist_ok=True)
-    with told.open("a") as file:
+    with _told(".failed").open("a") as file:
         for report in failed:
             lines = [*report.longreprtext.splitlines()[-30:], *report.capstdout.splitlines()[-20:]]
             file.write("\n".join([report.nodeid, *(line[:300] for line in lines), ""]))
+
+
+def _told(ending: str) -> Path:
+    """Returns the file for those who watch the scenario, beside its log."""
+    path = (PROJECT / "tests" / "output" / "molecule" / SCENARIO.name).with_suffix(ending)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path

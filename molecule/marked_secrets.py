@@ -1,7 +1,7 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a secret shows: in command lines while something runs, in logs, and in files that anybody may read.
+"""Whether a secret shows: in command lines while something runs, in logs, in facts, and in files that anybody may read.
 
 *marks* are the secrets by what they are. Every look has a control that it must find.
 """
@@ -76,6 +76,19 @@ def in_logs(lab: t.Any, name: str, marks: Marks) -> list[str]:
     found = lab.connect(name).check_output(_LOGS, "\n".join([control, *marks.values()]), control).splitlines()
     assert control in found, f"nothing was seen in the logs of {name}"
     return [what for what, mark in marks.items() if mark in found]
+
+
+def in_facts(lab: t.Any, name: str, marks: Marks) -> list[str]:
+    """Returns what shows in the facts of a host, its local ones among them: any play may print or keep them."""
+    host, control = lab.connect(name), f"marked{secrets.token_hex(12)}"
+    folder = "/etc/ansible/facts.d"
+    host.check_output(f"mkdir -p {folder} && echo %s > {folder}/control.fact", json.dumps(control))
+    try:
+        told = lab.facts(name)
+    finally:
+        host.check_output(f"rm {folder}/control.fact; rmdir -p --ignore-fail-on-non-empty {folder}")
+    assert control in told, f"nothing was seen in the facts of {name}"
+    return in_text(told, marks)
 
 
 def readable(lab: t.Any, name: str, marks: Marks) -> list[str]:

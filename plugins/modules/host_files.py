@@ -88,6 +88,24 @@ options:
         type: list
         elements: str
         default: []
+  check_together:
+    description:
+      - A program that is asked about all files at once, before the first of them is replaced. In check mode it is not
+        asked.
+      - It finds copies below a folder of their own, which is C(%s), at the same paths. Where a file names another one
+        of O(files), its copy names the copy.
+    type: dict
+    suboptions:
+      command:
+        description: The program and its arguments, without a shell; any exit code but 0 refuses the files.
+        type: list
+        elements: str
+        required: true
+      folders:
+        description: Folders that are copied there first, as others have files in them which the program reads as well.
+        type: list
+        elements: path
+        default: []
   links:
     description: Symbolic links.
     type: list
@@ -155,7 +173,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput, NotFound
-from ansible_collections.vitalops.rollout.plugins.module_utils._hosts import files, services
+from ansible_collections.vitalops.rollout.plugins.module_utils._hosts import candidate, files, services
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
 
 
@@ -185,6 +203,13 @@ ARGUMENTS: dict[str, t.Any] = {
         "required_if": [("state", "present", ("content", "secret"), True)],
         "mutually_exclusive": [("content", "secret")],
     },
+    "check_together": {
+        "type": "dict",
+        "options": {
+            "command": {"type": "list", "elements": "str", "required": True},
+            "folders": {"type": "list", "elements": "path", "default": []},
+        },
+    },
     "links": {
         "type": "list",
         "elements": "dict",
@@ -205,6 +230,9 @@ def put(module: AnsibleModule) -> dict[str, t.Any]:
     wanted = _wanted(module.params, module.check_mode)
     changes = files.plan(wanted, files.look(wanted))
     if changes and not module.check_mode:
+        together = module.params["check_together"]
+        if together:
+            candidate.check(wanted, together["command"], together["folders"], module.tmpdir)
         files.apply(wanted)
     unread = not changes and _unread(module.params, wanted)
     if unread:

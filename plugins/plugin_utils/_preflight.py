@@ -14,6 +14,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.error
 
 from ._gate_problems import gate_problems, missing_libraries
 from ._ports import expected_ports, first_ports, load_balancer_driver, web_instances
+from ._preflight_memory import crowded
 
 NEEDED_GROUPS = {
     "deploy": ("load_balancer", "application"),
@@ -93,6 +94,7 @@ def problems(
             *taken_ports(hosts),
             *refused_logins(hosts),
             *(stale_slots(hosts) if verb in ("provision", "site") else ()),
+            *(crowded_hosts(hosts) if verb in ("provision", "site") else ()),
             *lost_safety(hosts),
             *short_guards(hosts),
             *short_leases(hosts),
@@ -344,6 +346,17 @@ def uncounted_gates(hosts: t.Sequence[Host], gates: t.Mapping[str, t.Any]) -> t.
 
 def _routes_with_nginx(host: Host) -> bool:
     return load_balancer_driver(host.variables) == "nginx"
+
+
+def crowded_hosts(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
+    """Hosts that PostgreSQL and Redis share, with less memory than both may take."""
+    for host in hosts:
+        memory = int(((host.told or {}).get("memory_bytes") or {}).get("usable") or 0)
+        found = (
+            crowded(host.name, host.variables, memory) if memory and {"postgres", "redis"} <= {*host.groups} else None
+        )
+        if found:
+            yield found
 
 
 def names_to_bind(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:

@@ -33,17 +33,24 @@ _TASK = re.compile(r"^TASK \[(.+?)\] \*+$")
 # A line of the callback profile_tasks, printed before each task: how long the one before it took.
 _SPENT = re.compile(r"^\w+ \d+ \w+ \d{4}  [\d:]+ \S+ \((\d+):(\d\d):([\d.]+)\)")
 
+# A line of the recap.
+_CHANGED = re.compile(r"^\S+ +: ok=\d+ +changed=(\d+) ", re.MULTILINE)
+
 
 class Run(t.NamedTuple):
-    """One run of a verb: wall seconds, of these in gates, and the number of tasks."""
+    """One run of a verb: wall seconds, of these in gates, the number of tasks, and of what changed on all hosts."""
 
     wall: float
     gate: float
     tasks: int
+    changed: int
 
 
 class Lab(t.NamedTuple):
-    """A lab that is up. *up*, *provision* and *again* are the seconds that these took."""
+    """A lab that is up. *up*, *provision* and *again* are the seconds that these took.
+
+    *again_changed* is how much the second provision changed, which had nothing to do.
+    """
 
     name: str
     topology: str
@@ -51,6 +58,7 @@ class Lab(t.NamedTuple):
     up: float
     provision: float
     again: float
+    again_changed: int
 
 
 def say(text: str) -> None:
@@ -79,7 +87,7 @@ def running(topology: str, apps: int) -> t.Iterator[Lab]:
         # After these, every image is on every host: what follows is timed.
         for version in VERSIONS:
             play(name, "deploy", "-e", f"rollout_version={version}")
-        yield Lab(name, topology, apps, up, provision.wall, again.wall)
+        yield Lab(name, topology, apps, up, provision.wall, again.wall, again.changed)
     finally:
         verb(name, "down")
 
@@ -89,8 +97,11 @@ def folder(name: str) -> Path:
     return ROOT / ".lab" / f"{name}-inventory"
 
 
-def parse(output: str) -> tuple[float, int]:
-    """Returns the seconds spent in gate tasks, and the number of tasks, in the output of profile_tasks. Pure."""
+def parse(output: str) -> tuple[float, int, int]:
+    """Returns the seconds spent in gate tasks, the number of tasks, and of changes on all hosts. Pure.
+
+    *output* is of profile_tasks, and has the recap of Ansible itself.
+    """
     current, gate, tasks = "", 0.0, 0
     for line in output.splitlines():
         if spent := _SPENT.match(line):
@@ -101,7 +112,7 @@ def parse(output: str) -> tuple[float, int]:
         elif task := _TASK.match(line):
             current = task.group(1)
             tasks += 1
-    return gate, tasks
+    return gate, tasks, sum(map(int, _CHANGED.findall(output)))
 
 
 def play(name: str, playbook: str, *arguments: str, expected: int = 0) -> Run:
@@ -117,9 +128,9 @@ def play(name: str, playbook: str, *arguments: str, expected: int = 0) -> Run:
     if ended.returncode != expected:
         say(ended.stdout + ended.stderr)
         raise SystemExit(f"{' '.join(command)} ended with exit code {ended.returncode}")
-    gate, tasks = parse(ended.stdout)
-    say(f"    {playbook:<10} {wall:6.1f} s, {gate:4.1f} s in gates, {tasks} tasks")
-    return Run(wall, gate, tasks)
+    gate, tasks, changed = parse(ended.stdout)
+    say(f"    {playbook:<10} {wall:6.1f} s, {gate:4.1f} s in gates, {tasks} tasks, {changed} changed")
+    return Run(wall, gate, tasks, changed)
 
 
 def application() -> dict[str, str]:

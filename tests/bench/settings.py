@@ -56,8 +56,8 @@ def _ended(lab: Lab, unit: str) -> tuple[int, int]:
 def lines(found: t.Mapping[str, t.Any]) -> list[str]:
     """Returns the figures in one sentence. Pure."""
     walls = found["walls"]
-    seconds = f"{statistics.median(walls):.1f} s (p50), at most {max(walls):.1f} s, {len(walls)} runs"
+    seconds = f"{statistics.median(walls):.1f} s (p50), at most {max(walls):.1f} s, {len(walls)} runs (goal < 8)"
     return [
         f"A setting of PostgreSQL that needs a reload: {seconds}; "
-        f"{found['failures']} of {found['transactions']} transactions of pgbench failed meanwhile."
+        f"{found['failures']} of {found['transactions']} transactions of pgbench failed meanwhile (goal 0)."
     ]

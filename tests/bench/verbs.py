@@ -34,6 +34,7 @@ def figures(lab: Lab, runs: t.Mapping[str, t.Sequence[Run]]) -> dict[str, t.Any]
         "lab_up_s": lab.up,
         "provision_s": lab.provision,
         "again_s": lab.again,
+        "again_changed": lab.again_changed,
     }
     for verb, taken in runs.items():
         found[f"{verb}_s"] = statistics.median(run.wall for run in taken)

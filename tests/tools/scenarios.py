@@ -1,12 +1,14 @@
 """Runs Molecule scenarios one after the other, and those joined with + two at a time. Says at the end what failed.
 
 Usage: scenarios.py default fleet+data_services+edge+single_host
-What each wrote is kept in tests/output/molecule/, and what molecule/conftest.py tells of tests that failed.
+What each wrote is kept in tests/output/molecule/, and what molecule/conftest.py tells of tests: which one runs, how
+long each took, which failed.
 Scenarios that measure times need the machine for themselves; the others wait so much that two of them share it well.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -23,14 +25,18 @@ _AT_A_TIME = 2
 _FAILURE = re.compile(r"fatal: |failed: |\[ERROR\]|ERROR!")
 _LINES_OF_A_FAILURE = 12
 _LINES_AT_MOST = 60
+_SLOWEST = 8
 
 
 def play(scenario: str, prefix: str) -> int:
     """Runs one scenario, each line behind *prefix*. Returns its exit code."""
     command = [*STEP, f"Molecule scenario {scenario}", "molecule", "test", "-s", scenario]
+    environment = {**os.environ, "STEP_NOW": str(OUTPUT / f"{scenario}.now")}
     with (
         (OUTPUT / f"{scenario}.log").open("w") as log,
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process,
+        subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process,
     ):
         assert process.stdout is not None
         for line in process.stdout:
@@ -52,6 +58,16 @@ def failures(log: str) -> list[str]:
     return told[-_LINES_AT_MOST:]
 
 
+def slowest(told: str) -> list[str]:
+    """Returns the tests that took longest, of lines with seconds and the name of a test. Pure."""
+    taken: dict[str, float] = {}
+    for line in told.splitlines():
+        seconds, _space, test = line.replace("molecule/", "", 1).partition(" ")
+        taken[test] = taken.get(test, 0) + float(seconds)
+    ordered = sorted(taken.items(), key=lambda one: one[1], reverse=True)
+    return [f"{seconds:6.0f} s  {test}" for test, seconds in ordered[:_SLOWEST]]
+
+
 def side_by_side(scenarios: list[str]) -> list[str]:
     """Runs scenarios two at a time, in their order. Returns those that failed."""
     prefixes = [f"{scenario} | " if len(scenarios) > 1 else "" for scenario in scenarios]
@@ -66,8 +82,13 @@ def main(arguments: list[str]) -> int:
     for argument in arguments:
         scenarios = argument.split("+")
         for scenario in scenarios:
-            (OUTPUT / f"{scenario}.failed").unlink(missing_ok=True)
+            for ending in ("failed", "now", "seconds"):
+                (OUTPUT / f"{scenario}.{ending}").unlink(missing_ok=True)
         failed = side_by_side(scenarios)
+        for scenario in scenarios:
+            seconds = OUTPUT / f"{scenario}.seconds"
+            if seconds.exists():
+                print("\n".join([f"\nSlowest tests of {scenario}:", *slowest(seconds.read_text())]), flush=True)
         for scenario in failed:
             log, tests = OUTPUT / f"{scenario}.log", OUTPUT / f"{scenario}.failed"
             told = tests.read_text() if tests.exists() else "\n".join(failures(log.read_text()))

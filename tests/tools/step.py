@@ -2,7 +2,8 @@
 
 Usage: step.py "Title of the step" COMMAND [ARGUMENT ...]
 The output of the command passes through unchanged; after eight silent seconds a line says that it still works and
-repeats the last line that the command wrote. The exit code is the command's.
+repeats the last line that the command wrote, or what is in the file STEP_NOW, if the environment names one that is
+there. The exit code is the command's.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 SILENCE_SECONDS = 8.0
 
@@ -38,12 +40,21 @@ class Watch:
         return f"{seconds} s" if seconds < 60 else f"{seconds // 60} min {seconds % 60:02d} s"
 
 
+def doing(watch: Watch) -> str:
+    """Returns what the command does now, by the file STEP_NOW, or else by the last line that it wrote."""
+    try:
+        now = Path(os.environ.get("STEP_NOW", os.devnull)).read_text(encoding="utf-8")
+    except OSError:
+        now = ""
+    return f"now: {now[:90]}" if now else f"last: {watch.last_line[:90]}" if watch.last_line else ""
+
+
 def heartbeat(watch: Watch, ended: threading.Event) -> None:
     """Speaks whenever the command has been silent for SILENCE_SECONDS."""
     while not ended.wait(1.0):
         if time.monotonic() - watch.last_output >= SILENCE_SECONDS:
-            last = f" (last: {watch.last_line[:90]})" if watch.last_line else ""
-            print(f"    ... still working, {watch.elapsed()}{last}", flush=True)
+            told = doing(watch)
+            print(f"    ... still working, {watch.elapsed()}{f' ({told})' if told else ''}", flush=True)
             watch.last_output = time.monotonic()
 
 

@@ -500,10 +500,14 @@ def test_a_managed_server_that_is_too_small_is_refused_by_name(lab: t.Any) -> No
         assert part in played.output
 
 
-def test_a_second_run_changes_nothing(lab: t.Any) -> None:
-    played = converge(lab, hosts="all")
+def test_a_second_run_changes_nothing_and_shows_no_secret(lab: t.Any) -> None:
+    """The login to the managed server too."""
+    played = converge(lab, "-vvvvv", "--diff", hosts="all")
     assert played.code == 0
     assert set(changed(played.output).values()) == {0}
+    assert "postgres_managed" in played.output, "the run was not as talkative as it should be"
+    secrets = ("lab_postgres_password", "lab_redis_password")
+    assert [name for name in secrets if lab.hosts["vars"][name] in played.output] == []
 
 
 def test_packages_come_from_another_repository_that_is_signed_by_its_key(lab: t.Any) -> None:

@@ -98,6 +98,7 @@ def test_a_second_run_changes_nothing_and_shows_no_secret(lab: t.Any) -> None:
 
     def look(host: str) -> None:
         assert marked_secrets.in_logs(lab, host, marks) == []
+        assert marked_secrets.in_facts(lab, host, marks) == []
         assert marked_secrets.readable(lab, host, marks) == []
 
     each(look, hosts)

@@ -110,6 +110,7 @@ def test_members_come_together_and_no_secret_shows(lab: t.Any) -> None:
 
     def look(name: str) -> None:
         assert marked_secrets.in_logs(lab, name, marks) == []
+        assert marked_secrets.in_facts(lab, name, marks) == []
         assert marked_secrets.readable(lab, name, marks) == []
 
     with ThreadPoolExecutor() as pool:

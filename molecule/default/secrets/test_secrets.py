@@ -145,6 +145,11 @@ def test_logs_have_no_secret(lab: t.Any, seen: Seen, shapes: dict[str, str]) -> 
         assert marked_secrets.in_logs(lab, name, shapes) == []
 
 
+def test_facts_have_no_secret(lab: t.Any, seen: Seen, shapes: dict[str, str]) -> None:
+    for name in seen.arguments:
+        assert marked_secrets.in_facts(lab, name, shapes) == []
+
+
 def test_state_and_journals_of_rollouts_have_no_secret(lab: t.Any, seen: Seen, shapes: dict[str, str]) -> None:
     for name in lab.group("load_balancer"):
         state = lab.connect(name).check_output("find /var/lib/rollout -type f -exec cat {} +")

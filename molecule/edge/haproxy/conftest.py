@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -29,18 +30,6 @@ NAME = os.environ.get("LAB_NAME", "molecule-edge")
 INVENTORY = HERE.parent / "inventory"
 #: The pairs by their Debian; the first of each is where single tests look.
 PAIRS = {"debian 13": ("lb1", "lb2"), "debian 12": ("lb4", "lb5")}
-_POINT = """
-import socket, sys
-path = "/var/lib/rollout/shop/traffic.map"
-with open(path, "w") as file:
-    file.write(f"shop {sys.argv[1]}\\n")
-for address in ("/run/haproxy/admin.sock",):
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(address)
-        connection.sendall(f"set map {path} shop {sys.argv[1]}\\n".encode())
-        connection.shutdown(socket.SHUT_WR)
-        connection.recv(4096)
-"""
 
 
 class Answer(t.NamedTuple):
@@ -103,12 +92,18 @@ class LoadBalancer:
 
     def point(self, slot: str) -> None:
         """Sends all traffic to *slot*, as a switch does: the file, and HAProxy."""
-        self.run("python3 -c %s %s", _POINT, f"{slot}:none:0")
+        path, pointer = "/var/lib/rollout/shop/traffic.map", f"{slot}:none:0"
+        self.run(f"echo 'shop {pointer}' > {path}")
+        self.runtime(f"set map {path} shop {pointer}")
 
     def counted(self) -> int:
         """Returns how many answers of instances HAProxy has counted for gates."""
-        rows = self.run("python3 -c %s", _TABLE)
-        return int(rows)
+        rows = self.runtime("show table shop_times")
+        return sum(int(count) for count in re.findall(r"gpc0=(\d+)", rows))
+
+    def runtime(self, command: str) -> str:
+        """Returns what HAProxy itself answers to a command of its runtime API."""
+        return self.run("python3 -c %s %s", _RUNTIME, command)
 
     def log(self, path: str) -> dict[str, t.Any]:
         """Returns the line of the access log about *path*, the newest one."""
@@ -137,14 +132,13 @@ class LoadBalancer:
         return connected
 
 
-_TABLE = """
-import re, socket
+_RUNTIME = """
+import socket, sys
 with socket.socket(socket.AF_UNIX) as connection:
     connection.connect("/run/haproxy/admin.sock")
-    connection.sendall(b"show table shop_times\\n")
+    connection.sendall(sys.argv[1].encode() + b"\\n")
     connection.shutdown(socket.SHUT_WR)
-    found = b"".join(iter(lambda: connection.recv(65536), b""))
-print(sum(int(count) for count in re.findall(rb"gpc0=(\\d+)", found)))
+    sys.stdout.buffer.write(b"".join(iter(lambda: connection.recv(65536), b"")))
 """
 
 
@@ -233,7 +227,15 @@ class Edge:
 
     def provision(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs the playbook of this folder."""
-        command = ["ansible-playbook", "-i", str(INVENTORY), str(HERE / "provision.yml"), *arguments]
+        return self._run("ansible-playbook", str(HERE / "provision.yml"), *arguments)
+
+    def maintain(self, balancer: LoadBalancer, state: str) -> None:
+        """Begins or ends maintenance, with the command of the README of the role."""
+        told = ("-m", "vitalops.rollout.maintenance", "-a", f"application=shop state={state}")
+        assert self._run("ansible", balancer.name, "-b", *told).returncode == 0
+
+    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [program, "-i", str(INVENTORY), *arguments]
         environment = {
             **os.environ,
             "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",

@@ -6,7 +6,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
+import typing as t
+
+import pytest
 
 from .conftest import PAIRS, Edge, Load, LoadBalancer, both, echo
 
@@ -60,6 +64,41 @@ def test_files_that_a_dead_run_wrote_and_nobody_read_are_read_at_the_next(edge: 
     assert played.returncode == 0
     assert played.stdout.count("changed=2 ") == len(balancers)  # that it is behind, and the reload
     assert all(balancer.run("pgrep -n haproxy") != worker for balancer, worker in zip(balancers, workers, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "others", "told"),
+    [
+        ({"load_balancer_bind_address": "300.0.0.1"}, "", "300.0.0.1"),
+        (
+            {"load_balancer_rate_limits": [{"path": f"/{one}", "requests": 5, "seconds": 60} for one in "abc"]},
+            "backend shop_rate_3\n",
+            "shop_rate_3",
+        ),
+    ],
+    ids=["an address that is none", "a name that another file has"],
+)
+def test_what_haproxy_refuses_replaces_nothing(edge: Edge, wanted: dict[str, t.Any], others: str, told: str) -> None:
+    balancers = [edge.balancers[pair[0]] for pair in PAIRS.values()]
+    limit = ("--limit", ":".join(["app1", *(one.name for one in balancers)]))
+
+    def seen() -> list[str]:
+        return [one.run("find /etc/haproxy -type f -exec sha256sum {} + | sort; pgrep -x haproxy") for one in balancers]
+
+    try:
+        for one in balancers:
+            one.run("printf %s %s > /etc/haproxy/rollout.d/other.cfg", "%s", others)
+            _until(lambda one=one: _workers(one) == 1, 60)
+        before = seen()
+        ended = edge.provision(*limit, "-e", json.dumps(wanted))
+        assert ended.returncode == 2
+        assert "none was replaced" in ended.stdout
+        assert told in ended.stdout.partition("none was replaced")[2]
+        assert seen() == before
+        assert [one.ask("/").status for one in balancers] == [200, 200]
+    finally:
+        for one in balancers:
+            one.run("rm /etc/haproxy/rollout.d/other.cfg")
 
 
 def test_the_other_load_balancer_takes_over_when_haproxy_dies(edge: Edge) -> None:

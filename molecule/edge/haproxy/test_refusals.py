@@ -12,7 +12,7 @@ from collections import Counter
 
 import pytest
 
-from .conftest import Edge, LoadBalancer
+from .conftest import PAIRS, Edge, LoadBalancer
 
 
 @pytest.fixture
@@ -95,12 +95,13 @@ def test_a_path_is_for_some_networks_only(
     not_counted(1)
 
 
-def test_maintenance_begins_and_ends_without_a_reload(balancer: LoadBalancer) -> None:
+def test_maintenance_begins_and_ends_without_a_reload(edge: Edge, balancer: LoadBalancer) -> None:
     before = balancer.counted()
+    workers = balancer.run("pgrep -x haproxy")
     kept = balancer.connect()
     kept.request("GET", "/before")
     kept.getresponse().read()
-    _maintain(balancer, "active")
+    edge.maintain(balancer, "active")
     try:
         closed = balancer.ask("/")
         assert (closed.status, closed.headers["retry-after"]) == (503, "300")
@@ -112,26 +113,18 @@ def test_maintenance_begins_and_ends_without_a_reload(balancer: LoadBalancer) ->
         assert '"slot": "blue"' in balancer.run("curl -sf http://127.0.0.1/")
         # The host itself has reached the application once, users have not since.
         assert balancer.counted() == before + 2
+        assert balancer.run("pgrep -x haproxy") == workers
         # It outlives a reload.
         balancer.run("systemctl reload haproxy")
         assert balancer.ask("/").status == 503
     finally:
-        _maintain(balancer, "over")
+        edge.maintain(balancer, "over")
     assert balancer.ask("/").status == 200
 
 
-def _maintain(balancer: LoadBalancer, state: str) -> None:
-    """As README says for somebody on the host."""
-    path = "/var/lib/rollout/shop/maintenance.map"
-    balancer.run(f"echo shop {state} > {path}")
-    balancer.run("python3 -c %s %s", _SET, f"set map {path} shop {state}")
-
-
-_SET = """
-import socket, sys
-with socket.socket(socket.AF_UNIX) as connection:
-    connection.connect("/run/haproxy/admin.sock")
-    connection.sendall(sys.argv[1].encode() + b"\\n")
-    connection.shutdown(socket.SHUT_WR)
-    connection.recv(4096)
-"""
+def test_a_provision_begins_and_ends_maintenance_and_otherwise_leaves_it(edge: Edge) -> None:
+    balancers = [edge.balancers[pair[0]] for pair in PAIRS.values()]
+    limit = ("--limit", ":".join(["app1", *(one.name for one in balancers)]))
+    for wanted, status in (("active", 503), ("unchanged", 503), ("over", 200)):
+        assert edge.provision(*limit, "-e", f"load_balancer_maintenance={wanted}").returncode == 0
+        assert [one.ask("/").status for one in balancers] == [status] * len(balancers)

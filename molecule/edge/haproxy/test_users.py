@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import json
 import socket
 import ssl
+import time
 import typing as t
 
 import pytest
@@ -20,7 +23,7 @@ from sslyze.mozilla_tls_profile.tls_config_checker import (
     check_server_against_tls_configuration,
 )
 
-from .conftest import PAIRS, Edge, LoadBalancer
+from .conftest import PAIRS, Edge, LoadBalancer, both
 
 
 def test_tls_keeps_to_the_profile_of_mozilla(edge: Edge) -> None:
@@ -117,3 +120,36 @@ def test_haproxy_tells_prometheus_about_itself(edge: Edge, balancer: LoadBalance
     connection: t.Any = balancer.connect(f"{balancer.address}:8405", tls=False)
     connection.request("GET", "/metrics")
     assert connection.getresponse().status == 403
+
+
+def test_balance_slow_start_and_timeouts_are_what_was_set(balancer: LoadBalancer) -> None:
+    main, own = (balancer.run(f"cat /etc/haproxy/{name}") for name in ("haproxy.cfg", "rollout.d/shop.cfg"))
+    timeouts = [line.split()[1:] for line in main.splitlines() if line.startswith("    timeout ")]
+    assert dict(timeouts) == {
+        "connect": "3s",
+        "http-request": "10s",
+        "queue": "12s",
+        "http-keep-alive": "45s",
+        "client": "50s",
+        "server": "55s",
+        "tunnel": "60s",
+    }
+    assert [line.endswith(" slowstart 5s") for line in own.splitlines() if " default-server " in line] == [True, True]
+    # HAProxy itself says by what it balances.
+    rows = csv.DictReader(balancer.runtime("show stat").lstrip("# ").splitlines())
+    used = {row["pxname"]: row["algo"] for row in rows if row["svname"] == "BACKEND" and row["algo"]}
+    assert {used["shop_blue"], used["shop_green"]} == {"leastconn"}
+
+
+def test_half_a_head_is_not_waited_for_longer_than_the_timeout(edge: Edge) -> None:
+    def one(debian: str) -> None:
+        with contextlib.closing(edge.balancers[PAIRS[debian][0]].connect()) as connection:
+            connection.connect()
+            started = time.monotonic()
+            connection.sock.sendall(b"GET / HTTP/1.1\r\nHost: shop.example.com\r\n")
+            answer = connection.sock.recv(4096)
+            waited = time.monotonic() - started
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert 9 < waited < 14
+
+    both(one)

@@ -20,17 +20,21 @@ Saturday 21 November 2026  20:01:02 +0000 (0:01:02.250)       0:01:02.336 *****
 TASK [Something else] ***********************************************************
 ok: [app1]
 Saturday 21 November 2026  20:01:04 +0000 (0:00:02.000)       0:01:04.336 *****
+
+PLAY RECAP **********************************************************************
+app1                       : ok=28   changed=2    unreachable=0    failed=0    skipped=0    rescued=0    ignored=0
+data-1                     : ok=9    changed=1    unreachable=0    failed=0    skipped=0    rescued=0    ignored=0
 """
 
 
-def test_the_time_of_gates_is_told_apart() -> None:
-    assert labs.parse(PLAYED) == (62.25, 2)
+def test_the_time_of_gates_is_told_apart_and_what_changed_is_counted() -> None:
+    assert labs.parse(PLAYED) == (62.25, 2, 3)
 
 
 def row(topology: str) -> dict[str, object]:
-    taken = [Run(3.0, 1.0, 40), Run(9.0, 1.0, 41), Run(4.0, 1.5, 40)]
+    taken = [Run(3.0, 1.0, 40, 9), Run(9.0, 1.0, 41, 9), Run(4.0, 1.5, 40, 9)]
     return verbs.figures(
-        Lab("any", topology, 2, 10.0, 60.0, 20.0), {"deploy": taken, "roll_back": taken, "status": taken}
+        Lab("any", topology, 2, 10.0, 60.0, 20.0, 0), {"deploy": taken, "roll_back": taken, "status": taken}
     )
 
 
@@ -42,8 +46,15 @@ def test_verbs_are_told_by_their_median() -> None:
 
 def test_two_load_balancers_are_a_row_of_the_table() -> None:
     lines = report.everything({"fleets": [row("fleet")], "pair": [row("pair")]})
-    assert [line.split()[0] for line in lines[-2:]] == ["1", "2"]
-    assert {len(line) for line in lines[-3:]} == {11 * len(report.COLUMNS)}
+    assert [line.split()[0] for line in lines[-3:-1]] == ["1", "2"]
+    assert {len(line) for line in lines[-4:]} == {11 * len(report.COLUMNS)}
+
+
+def test_goals_stand_below_what_they_are_about() -> None:
+    titles, _row, goals = report.fleets([row("fleet")])[-3:]
+    for title, goal in (("provision", "< 90"), ("again", "< 15"), ("changed", "0"), ("roll_back", "< 4")):
+        assert goals[: titles.index(title) + len(title)].endswith(goal)
+    assert set(report.GOALS) <= {key for _title, key, _form in report.COLUMNS}
 
 
 def test_what_was_not_measured_is_not_printed() -> None:
@@ -58,7 +69,10 @@ def test_a_switch_is_told_with_its_worst() -> None:
 
 
 def test_the_guard_is_told_in_seconds_after_the_deadline() -> None:
-    assert "0.20 s after the deadline (p50), at most 0.40 s, 3 samples" in report.revert({"late_s": [0.4, 0.1, 0.2]})[0]
+    assert (
+        "0.20 s after the deadline (p50), at most 0.40 s, 3 samples (goal 0.5)"
+        in report.revert({"late_s": [0.4, 0.1, 0.2]})[0]
+    )
 
 
 def test_switches_under_load_tell_every_failure() -> None:
@@ -82,7 +96,7 @@ def test_switches_under_load_tell_every_failure() -> None:
         },
     }
     text = "\n".join(report.switches(found))
-    assert "failures   2 (failed 2, errored 1, timeout 0; 98 2xx, 2 5xx)" in text
+    assert "failures   2 (goal 0; failed 2, errored 1, timeout 0; 98 2xx, 2 5xx)" in text
     assert "blue 50, green 50; HAProxy tried 1 requests again" in text
     assert "p50 1.0 ms, p95 2.0 ms, p99 3.0 ms, max 4.0 ms" in text
 

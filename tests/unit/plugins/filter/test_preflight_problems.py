@@ -528,3 +528,16 @@ def test_gates_that_read_counters_are_refused_where_nginx_routes() -> None:
     (problem,) = preflight_problems(fleet, "deploy", KNOWN, version="1.1.0", gates=gates)
     for part in ("nginx does not count", "bake: errors", "nginx on lb1", "http and prometheus"):
         assert part in problem
+
+
+def test_stores_that_need_more_memory_than_their_host_has_are_told_before_they_are_provisioned() -> None:
+    fleet = sound_fleet()
+    data = fleet["data1"]
+    data["groups"].append("redis")
+    data["host_info"]["memory_bytes"] = {"total": 4 * 1024**3, "usable": 2 * 1024**3}
+    assert preflight_problems(fleet, "provision", KNOWN) == []
+    put(fleet, "data1", postgres_memory="75 %", redis_maxmemory="512mb")
+    assert ["data1 can give" in one for one in preflight_problems(fleet, "provision", KNOWN)] == [True]
+    assert preflight_problems(fleet, "deploy", KNOWN, version="1.1.0") == []
+    data["groups"].remove("redis")
+    assert preflight_problems(fleet, "provision", KNOWN) == []

@@ -64,3 +64,22 @@ def test_what_is_in_the_way_is_refused(tmp_path: Path) -> None:
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, file: dict[str, str], expected: str) -> None:
     assert expected in run(files=[{**OWN, "path": str(tmp_path / "shop.conf"), **file}])["msg"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_do_not_go_together_replace_nothing(tmp_path: Path) -> None:
+    (tmp_path / "shop.conf").write_text("old\n")
+    wanted = {
+        "files": [
+            {"path": str(tmp_path / "shop.conf"), "content": "new\n", **OWN},
+            {"path": str(tmp_path / "password"), "secret": "canary", **OWN},
+        ],
+        "check_together": {"command": ["/usr/bin/test", "!", "-e", f"%s{tmp_path}/shop.conf"]},
+    }
+    assert run(check=True, **wanted)["changed"]
+    refused = run(**wanted)
+    assert "none was replaced" in refused["msg"]
+    assert [path.name for path in tmp_path.iterdir()] == ["shop.conf"]
+    assert (tmp_path / "shop.conf").read_text() == "old\n"
+    assert run(**{**wanted, "check_together": {"command": ["/usr/bin/test", "-s", f"%s{tmp_path}/password"]}})[
+        "changed"
+    ]
