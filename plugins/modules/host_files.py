@@ -153,7 +153,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 paths:
-  description: What was changed, or would be, in order.
+  description: What was changed, or would be, in order; when nothing was, what O(unit) has not read since it changed.
   returned: success
   type: list
   elements: str
@@ -234,13 +234,13 @@ def put(module: AnsibleModule) -> dict[str, t.Any]:
         if together:
             candidate.check(wanted, together["command"], together["folders"], module.tmpdir)
         files.apply(wanted)
-    unread = not changes and _unread(module.params, wanted)
+    unread = [] if changes else _unread(module.params, wanted)
     if unread:
         unit = module.params["unit"]
         changes = [files.Change(unit, "read its files before they last changed\n", "reads them\n", unit)]
     return {
         "changed": bool(changes),
-        "paths": [] if unread else list(dict.fromkeys(one.path for one in changes)),
+        "paths": unread or list(dict.fromkeys(one.path for one in changes)),
         "diff": [
             {"before_header": one.title, "after_header": one.title, "before": one.before, "after": one.after}
             for one in changes
@@ -248,11 +248,11 @@ def put(module: AnsibleModule) -> dict[str, t.Any]:
     }
 
 
-def _unread(told: dict[str, t.Any], wanted: files.Wanted) -> bool:
+def _unread(told: dict[str, t.Any], wanted: files.Wanted) -> list[str]:
     # A file that went shows in its folder.
     folders = [os.path.dirname(path) for path in wanted.absent]
     paths = [*(one.path for one in wanted.files), *folders, *told["unit_reads"]]
-    return bool(told["unit"]) and services.unread(told["unit"], paths)
+    return services.unread(told["unit"], paths) if told["unit"] else []
 
 
 def _wanted(told: dict[str, t.Any], missing_is_fine: bool) -> files.Wanted:

@@ -17,24 +17,24 @@ from .._foundation import command
 DEADLINE = 10.0
 
 
-def unread(unit: str, paths: t.Iterable[str]) -> bool:
-    """Returns whether *unit* runs, and was neither started nor reloaded since the newest of *paths* changed.
+def unread(unit: str, paths: t.Iterable[str]) -> list[str]:
+    """Returns those of *paths* that changed since *unit*, if it runs, was started or reloaded the last time.
 
     Paths that are not there do not count. Raises CommandFailed when systemd does not answer.
     """
     asked = ["systemctl", "show", "--timestamp=us+utc", "--property=ActiveState,StateChangeTimestamp", unit]
     told = dict(line.partition("=")[::2] for line in command.run(asked, deadline=DEADLINE).output.splitlines())
-    return behind(told, [os.stat(path).st_mtime for path in paths if os.path.exists(path)])
+    return behind(told, {path: os.stat(path).st_mtime for path in paths if os.path.exists(path)})
 
 
-def behind(told: t.Mapping[str, str], changed: t.Sequence[float]) -> bool:
-    """Returns whether a service, by what systemd *told*, has read nothing since the last change. Pure.
+def behind(told: t.Mapping[str, str], changed: t.Mapping[str, float]) -> list[str]:
+    """Returns the paths that a service, by what systemd *told*, has not read since they changed. Pure.
 
-    *changed*: seconds since 1970-01-01 UTC. A reload changes the state of a unit: active, reloading, active.
+    *changed*: seconds since 1970-01-01 UTC, by path. A reload changes the state of a unit: active, reloading, active.
     """
-    if told.get("ActiveState") != "active" or not changed:
-        return False
+    if told.get("ActiveState") != "active":
+        return []
     # Without the day of the week, which has a language: "Mon 2026-11-30 07:40:42.104214 UTC".
     text = told["StateChangeTimestamp"].split(" ", 1)[1]
     read = datetime.datetime.strptime(text, "%Y-%m-%d %H:%M:%S.%f UTC").replace(tzinfo=datetime.timezone.utc)
-    return max(changed) > read.timestamp()
+    return [path for path, seconds in changed.items() if seconds > read.timestamp()]

@@ -16,16 +16,16 @@ ACTIVE = {"ActiveState": "active", "StateChangeTimestamp": "Mon 2026-11-30 07:40
 @pytest.mark.parametrize(
     ("told", "changed", "expected"),
     [
-        (ACTIVE, [READ - 100, READ - 0.1], False),
-        (ACTIVE, [READ - 100, READ + 0.1], True),
-        (ACTIVE, [], False),
+        (ACTIVE, {"old": READ - 100, "new": READ - 0.1}, []),
+        (ACTIVE, {"old": READ - 100, "new": READ + 0.1}, ["new"]),
+        (ACTIVE, {}, []),
         # Started later, it reads everything.
-        ({"ActiveState": "inactive", "StateChangeTimestamp": ""}, [READ], False),
+        ({"ActiveState": "inactive", "StateChangeTimestamp": ""}, {"new": READ}, []),
         # In the middle of a reload: it reads them now, or says why not.
-        ({**ACTIVE, "ActiveState": "reloading"}, [READ + 0.1], False),
+        ({**ACTIVE, "ActiveState": "reloading"}, {"new": READ + 0.1}, []),
     ],
 )
 def test_a_service_is_behind_when_a_file_changed_after_its_last_start_or_reload(
-    told: dict[str, str], changed: list[float], expected: bool
+    told: dict[str, str], changed: dict[str, float], expected: list[str]
 ) -> None:
-    assert services.behind(told, changed) is expected
+    assert services.behind(told, changed) == expected
