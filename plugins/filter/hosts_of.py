@@ -19,7 +19,8 @@ name: hosts_of
 short_description: The hosts of some groups, which need not be there
 version_added: "0.1.0"
 description:
-  - Gives the pattern of hosts for a play. A group that an inventory does not have is nobody, and no reason for a warning.
+  - Gives the pattern of hosts for a play.
+  - A group that an inventory does not have is nobody, and no reason for a warning.
 author: The vitalops.rollout maintainers (@vitalops)
 positional: names
 options:
