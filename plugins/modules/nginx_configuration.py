@@ -78,13 +78,13 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._foundation impor
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import StateUnreadable
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.names import check_application
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
-from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import driver, nginx, nginx_files
+from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import drivers, nginx, nginx_files
 
 
 def configure(module: AnsibleModule) -> dict[str, t.Any]:
     asked = module.params
     told = {
-        "schema": driver.SCHEMA,
+        "schema": drivers.SCHEMA,
         "driver": "nginx",
         "instances": asked["instances"],
         "check": {"path": asked["check_path"], "status": asked["check_status"]},
@@ -97,7 +97,7 @@ def configure(module: AnsibleModule) -> dict[str, t.Any]:
     nginx.settings(told, path)
     changed = nginx_files.changes(wanted)
     try:
-        known = durable.read_json(path, schema=driver.SCHEMA)
+        known = durable.read_json(path, schema=drivers.SCHEMA)
     except StateUnreadable:
         known = None
     # Also when nothing changes: a file of somebody else that nginx refuses would stand in the way of the next switch.

@@ -148,12 +148,12 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.error
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard import view
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard.guard import Guard
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
-from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import driver, haproxy, pointer
+from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import drivers, haproxy, pointer
 
 
 def look(module: AnsibleModule) -> dict[str, t.Any]:
     application = module.params["application"]
-    api = driver.of(application, haproxy_socket=module.params["socket"])
+    api = drivers.of(application, haproxy_socket=module.params["socket"])
     path = pointer.path_of(application)
     result: dict[str, t.Any] = {
         "load_balancer": api.name,

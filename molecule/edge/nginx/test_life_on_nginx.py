@@ -117,8 +117,8 @@ def test_a_share_gets_the_release_and_a_cookie_keeps_it(fleet: t.Any) -> None:
 def points(fleet: t.Any, name: str, pointer: str) -> None:
     """The driver of the installed program makes this nginx route by *pointer*."""
     code = "import sys; sys.path.insert(0, '/usr/local/sbin/rollout-guard')\n"
-    code += "from rollout._traffic import driver, pointer\n"
-    code += f"driver.of('reference').set_pointer('reference', '', pointer.Pointer({pointer}))"
+    code += "from rollout._traffic import drivers, pointer\n"
+    code += f"drivers.of('reference').set_pointer('reference', '', pointer.Pointer({pointer}))"
     fleet.lab.connect(name).check_output("python3 -c %s", code)
 
 

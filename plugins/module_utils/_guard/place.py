@@ -18,7 +18,7 @@ from .._state import intent as intents
 from .._state import state as states
 from .._state.intent import Intent
 from .._state.run import Run
-from .._traffic import driver as drivers
+from .._traffic import drivers
 from .._traffic import pointer as pointers
 from .._traffic import switch as traffic
 from .._traffic.driver import Driver, NotRunning

@@ -55,7 +55,7 @@ def check_seen(content: Content) -> None:
     fields.seconds(content, "boottime")
     fields.choice(content, "ended", (GO, REVERT, STOPPED, None))
     fields.message(content, "says")
-    fields.flag(content, "approved")
+    fields.message(content, "approved")
     if content.get("progress") is not None:
         progress = fields.mapping(content["progress"], "progress")
         fields.choice(progress, "action", ACTIONS)

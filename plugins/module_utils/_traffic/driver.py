@@ -1,23 +1,14 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a load balancer must be able to do, whichever it is, and the one place that chooses it. PRIVATE.
-
-A host that says nothing runs HAProxy. Another one says so in a file beside the traffic map, so that the guard finds its
-load balancer after a reboot, without anybody who tells it.
-"""
+"""What a load balancer must be able to do, whichever it is. PRIVATE to the collection."""
 
 from __future__ import annotations
 
-import os
 import typing as t
 
-from .._foundation import durable
-from .._foundation.errors import CommandFailed, StateUnreadable, playbook
+from .._foundation.errors import CommandFailed
 from .pointer import Pointer
-
-FILE = "load_balancer.json"
-SCHEMA = 1
 
 
 class NotRunning(CommandFailed):
@@ -83,39 +74,3 @@ class Driver(t.Protocol):
 
     def tallies(self, application: str) -> dict[str, dict[str, t.Any]]:
         """Returns for each slot what its instances have answered. Raises CommandFailed when nobody counts."""
-
-
-def of(application: str, root: str = "/var/lib/rollout", *, haproxy_socket: str | None = None) -> Driver:
-    """Returns the load balancer of *application* on this host. Raises StateUnreadable.
-
-    nginx whose file is damaged raises that when it is asked, and not before: a guard that fires needs no answer.
-    """
-    folder = os.path.join(root, application)
-    try:
-        return _read(folder, haproxy_socket)
-    except StateUnreadable as error:
-        error.next_step = f"provision the load balancer, which writes it: {playbook('provision')}"
-        from .nginx import INCLUDE, Nginx  # noqa: PLC0415 - each host needs one of them
-
-        if os.path.exists(os.path.join(folder, INCLUDE)):
-            return Nginx(folder, error)
-        raise
-
-
-def _read(folder: str, haproxy_socket: str | None) -> Driver:
-    path = os.path.join(folder, FILE)
-    told = durable.read_json(path, schema=SCHEMA)
-    if told is None:
-        from .haproxy import SOCKET, RuntimeApi  # noqa: PLC0415 - each host needs one of them
-
-        return RuntimeApi(haproxy_socket or SOCKET)
-    if told.get("driver") == "nginx":
-        from .nginx import Nginx, settings  # noqa: PLC0415 - each host needs one of them
-
-        return Nginx(folder, settings(told, path))
-    raise StateUnreadable(
-        f"This version of the collection does not know the load balancer of {os.path.basename(folder)}.",
-        expected="nginx, or no such file for HAProxy",
-        found=repr(told.get("driver")),
-        where=path,
-    )

@@ -12,7 +12,7 @@ import typing as t
 
 from .._foundation import command, durable
 from .._foundation.errors import CommandFailed
-from . import driver, nginx
+from . import drivers, nginx
 from . import pointer as pointers
 
 MAIN = "nginx.conf"
@@ -86,7 +86,7 @@ def put(wanted: Configuration) -> None:
 
 def told_path(wanted: Configuration) -> str:
     """Returns where the guard finds out that nginx runs here."""
-    return os.path.join(wanted.root, wanted.application, driver.FILE)
+    return os.path.join(wanted.root, wanted.application, drivers.FILE)
 
 
 def _include(wanted: Configuration) -> str:

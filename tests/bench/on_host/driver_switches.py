@@ -21,10 +21,10 @@ def measure(application: Application, wanted: Json) -> Json:
     """Returns the name of the load balancer, and the seconds that each switch took. *count* is even: traffic ends where
     it was."""
     sys.path.insert(0, asking.PROGRAM)
-    driver, switch, pointer = (
-        importlib.import_module(f"rollout._traffic.{one}") for one in ("driver", "switch", "pointer")
+    drivers, switch, pointer = (
+        importlib.import_module(f"rollout._traffic.{one}") for one in ("drivers", "switch", "pointer")
     )
-    api, path = driver.of(application.name), application.map_path
+    api, path = drivers.of(application.name), application.map_path
     live = pointer.read_file(application.name, path).live
     count, seconds, started, took = int(wanted["count"]), float(wanted["seconds"]), time.monotonic(), []
     for number in range(count):

@@ -14,8 +14,7 @@ import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation import durable
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import CommandFailed
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard import decision, place, revert
-from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import driver as drivers
-from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import haproxy, nginx
+from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import drivers, haproxy, nginx
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic.pointer import Pointer
 
 Host = t.Any

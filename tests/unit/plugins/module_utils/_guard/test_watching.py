@@ -479,7 +479,7 @@ WATCHED: list[tuple[t.Any, tuple[str, ...]]] = [
     ("lunch", ("phase",)),
     ("soon", ("boottime",)),
     ("perhaps", ("ended",)),
-    (None, ("approved",)),
+    (True, ("approved",)),
     ([], ("progress",)),
     ("x", ("progress", "elapsed")),
     ({}, ("progress", "gates")),

@@ -24,7 +24,14 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.error
     StateUnreadable,
 )
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard import place
-from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import driver, haproxy, nginx, pointer, switch
+from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import (
+    driver,
+    drivers,
+    haproxy,
+    nginx,
+    pointer,
+    switch,
+)
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import nginx_processes as processes
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic.pointer import Pointer
 
@@ -331,7 +338,7 @@ def test_without_a_master_nginx_does_not_run(fake: FakeNginx) -> None:
 
 def test_a_host_that_says_nothing_runs_haproxy(tmp_path: Path) -> None:
     (tmp_path / "shop").mkdir()
-    assert isinstance(driver.of("shop", str(tmp_path)), haproxy.RuntimeApi)
+    assert isinstance(drivers.of("shop", str(tmp_path)), haproxy.RuntimeApi)
 
 
 def test_a_host_says_durably_that_it_runs_nginx(tmp_path: Path) -> None:
@@ -339,15 +346,15 @@ def test_a_host_says_durably_that_it_runs_nginx(tmp_path: Path) -> None:
     instances = {"blue": [{"name": "a", "address": "192.0.2.1", "port": 18000}], "green": []}
     told: dict[str, t.Any] = {"schema": 1, "driver": "nginx", "instances": instances, "status": "127.0.0.1:8406"}
     told["check"] = {"path": "/ready", "status": 200}
-    path = str(tmp_path / "shop" / driver.FILE)
+    path = str(tmp_path / "shop" / drivers.FILE)
     durable.write_json(path, told)
-    found = driver.of("shop", str(tmp_path))
+    found = drivers.of("shop", str(tmp_path))
     assert isinstance(found, nginx.Nginx)
     assert (found.name, found.path, found.settings.instances[0].port) == ("nginx", "127.0.0.1:8406", 18000)
     for damage in ({**told, "driver": "other"}, {**told, "instances": {}}):
         durable.write_json(path, damage)
         with pytest.raises(StateUnreadable, match="provision"):
-            driver.of("shop", str(tmp_path))
+            drivers.of("shop", str(tmp_path))
 
 
 DAMAGED = StateUnreadable("A state file is damaged.")
@@ -384,8 +391,8 @@ def test_without_settings_nginx_reads_where_users_belong_when_it_starts(
 def test_a_damaged_file_of_nginx_is_told_by_whatever_asks_nginx(tmp_path: Path, damage: str) -> None:
     (tmp_path / "shop").mkdir()
     durable.write_text(str(tmp_path / "shop" / nginx.INCLUDE), nginx.include("shop", BLUE))
-    durable.write_text(str(tmp_path / "shop" / driver.FILE), damage)
-    found = driver.of("shop", str(tmp_path))
+    durable.write_text(str(tmp_path / "shop" / drivers.FILE), damage)
+    found = drivers.of("shop", str(tmp_path))
     assert found.name == "nginx"
     for asked in (
         lambda: found.path,
