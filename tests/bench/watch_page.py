@@ -9,7 +9,20 @@ import typing as t
 
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.traffic import RISK, RISK_AGAINST_LIVE
 
-from .watches import BEFORE, EARLY, FLOOR, LIVE_TIMES, LOOKS, P95_LIMIT, SHIFTED, STEPS, SWITCHED, TRAFFIC
+from .watches import (
+    BEFORE,
+    EARLY,
+    FLOOR,
+    LIVE_TIMES,
+    LONG,
+    LOOKS,
+    NONE,
+    P95_LIMIT,
+    SHIFTED,
+    STEPS,
+    SWITCHED,
+    TRAFFIC,
+)
 
 Row = t.Mapping[str, t.Any]
 
@@ -36,8 +49,9 @@ several load balancers and shares, divides the {RISK_AGAINST_LIVE:.0%} among the
 
 Simulated with that code by `make bench` (`--only watches`); the same seed gives the same figures. "{SHIFTED}": both
 slots have traffic, the live one {LIVE_TIMES} times as much. "{SWITCHED}": the live slot has none any more, and is known
-by its last {BEFORE:,} requests. Between two looks the candidate gets {TRAFFIC["low"]} requests when traffic is low, and
-{TRAFFIC["high"]} when it is high: a watch with low traffic ends before {EARLY} requests have come.
+by its last {BEFORE:,} requests. Between two looks the candidate gets {TRAFFIC["low"].requests} requests when traffic is
+low, and {TRAFFIC["high"].requests} when it is high: a watch with low traffic ends before {EARLY} requests have come,
+unless it lasts for {TRAFFIC[LONG].looks} looks.
 """
 
 
@@ -76,7 +90,9 @@ def summary(rows: t.Sequence[Row]) -> str:
     ]
     found = [row for row in rows if row["traffic"] == "high" and "+5.0%" in row["words"]]
     told = "; ".join(f"{row['words']}, {row['mode']}: {row['early']:.2%}" for row in found)
-    return "\n".join([*lines, f"Found within {EARLY} requests with high traffic: {told} (goal 99 %)."])
+    lines.append(f"Found within {EARLY} requests with high traffic: {told} (goal 99 %).")
+    unused = [row["passed"] for row in rows if row["traffic"] == NONE]
+    return "\n".join([*lines, *([f"Passed without traffic: {max(unused):.2%} (goal: none)."] if unused else [])])
 
 
 def plot(rows: t.Sequence[Row]) -> str:

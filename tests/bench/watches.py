@@ -16,13 +16,29 @@ import typing as t
 from concurrent.futures import ProcessPoolExecutor
 
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates import traffic
-from ansible_collections.vitalops.rollout.plugins.module_utils._gates.comparison import NOTHING, Comparison, Counts
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.comparison import (
+    NOTHING,
+    Comparison,
+    Counts,
+    judge,
+)
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.specification import TYPES
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.verdict import PASS
 
 FLOOR = 0.005  # a difference of half a percentage point does not matter
 LOOKS = 30  # of a watch: five minutes, one every 10 s
 EARLY = 500  # requests of the candidate
-#: Requests of the candidate between two looks.
-TRAFFIC = {"low": 5, "high": 100}
+
+
+class Users(t.NamedTuple):
+    """How many requests the candidate gets between two looks, and how many looks there are."""
+
+    requests: int
+    looks: int = LOOKS
+
+
+NONE, LONG = "none", "low, 100 looks"
+TRAFFIC = {NONE: Users(0), "low": Users(5), LONG: Users(5, EARLY // 5), "high": Users(100)}
 #: While traffic is shifted the live slot has three times as much; after the switch, what it showed before.
 SHIFTED, SWITCHED = "25 % shifted", "all switched"
 LIVE_TIMES = 3
@@ -32,6 +48,8 @@ MEDIAN, SPREAD = 100.0, 0.6
 P95_LIMIT = 0.1
 #: Live slots whose answers are drawn; the watches of a point take them by turns.
 HISTORIES = 200
+#: What a pass needs, unless a gate says otherwise.
+MIN_SAMPLES = int(TYPES["traffic"].min_samples)
 #: The x of the curves: requests of the candidate.
 STEPS = (100, 200, 300, 500, 700, 1000, 1500, 2000, 3000)
 
@@ -57,7 +75,14 @@ def points() -> list[Point]:
     for factor in (1.0, 1.2, 1.5):
         words = "latency, the same" if factor == 1 else f"latency, {factor - 1:+.0%}"
         differences.append(("latency", words, 1.0, factor))
-    return [Point(*one, traffic, mode) for mode in (SHIFTED, SWITCHED) for traffic in TRAFFIC for one in differences]
+    # Without traffic nothing differs.
+    alike = [one for one in differences if one[2] == one[3] and one[2] != 0.001]
+    return [
+        Point(*one, name, mode)
+        for mode in (SHIFTED, SWITCHED)
+        for name in TRAFFIC
+        for one in (alike if name == NONE else differences)
+    ]
 
 
 def measure(repeats: int, seed: int = 1) -> list[dict[str, t.Any]]:
@@ -70,14 +95,22 @@ def _row(point: Point, repeats: int, seed: int) -> dict[str, t.Any]:
     chance = random.Random(f"{seed} {point}")
     histories = [history(chance) for _history in range(min(repeats, HISTORIES))] if point.what == "latency" else [{}]
     found = [watch(point, chance, histories[number % len(histories)]) for number in range(repeats)]
-    return {**point._asdict(), **told(found)}
+    return {**point._asdict(), **told([one.after for one in found], sum(one.verdict == PASS for one in found))}
 
 
-def told(found: t.Sequence[int | None]) -> dict[str, t.Any]:
-    """Returns the figures of watches that found something after so many requests, or nothing. Pure."""
+class Ended(t.NamedTuple):
+    """How a watch ended: *after* how many requests of the candidate it was found worse, or None; and the verdict."""
+
+    after: int | None
+    verdict: str
+
+
+def told(found: t.Sequence[int | None], passed: int = 0) -> dict[str, t.Any]:
+    """Returns the figures of watches that found something after so many requests, or nothing, and *passed*. Pure."""
     hits = [one for one in found if one is not None]
     return {
         "watches": len(found),
+        "passed": passed / len(found),
         "reverted": len(hits) / len(found),
         "early": sum(one <= EARLY for one in hits) / len(found),
         "median": statistics.median(hits) if hits else None,
@@ -85,30 +118,32 @@ def told(found: t.Sequence[int | None]) -> dict[str, t.Any]:
     }
 
 
-def watch(point: Point, chance: random.Random, times: t.Mapping[int, int]) -> int | None:
-    """Returns after how many requests of the candidate one watch found it worse, or None; *times*: of the live slot."""
-    switched, size = point.mode == SWITCHED, TRAFFIC[point.traffic]
+def watch(point: Point, chance: random.Random, times: t.Mapping[int, int]) -> Ended:
+    """Returns how one watch ended; *times*: of the live slot."""
+    switched, (size, looks) = point.mode == SWITCHED, TRAFFIC[point.traffic]
     if point.what == "errors":
         live, candidate = point.live, point.candidate
         comparison = Comparison(
             floor=FLOOR,
             risk=traffic.RISK_AGAINST_LIVE,
-            looks=LOOKS,
+            looks=looks,
             before=_draw(chance, BEFORE, live),
             retired=switched,
         )
     else:
         slowness = traffic.against(
-            times, 0.95, P95_LIMIT, risk=traffic.RISK_AGAINST_LIVE, looks=LOOKS, shared=not switched
+            times, 0.95, P95_LIMIT, risk=traffic.RISK_AGAINST_LIVE, looks=looks, shared=not switched
         )
         live, candidate = (slow(1000 * slowness.longest, factor) for factor in (point.live, point.candidate))
         comparison = slowness.comparison
-    for _look in range(LOOKS):
+    verdict = ""
+    for _look in range(looks):
         seen = NOTHING if switched else _draw(chance, LIVE_TIMES * size, live)
         finding = comparison.look(seen, _draw(chance, size, candidate))
+        verdict = judge(finding, MIN_SAMPLES)
         if finding.worse:
-            return finding.candidate.requests
-    return None
+            return Ended(finding.candidate.requests, verdict)
+    return Ended(None, verdict)
 
 
 def history(chance: random.Random) -> dict[int, int]:

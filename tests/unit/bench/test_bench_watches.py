@@ -21,7 +21,7 @@ def row(words: str, live: float, candidate: float, found: list[int | None]) -> d
 
 def test_there_are_points_with_slots_that_are_alike_and_worse_ones_with_little_and_much_traffic() -> None:
     points = watches.points()
-    assert len(points) == len(set(points)) == 2 * 2 * (8 + 3)
+    assert len(points) == len(set(points)) == 2 * (3 * (8 + 3) + 2)
     alike = [point for point in points if point.live == point.candidate]
     assert {(point.what, point.traffic, point.mode) for point in alike} == {
         (what, traffic, mode)
@@ -61,6 +61,24 @@ def test_a_row_tells_how_many_were_found_and_when() -> None:
     assert watches.told([None])["median"] is None
 
 
+def test_without_traffic_no_watch_passes_and_with_enough_of_it_a_good_release_does() -> None:
+    alike = [point for point in watches.points() if point.live == point.candidate]
+    for point in (point for point in alike if point.traffic in (watches.NONE, "high")):
+        found = watches._row(point, 5, 1)
+        assert found["passed"] == (0.0 if point.traffic == watches.NONE else 1.0 - found["reverted"])
+        assert found["reverted"] == 0 or point.traffic == "high"
+
+
+def test_a_long_watch_with_low_traffic_sees_so_many_requests_as_an_early_find_may_need() -> None:
+    assert watches.TRAFFIC[watches.LONG].requests * watches.TRAFFIC[watches.LONG].looks == watches.EARLY
+    (point,) = (
+        one
+        for one in watches.points()
+        if (one.traffic, one.mode, one.words) == (watches.LONG, watches.SHIFTED, "0.1% errors, +5.0%")
+    )
+    assert watches._row(point, 20, 1)["reverted"] > 0.9
+
+
 def test_the_same_seed_gives_the_same_figures() -> None:
     point = watches.points()[-1]
     assert watches._row(point, 3, 1) == watches._row(point, 3, 1)
@@ -73,5 +91,7 @@ def test_page_and_curves_show_every_point_and_what_to_remember() -> None:
     assert "False alarms: at most 50.00% of watches with slots that are alike" in text
     assert "1.0% errors, +5.0%, 25 % shifted: 100.00%" in text
     assert f"]({watch_page.PLOT})" in text
+    unused = {**row("1.0% errors, the same", 0.01, 0.01, [None]), "traffic": watches.NONE}
+    assert "Passed without traffic: 0.00% (goal: none)." in watch_page.page([*rows, unused])
     assert "1.0% errors, +5.0%" in watch_page.plot(rows)
     assert "\n".join(watch_page.table(rows)) in "\n".join(report.everything({"watches": rows}))
