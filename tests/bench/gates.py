@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import resource
 import statistics
@@ -12,13 +14,18 @@ import subprocess
 import sys
 import time
 import typing as t
+from pathlib import Path
 
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates import http_look, specification
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.http_check import HttpCheck
-from ansible_collections.vitalops.rollout.plugins.module_utils._gates.traffic import Slots, Tally, TrafficSampler
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.traffic import Slots, TrafficSampler
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard.samplers import tallies
+from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import haproxy
 
 SAMPLES, CONCURRENCY = 1000, 20
-LOOKS = 1000
+LOOKS = 200
+#: What a HAProxy of the lab has answered to ``show stat``.
+RECORDED, APPLICATION = Path(__file__).with_name("haproxy_statistics.csv"), "reference"
 #: Times of answers that a busy slot shows: every step of two digits from 1 ms to 10 s.
 STEPS = [digits * 10**power for power in range(3) for digits in range(10, 100)]
 
@@ -77,23 +84,64 @@ def http(pairs: int) -> Figures:
 
 
 def traffic() -> Figures:
-    """Looks of a gate with all of its limits at a slot that shows every time there is: processor time in ms."""
+    """Looks of a gate with most of its limits at slots that show every time there is: processor time in ms.
+
+    With what it costs to read HAProxy's answers, which is most of it.
+    """
     gate = {
         "name": "users",
         "type": "traffic",
         "at_most": {"error_share": "1 %", "response_4xx_share": "20 %", "p50": "1 s", "p95": "2 s", "p99": "5 s"},
         "worse_than_live_by": {"error_share": "0.5 %", "p95": "20 %"},
     }
-    looked = [0]
+    told = specification.read({"bake": [gate]})[0]
+    api = _Recorded(LOOKS + 1)  # the sampler takes one look before its first
+    sampler = TrafficSampler(told, lambda: tallies(api, APPLICATION), Slots("green", "blue"), looks=LOOKS)
+    spent = _spent(lambda: [sampler(1.0) for _look in range(LOOKS)])
+    return {"looks": LOOKS, "look_ms": round(spent / LOOKS, 3)}
 
-    def tallies() -> dict[str, Tally]:
-        looked[0] += 1
-        each = 100 * looked[0]
-        tally = Tally(each * len(STEPS), each, each // 10, 0, dict.fromkeys(STEPS, each))
-        return {"blue": tally, "green": tally}
 
-    sampler = TrafficSampler(specification.read({"bake": [gate]})[0], tallies, Slots("green", "blue"), looks=LOOKS)
-    return {"looks": LOOKS, "look_ms": round(_spent(lambda: [sampler(1.0) for _look in range(LOOKS)]) / LOOKS, 3)}
+class _Recorded(haproxy.RuntimeApi):
+    """A HAProxy that answers as a real one did (RECORDED), with counters that have grown from look to look.
+
+    Its answers are made before anything is measured; what reads them is what reads them on a load balancer.
+    """
+
+    def __init__(self, looks: int) -> None:
+        super().__init__("recorded")
+        rows = list(csv.DictReader(io.StringIO(RECORDED.read_text(encoding="utf-8"))))
+        self._answers = [
+            {"show stat": _statistics(rows, 100 * look), f"show table {APPLICATION}_times": _table(100 * look)}
+            for look in range(1, looks + 1)
+        ]
+        self._left = {question: iter([each[question] for each in self._answers]) for question in self._answers[0]}
+
+    def command(self, text: str) -> str:
+        return next(self._left[text])
+
+
+def _statistics(rows: t.Sequence[dict[str, str]], each: int) -> str:
+    """Returns what was recorded of ``show stat``, when both slots have given *each* answers of every time."""
+    counted = {"hrsp_2xx": each * len(STEPS), "hrsp_4xx": each, "hrsp_5xx": each // 10}
+    slots = (f"{APPLICATION}_blue", f"{APPLICATION}_green")
+    written = io.StringIO()
+    writer = csv.DictWriter(written, rows[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        is_slot = row["svname"] == "BACKEND" and row["# pxname"] in slots
+        writer.writerow({**row, **counted} if is_slot else row)
+    return written.getvalue()
+
+
+def _table(each: int) -> str:
+    """Returns ``show table`` as HAProxy writes it, with every time of both slots."""
+    lines = [
+        f"0x7f6fa5b6{number:04x}: key={slot}:{took} use=0 exp=86393912 shard=0 gpc0={each}"
+        for slot in ("blue", "green")
+        for number, took in enumerate(STEPS)
+    ]
+    head = f"# table: {APPLICATION}_times, type: string, size:4096, used:{len(lines)}"
+    return "\n".join([head, *lines, ""])
 
 
 def _spent(work: t.Callable[[], object]) -> float:
