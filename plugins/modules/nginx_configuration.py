@@ -13,6 +13,8 @@ version_added: "0.1.0"
 description:
   - Tests the files, with those that other applications have there, in a folder of their own, and only then replaces
     those of the running nginx. It does not reload nginx.
+  - When nginx runs, and was neither started nor reloaded since the newest of its files changed, that counts as a
+    change, so that whoever is notified reloads it. A run that died before its handlers leaves an nginx like that.
   - Makes the include that is derived from the traffic map, when it is missing; it never touches one that is there.
   - Tells the guard that nginx routes the application on this host, and to which instances.
 author: The vitalops.rollout maintainers (@vitalops)
@@ -47,6 +49,11 @@ options:
     description: Where nginx tells its pointer to this host, as host:port.
     type: str
     required: true
+  unit_reads:
+    description: More files that nginx reads at a reload, such as a certificate; what is not there does not count.
+    type: list
+    elements: path
+    default: []
 """
 
 EXAMPLES = r"""
@@ -77,8 +84,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation import durable
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import StateUnreadable
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.names import check_application
+from ansible_collections.vitalops.rollout.plugins.module_utils._hosts import services
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import drivers, nginx, nginx_files
+
+UNIT = "nginx"
 
 
 def configure(module: AnsibleModule) -> dict[str, t.Any]:
@@ -110,7 +120,10 @@ def configure(module: AnsibleModule) -> dict[str, t.Any]:
     ]
     if known != told:
         diff.append({"before_header": path, "after_header": path, "before": known or {}, "after": told})
-    return {"changed": bool(changed) or known != told, "files": sorted(changed), "diff": diff}
+    if not diff and services.unread(UNIT, [*nginx_files.paths(wanted), *asked["unit_reads"]]):
+        behind = {"before": "read its files before they last changed\n", "after": "reads them\n"}
+        diff.append({"before_header": UNIT, "after_header": UNIT, **behind})
+    return {"changed": bool(diff), "files": sorted(changed), "diff": diff}
 
 
 def main() -> None:
@@ -123,6 +136,7 @@ def main() -> None:
             "check_path": {"type": "str", "required": True},
             "check_status": {"type": "int", "required": True},
             "status_address": {"type": "str", "required": True},
+            "unit_reads": {"type": "list", "elements": "path", "default": []},
         },
         configure,
     )

@@ -14,7 +14,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._redis.managed im
 from ._postgres_tuning import PROMISED, budget
 
 #: As the roles have them.
-DEFAULT_POSTGRES, DEFAULT_REDIS = "512MB", "256mb"
+DEFAULT_POSTGRES, DEFAULT_REDIS = "25 %", "256mb"
 
 
 def crowded(name: str, variables: t.Mapping[str, t.Any], memory: int) -> RolloutError | None:

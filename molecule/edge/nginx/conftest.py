@@ -53,6 +53,13 @@ class Fleet:
         ).split()
         return told[0], told[1], told[2]
 
+    def point(self, name: str, pointer: str, application: str = "reference") -> None:
+        """The driver of the installed program makes this nginx route by *pointer*."""
+        code = "import sys; sys.path.insert(0, '/usr/local/sbin/rollout-guard')\n"
+        code += "from rollout._traffic import drivers, pointer\n"
+        code += f"drivers.of('{application}').set_pointer('{application}', '', pointer.Pointer({pointer}))"
+        self.lab.connect(name).check_output("python3 -c %s", code)
+
     def settled(self) -> set[tuple[str, str, str]]:
         return {self.pointers(name) for name in self.names}
 

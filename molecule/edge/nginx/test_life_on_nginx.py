@@ -53,6 +53,20 @@ def test_a_second_provision_and_a_check_change_nothing(fleet: t.Any) -> None:
         assert fleet.on(name, f"cat {foreign}") == "# Of somebody else."
 
 
+def test_files_that_a_dead_run_wrote_and_nobody_read_are_read_at_the_next(fleet: t.Any) -> None:
+    newest = "pgrep -n -f 'nginx: worker process$'"
+    before = [fleet.on(name, f"{newest}; touch /etc/nginx/nginx.conf").split()[0] for name in fleet.names]
+    for changed in (2, 0):  # that it is behind, and the reload
+        played = fleet.play("provision")
+        assert played.code == 0
+        assert [re.search(rf"{name} .* changed={changed} ", played.output) is not None for name in fleet.names] == [
+            True,
+            True,
+        ]
+    assert all(fleet.on(name, newest) != worker for name, worker in zip(fleet.names, before, strict=True))
+    assert fleet.settled() == everywhere("blue:none:0")
+
+
 def test_upstreams_are_as_they_were_promised(fleet: t.Any) -> None:
     for name in fleet.names:
         told = fleet.on(name, "nginx -T 2>/dev/null")
@@ -61,7 +75,8 @@ def test_upstreams_are_as_they_were_promised(fleet: t.Any) -> None:
         assert all(one in blue for one in ("least_conn;", "max_fails=3 fail_timeout=30s;", "keepalive 64;"))
         assert "non_idempotent" not in told
         # Neither Debian has an nginx with keepalive_min_timeout (1.27.4).
-        assert ("keepalive_min_timeout" in told) is (fleet.on(name, "nginx -v 2>&1 | cut -d/ -f2") >= "1.27.4")
+        version = re.findall(r"\d+", fleet.on(name, "nginx -v 2>&1"))
+        assert ("keepalive_min_timeout" in told) is ([int(part) for part in version] >= [1, 27, 4])
 
 
 def test_an_upgrade_and_a_roll_back_under_load(fleet: t.Any) -> None:
@@ -98,7 +113,7 @@ def test_a_preview_sees_the_slot_that_users_do_not_get(fleet: t.Any) -> None:
 def test_a_share_gets_the_release_and_a_cookie_keeps_it(fleet: t.Any) -> None:
     name = fleet.names[0]
     url = f"http://{fleet.lab.address(name)}/version"
-    points(fleet, name, "'blue', 'green', 25")
+    fleet.point(name, "'blue', 'green', 25")
     try:
         drawn = fleet.on("client1", f"for i in $(seq 200); do curl -s {url}; echo; done").splitlines()
         share = sum(json.loads(line)["version"] == "1.1.0" for line in drawn if line)
@@ -110,16 +125,8 @@ def test_a_share_gets_the_release_and_a_cookie_keeps_it(fleet: t.Any) -> None:
             assert answers == {version}
         assert "Set-Cookie: rollout_share=" in fleet.on("client1", f"curl -si {url}")
     finally:
-        points(fleet, name, "'blue', None, 0")
+        fleet.point(name, "'blue', None, 0")
     assert "Set-Cookie" not in fleet.on("client1", f"curl -si {url}")
-
-
-def points(fleet: t.Any, name: str, pointer: str) -> None:
-    """The driver of the installed program makes this nginx route by *pointer*."""
-    code = "import sys; sys.path.insert(0, '/usr/local/sbin/rollout-guard')\n"
-    code += "from rollout._traffic import drivers, pointer\n"
-    code += f"drivers.of('reference').set_pointer('reference', '', pointer.Pointer({pointer}))"
-    fleet.lab.connect(name).check_output("python3 -c %s", code)
 
 
 def test_a_drain_waits_for_a_request_that_an_old_worker_holds(fleet: t.Any) -> None:

@@ -10,7 +10,12 @@ import re
 import typing as t
 
 import pytest
+import yaml
 
+from ... import marked_secrets
+
+# Whoever has it may guess at the password, which is "lab-metrics"; nothing but this test knows it.
+PASSWORD_HASH = "$5$edgelab$Qh2UkhAvLwHqDe49pS1Nd9Q.9hYSFPLYgwE3kdX6Wg8"
 EDGE = {
     "load_balancer_tls": True,
     "load_balancer_names": ["shop.example.com"],
@@ -20,8 +25,7 @@ EDGE = {
     "load_balancer_probe_path": "/health",
     "load_balancer_rate_limits": [{"path": "/api/v1/auth", "requests": 5, "seconds": 60}],
     "load_balancer_protected_paths": [
-        # The password is "lab-metrics"; nothing but this test knows it.
-        {"path": "/metrics", "users": {"prometheus": "$5$edgelab$Qh2UkhAvLwHqDe49pS1Nd9Q.9hYSFPLYgwE3kdX6Wg8"}},
+        {"path": "/metrics", "users": {"prometheus": PASSWORD_HASH}},
         {"path": "/api/v1/metrics", "networks": ["192.0.2.0/24"]},
     ],
 }
@@ -43,9 +47,26 @@ class Edge(t.NamedTuple):
         )
 
 
+class Seen(t.NamedTuple):
+    """What a talkative provision wrote, and the command lines that ran meanwhile, by host."""
+
+    output: str
+    arguments: dict[str, list[str]]
+
+
 @pytest.fixture(scope="module")
-def hardened(fleet: t.Any) -> t.Any:
-    assert fleet.play("provision", "-e", json.dumps(EDGE)).code == 0
+def seen(fleet: t.Any, tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    """Everything is on, as an inventory has it: what is given in the command line shows there."""
+    inventory = tmp_path_factory.mktemp("edge") / "edge.yml"
+    inventory.write_text(yaml.safe_dump({"all": {"vars": EDGE}}))
+    with marked_secrets.sampled(fleet.lab, fleet.names) as arguments:
+        played = fleet.lab.play("provision", "-vvvvv", "--diff", inventories=[inventory])
+    assert played.code == 0
+    return Seen(played.output, arguments)
+
+
+@pytest.fixture(scope="module")
+def hardened(fleet: t.Any, seen: Seen) -> t.Any:
     return fleet
 
 
@@ -109,11 +130,25 @@ def test_protected_paths_ask_who_comes(edge: Edge) -> None:
     assert edge.fleet.on(edge.name, "stat -c %a /etc/nginx/rollout_users/reference_0") == "640"
 
 
-def test_a_line_of_the_log_names_slot_and_instance(edge: Edge) -> None:
-    edge.curl("/version?token=secret")
+def test_the_hash_of_a_password_shows_nowhere(fleet: t.Any, seen: Seen) -> None:
+    marks = {"hash of a password": PASSWORD_HASH}
+    assert "nginx_users" in seen.output, "the run was not as talkative as it should be"
+    assert marked_secrets.in_text(seen.output, marks) == []
+    assert marked_secrets.in_command_lines(seen.arguments, marks) == []
+    for name in fleet.names:
+        fleet.on(name, f"grep -qF '{PASSWORD_HASH}' /etc/nginx/rollout_users/reference_0")
+        assert marked_secrets.in_logs(fleet.lab, name, marks) == []
+        assert marked_secrets.in_facts(fleet.lab, name, marks) == []
+        assert marked_secrets.readable(fleet.lab, name, marks) == []
+
+
+def test_a_line_of_the_log_names_release_slot_and_instance(edge: Edge) -> None:
+    answered = json.loads(edge.curl("/version?token=secret"))
     lines = edge.fleet.on(edge.name, "tail -n 50 /var/log/nginx/reference.log").splitlines()
     line = [json.loads(one) for one in lines if '"path":"/version"' in one][-1]
-    assert (line["slot"], line["status"], line["tls"]) == (
+    assert answered["release"]
+    assert (line["release"], line["slot"], line["status"], line["tls"]) == (
+        answered["release"],
         edge.fleet.pointers(edge.name)[0].split(":")[0],
         200,
         "TLSv1.3",

@@ -45,12 +45,16 @@ def changes(wanted: Configuration) -> dict[str, tuple[str | None, str]]:
     found: dict[str, tuple[str | None, str]] = {}
     if durable.read_text(wanted.include_path) is None:
         found[wanted.include_path] = None, _include(wanted)
-    for name, content in wanted.files.items():
-        path = os.path.join(wanted.folder, name)
+    for path, content in zip(paths(wanted), wanted.files.values()):
         before = durable.read_text(path)
         if before != content:
             found[path] = before, content
     return found
+
+
+def paths(wanted: Configuration) -> list[str]:
+    """Returns the paths of the files that nginx reads at a reload, without the include: the rollout has that read."""
+    return [os.path.join(wanted.folder, name) for name in wanted.files]
 
 
 def test(wanted: Configuration, run: t.Callable[..., command.Completed] = command.run) -> None:

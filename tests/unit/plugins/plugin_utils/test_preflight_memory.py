@@ -16,7 +16,7 @@ GIB = 1024**3
     ("variables", "host", "found"),
     [
         ({}, 1 * GIB, ""),
-        ({}, GIB // 2, "postgres_memory 512 MB and redis_maxmemory 256 MB"),
+        ({}, GIB // 4, "postgres_memory 64 MB and redis_maxmemory 256 MB"),
         ({"postgres_memory": "75 %"}, 4 * GIB, ""),
         (
             {"postgres_memory": "75 %", "redis_maxmemory": "1gb"},
