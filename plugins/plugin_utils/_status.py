@@ -175,6 +175,7 @@ def _attention(odd: t.Sequence[str], most: int) -> list[str]:
             initial_indent="  - ",
             subsequent_indent="    ",
             max_lines=MOST_LINES_EACH,
+            break_on_hyphens=False,  # of a command to type
             placeholder=" ...",
         )
         # Only after the last one is there no more to tell of.
