@@ -143,28 +143,26 @@ def _refused(status: Status) -> list[str]:
     if last.get("outcome") != "refused" or slot == status.live or status.run:
         return []
     left = {
-        host: [one for one in status.wanted(host, slot) if _is_up(one)]
+        host: [one for one in status.wanted(host, slot) if _is_up(one) or _begins(one)]
         for host in sorted(status.instances)
         if ((status.instances[host]["slots"].get(slot) or {}).get("current") or {}).get("id") == release
     }
     web = [f"{one['name']} on {host}" for host, found in left.items() for one in found if one["kind"] == "web"]
     work = [host for host, found in left.items() if any(one["kind"] != "web" for one in found)]
     live = status.record(status.live) if status.live else None
-    odd = []
+    told = []
     if work:
         # Where the last deploy is undone, a roll back moves no traffic: it only brings work to where users are.
         version = live["release"]["version"] if live else "VERSION"
         way = playbook("roll_back") if status.undone else f"{playbook('deploy')} -e rollout_version={version}"
-        odd.append(
-            f"{few(work)}: workers of the refused {release} still take jobs in {slot}; "
-            f"they move with the next deploy, or now: {way}"
+        told.append(
+            f"{few(work)}: workers of the refused {release} take jobs in {slot} until the next deploy, or: {way}"
         )
     if web:
-        odd.append(
-            f"why {release} was refused: journalctl -u rollout-watch@{status.application} on the load balancer, "
-            f"and the log of {web[0]}"
-        )
-    return odd
+        told.append(f"why {release} was refused: " if not work else "why: ")
+        told[-1] += f"journalctl -u rollout-watch@{status.application} on the load balancer, log of {web[0]}"
+    # In one sentence: beside what the guard says there is room for one more.
+    return ["; ".join(told)] if told else []
 
 
 def _attention(odd: t.Sequence[str], most: int) -> list[str]:
@@ -177,6 +175,7 @@ def _attention(odd: t.Sequence[str], most: int) -> list[str]:
             initial_indent="  - ",
             subsequent_indent="    ",
             max_lines=MOST_LINES_EACH,
+            break_on_hyphens=False,  # of a command to type
             placeholder=" ...",
         )
         # Only after the last one is there no more to tell of.

@@ -9,6 +9,7 @@ A process that dies confirms nothing: the deadline of the guard is not renewed a
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 import typing as t
 
@@ -59,7 +60,9 @@ def watch(guard: Guard) -> str:
     ending = _Watcher(guard, asked, run).until_decided(watching)
     watching.stop()
     if ending.what == decision.REVERT and asked["phase"] != "before_switch":
-        ending = ending._replace(says=_take_back(guard, run, ending.says))
+        # The run must not think that this has died while no slot answers yet.
+        meanwhile = functools.partial(_tell, guard, asked, ending.progress, None)
+        ending = ending._replace(says=_take_back(guard, run, ending.says, meanwhile))
     if asked["alone"] and ending.what != STOPPED:
         ending = _settle(guard, asked, run, ending)
     left = ending.what == STOPPED and not asked["alone"]  # the run needs it no more: others have decided
@@ -152,12 +155,16 @@ def says(phase: str, progress: Progress) -> str:
     return f"phase {phase}: {'; '.join(progress.reasons)} ({numbers or 'the last look was good again'})"
 
 
-def _take_back(guard: Guard, run: Run, why: str) -> str:
-    """Traffic goes back at once, without the run. Returns what was done, as one sentence."""
+def _take_back(guard: Guard, run: Run, why: str, meanwhile: t.Callable[[], None] = lambda: None) -> str:
+    """Traffic goes back at once, without the run. Returns what was done, as one sentence.
+
+    *meanwhile* is called between two attempts.
+    """
     for _attempt in range(_ATTEMPTS):
         try:
             return reverting.refuse(guard, run, why)
         except (CommandFailed, OSError):
+            meanwhile()
             time.sleep(1.0)  # as at the deadline: a slot that answers late, or room on the disk, is waited for
     return f"{why}; traffic could not be taken back, and the guard tries again at its deadline"
 

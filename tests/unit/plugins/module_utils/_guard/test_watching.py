@@ -123,6 +123,20 @@ def test_a_release_that_fails_users_goes_back_by_itself(host: t.Any) -> None:
     ]
 
 
+def test_a_watch_that_cannot_take_back_yet_says_what_it_has_found(host: t.Any) -> None:
+    run = switched(host)
+    watch = asks(host, run, seconds=60, most=60)["watch"]
+    ended = started(host)
+    time.sleep(0.1)
+    host.blue.status = host.green.status = 503  # what both slots need is gone
+    users_get(host, 400, 50)
+    until(lambda: ((looks(host, run, watch)["progress"] or {}).get("action")) == "revert")
+    assert looks(host, run, watch)["ended"] is None
+    host.blue.status = 200
+    assert "traffic is back on blue" in ended()
+    assert looks(host, run, watch)["ended"] == "revert"
+
+
 def test_before_the_switch_there_is_nothing_to_take_back(host: t.Any) -> None:
     run, _view = host.begins()
     watch = asks(host, run, phase="before_switch", seconds=0, most=0.2)["watch"]
