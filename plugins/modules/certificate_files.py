@@ -52,6 +52,9 @@ options:
     description: Certificates, in PEM format, of who issued the chain; without them, the last one of the chain counts.
     type: str
     default: ""
+  authority_path:
+    description: File on the host that holds them instead.
+    type: path
   names:
     description: DNS names and IP addresses that the certificate must be about.
     type: list
@@ -72,7 +75,8 @@ options:
     type: bool
     default: false
 notes:
-  - In check mode a O(chain_path) or O(key_path) that does not exist yet counts as a change.
+  - In check mode a O(chain_path), O(key_path) or O(authority_path) that does not exist yet counts as a change, and so
+    does what O(chain_path) holds when it would be refused. Whoever makes that file makes it anew before.
 """
 
 EXAMPLES = r"""
@@ -132,6 +136,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "key": {"type": "str", "no_log": True},
     "key_path": {"type": "path", "no_log": False},
     "authority": {"type": "str", "default": ""},
+    "authority_path": {"type": "path"},
     "names": {"type": "list", "elements": "str", "default": []},
     "least_days": {"type": "int", "default": 14},
     "combined": {"type": "bool", "default": False},
@@ -156,14 +161,20 @@ def put(module: AnsibleModule) -> dict[str, t.Any]:
         raise BadInput(
             "The name of a certificate is part of a path.", expected="letters, digits, _ . -", found=told["name"]
         )
-    chain, key = (_text(told, name, missing_is_fine=module.check_mode) for name in ("chain", "key"))
-    if chain is None or key is None:
+    texts = [_text(told, name, missing_is_fine=module.check_mode) for name in ("chain", "key", "authority")]
+    if None in texts:
         return {"changed": True}
-    material = check.Material(chain, key, told["authority"])
+    material = check.Material(*t.cast("list[str]", texts))
     now = datetime.datetime.now(datetime.timezone.utc)
-    certificates = check.check(material, check.Wanted(told["names"], told["least_days"]), now, told["name"])
+    try:
+        certificates = check.check(material, check.Wanted(told["names"], told["least_days"]), now, told["name"])
+    except BadInput:
+        if module.check_mode and told["chain_path"]:
+            return {"changed": True}
+        raise
     place = files.Place(told["folder"], told["name"], *_owners(told["owner"], told["group"], module.check_mode))
-    wanted = files.contents(chain, key, told["authority"].strip() or certificates[-1].text, combined=told["combined"])
+    authority = material.authority.strip() or certificates[-1].text
+    wanted = files.contents(material.chain, material.key, authority, combined=told["combined"])
     before = _seen(place)
     changed = bool(files.differs(place, wanted, owned=not module.check_mode))
     if changed and not module.check_mode:

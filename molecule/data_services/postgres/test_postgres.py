@@ -347,17 +347,19 @@ def served(lab: t.Any, name: str) -> str:
 
 
 def test_a_renewed_certificate_is_served_without_a_restart(lab: t.Any) -> None:
+    """Clients that trust the authority of before go on."""
     asked = "SELECT pg_postmaster_start_time()"
     before = {name: (served(lab, name), sql(lab, name, asked)) for name in SERVERS}
-    short = "openssl x509 -req -in request.pem -signkey key.pem -days 5 -copy_extensions copyall -out certificate.pem"
+    short = "openssl x509 -req -in request.pem -CA authority.pem -CAkey authority_key.pem -days 5"
+    short += " -copy_extensions copyall -out certificate.pem"
     for name in SERVERS:
+        trusted = lab.connect(name).check_output("cat /etc/postgresql-common/certificates/server.ca")
+        lab.connect("client1").check_output("printf %%s %s > /tmp/%s.crt", trusted, name)
         lab.connect(name).check_output(f"cd /etc/postgresql-common/certificates/.server/self_made && {short}")
     assert converge(lab).code == 0
     for name, (fingerprint, started) in before.items():
         assert served(lab, name) != fingerprint
         assert sql(lab, name, asked) == started
-        trusted = lab.connect(name).check_output("cat /etc/postgresql-common/certificates/server.ca")
-        lab.connect("client1").check_output("printf %%s %s > /tmp/%s.crt", trusted, name)
         let_in = login(lab, name, "clinic", "SELECT 1", mode="verify-full", trust=f"/tmp/{name}.crt")
         assert let_in.stdout.strip() == "1", let_in.stderr
     # A run that died before the reload owes it.

@@ -80,15 +80,14 @@ def test_a_given_certificate_takes_the_place_of_the_self_made_one(edge: Edge, tm
 def test_a_self_made_certificate_is_renewed_before_it_expires(edge: Edge) -> None:
     before = {name: served(edge.balancers[name]) for name in FIRST}
     for name in FIRST:
-        short = (
-            "openssl x509 -req -in request.pem -signkey key.pem -days 5 -copy_extensions copyall -out certificate.pem"
-        )
-        edge.balancers[name].run(f"cd {SELF_MADE} && {short}")
+        short = "openssl x509 -req -in request.pem -CA authority.pem -CAkey authority_key.pem -days 5"
+        edge.balancers[name].run(f"cd {SELF_MADE} && {short} -copy_extensions copyall -out certificate.pem")
     assert edge.provision(*LIMIT).returncode == 0
     after = {name: served(edge.balancers[name]) for name in FIRST}
     assert all(after[name] != before[name] for name in FIRST)
     for name in FIRST:
         edge.balancers[name].run("openssl x509 -noout -checkend 30000000 -in /etc/haproxy/certificates/shop.crt")
+        edge.balancers[name].run(f"cd {SELF_MADE} && openssl verify -x509_strict -CAfile authority.pem certificate.pem")
     again = edge.provision(*LIMIT)
     assert again.returncode == 0
     assert all("changed=0" in line for line in again.stdout.splitlines() if "unreachable=" in line)

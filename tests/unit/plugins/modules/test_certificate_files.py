@@ -78,6 +78,26 @@ def test_in_check_mode_what_is_not_made_yet_is_a_change(tmp_path: Path) -> None:
     assert "not on the host" in run(tmp_path, **sources)["msg"]
 
 
+def test_in_check_mode_what_will_be_made_anew_is_a_change(tmp_path: Path, pair: tuple[str, str]) -> None:
+    for name, text in zip(("chain", "key"), pair, strict=True):
+        (tmp_path / f"{name}.pem").write_text(text)
+    (tmp_path / "authority.pem").write_text(pair[0])
+    made = {f"{name}_path": str(tmp_path / f"{name}.pem") for name in ("chain", "key", "authority")}
+    assert run(tmp_path, check=True, **made)["certificate"]
+    planned = run(tmp_path, check=True, least_days=90, **made)
+    assert (planned["changed"], "certificate" in planned) == (True, False)
+    assert "in 59 days" in run(tmp_path, least_days=90, **made)["msg"]
+    # Who would be refused in a run is refused in a check of it.
+    assert "in 59 days" in run(tmp_path, check=True, least_days=90, chain=pair[0], key=pair[1])["msg"]
+
+
+def test_clients_trust_the_authority_that_lies_on_the_host(tmp_path: Path, pair: tuple[str, str]) -> None:
+    authority = tmp_path / "authority.pem"
+    authority.write_text(pair[0])
+    done = run(tmp_path, chain=pair[0], key=pair[1], authority_path=str(authority))
+    assert Path(done["files"]["ca"]).read_text() == pair[0]
+
+
 def test_an_owner_that_does_not_exist_is_told(tmp_path: Path, pair: tuple[str, str]) -> None:
     chain, key = pair
     assert "nobody-at-all" in run(tmp_path, chain=chain, key=key, owner="nobody-at-all")["msg"]
