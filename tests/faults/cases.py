@@ -15,14 +15,14 @@ FAULTS = (*SIGNALS, "cut", "reboot", "haproxy", "dockerd", "disk")
 LOAD_BALANCER_STEPS = ("begin", "adopt", "arm", "shift", "switch", "confirm", "revert", "end")
 #: The steps of a run that goes well, by verb.
 STEPS = {
-    "deploy": ("begin", "stage", "arm", "switch", "workers", "confirm"),
-    "roll_back": ("begin", "wake", "arm", "switch", "workers", "confirm"),
+    "deploy": ("begin", "stage", "arm", "switch", "workers", "confirm", "retire"),
+    "roll_back": ("begin", "wake", "arm", "switch", "workers", "confirm", "retire"),
 }
 #: The steps by which a run takes itself back that is refused after its switch; a roll back withholds no release.
 REFUSED_STEPS = ("revert", "stop", "withhold", "end")
 DEPLOY_ALONE = ("stage", "withhold")
 #: Everything, in order of a run.
-ORDER = ("begin", "adopt", "stage", "wake", "arm", "shift", "switch", "workers", "confirm", *REFUSED_STEPS)
+ORDER = ("begin", "adopt", "stage", "wake", "arm", "shift", "switch", "workers", "confirm", "retire", *REFUSED_STEPS)
 SCENARIOS = ("plain", "shifted", "refused", "behind", "resumed", "guard")
 #: What strikes the guard itself while it takes a switch back: KILL is for its own process.
 GUARD_FAULTS = ("KILL", "reboot", "haproxy", "disk")

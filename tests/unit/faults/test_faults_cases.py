@@ -48,7 +48,7 @@ def test_the_guard_itself_is_struck_in_its_revert_on_both_hosts() -> None:
 
 def test_every_case_is_in_the_list_once_and_every_step_is_met() -> None:
     ids = [case.id for case in cases.every()]
-    assert len(ids) == len(set(ids)) == 3 * 9 * 13 + 3 + 6
+    assert len(ids) == len(set(ids)) == 3 * 9 * 14 + 3 + 6
     assert {case.step for case in cases.every()} == set(cases.ORDER)
 
 
