@@ -127,7 +127,8 @@ def _act(cluster: Cluster, old: Files, new: Files, restart: str, may_lose: t.Seq
             _refuse_errors(cluster)
             if new.access != old.access:
                 lines = (new.access or "").splitlines()
-                connected.refuse(clusters.ask(cluster, connected.LOCKED_OUT), may_lose, lines)
+                gone = connected.taken_out((old.access or "").splitlines(), lines)
+                connected.refuse(clusters.ask(cluster, connected.LOCKED_OUT), [*may_lose, *gone], lines)
             touched = "reload"
             _reload(cluster)
         if not cluster.runs or (restart == WHEN_NEEDED and clusters.ask(cluster, _RUNNING)["pending"]):

@@ -8,6 +8,7 @@ PostgreSQL itself reads the new lines (pg_hba_file_rules) while it still goes by
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from .._foundation.errors import BadInput
@@ -39,6 +40,8 @@ SELECT coalesce(json_agg(json_build_array(usename, host(client_addr), database, 
   ORDER BY usename, client_addr), '[]')
 FROM decided WHERE auth_method IS NULL OR auth_method = 'reject'"""
 
+_ALONE = re.compile(r"[0-9.]+/32|[0-9a-fA-F:.]+/128")
+
 
 def refuse(told: t.Iterable[t.Sequence[t.Any]], may_lose: t.Sequence[str], lines: t.Sequence[str]) -> None:
     """Raises BadInput for sessions that LOCKED_OUT *told* (user, address, database, number of a line in *lines*).
@@ -52,6 +55,19 @@ def refuse(told: t.Iterable[t.Sequence[t.Any]], may_lose: t.Sequence[str], lines
             expected="a rule that lets them in again, or their names or addresses in postgres_may_lose",
             found="\n    ".join(_shown(one, lines) for one in lost),
         )
+
+
+def taken_out(old: t.Sequence[str], new: t.Sequence[str]) -> list[str]:
+    """Returns the addresses that lines of *old* name alone, and *new* names no more, while it goes on with others.
+
+    That is a host that somebody took out of the inventory, perhaps because it has died: its sessions outlive it.
+    """
+    before, after = _alone(old), _alone(new)
+    return sorted(before - after) if before & after else []
+
+
+def _alone(lines: t.Sequence[str]) -> set[str]:
+    return {word.partition("/")[0] for line in lines for word in line.split() if _ALONE.fullmatch(word)}
 
 
 def _shown(one: t.Sequence[t.Any], lines: t.Sequence[str]) -> str:

@@ -30,3 +30,25 @@ def test_who_is_named_may_be_locked_out(may_lose: list[str]) -> None:
 
 def test_nobody_is_missed_where_nobody_is_connected() -> None:
     connected.refuse([], [], LINES)
+
+
+OLD = [
+    "host shop shop 10.0.0.7/32 scram-sha-256",
+    "host shop shop 10.0.0.8/32 scram-sha-256",
+    "host all all all reject",
+]
+
+
+@pytest.mark.parametrize(
+    ("new", "expected"),
+    [
+        (OLD, []),
+        ([OLD[0], OLD[2]], ["10.0.0.8"]),
+        # A network is nobody's own, and a list without anybody is a mistake.
+        (["host shop shop 10.0.0.0/28 scram-sha-256"], []),
+        ([OLD[2]], []),
+        ([*OLD, "host shop shop fd00::7/128 scram-sha-256"], []),
+    ],
+)
+def test_a_host_that_was_taken_out_by_its_address_is_meant(new: list[str], expected: list[str]) -> None:
+    assert connected.taken_out(OLD, new) == expected
