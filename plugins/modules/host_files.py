@@ -153,7 +153,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 paths:
-  description: What was changed, or would be, in order; when nothing was, what O(unit) has not read since it changed.
+  description: What was changed, or would be, in order, and what O(unit) has not read since it changed.
   returned: success
   type: list
   elements: str
@@ -229,18 +229,19 @@ def put(module: AnsibleModule) -> dict[str, t.Any]:
     """Returns what RETURN says."""
     wanted = _wanted(module.params, module.check_mode)
     changes = files.plan(wanted, files.look(wanted))
+    unread = _unread(module.params, wanted)  # before: what changes now has not been read either way
+    paths = list(dict.fromkeys([*(one.path for one in changes), *unread]))
     if changes and not module.check_mode:
         together = module.params["check_together"]
         if together:
             candidate.check(wanted, together["command"], together["folders"], module.tmpdir)
         files.apply(wanted)
-    unread = [] if changes else _unread(module.params, wanted)
-    if unread:
+    if unread and not changes:
         unit = module.params["unit"]
         changes = [files.Change(unit, "read its files before they last changed\n", "reads them\n", unit)]
     return {
         "changed": bool(changes),
-        "paths": unread or list(dict.fromkeys(one.path for one in changes)),
+        "paths": paths,
         "diff": [
             {"before_header": one.title, "after_header": one.title, "before": one.before, "after": one.after}
             for one in changes

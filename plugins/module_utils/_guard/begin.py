@@ -46,7 +46,12 @@ def begin(call: Call) -> Result:
     try:
         lease, took = leases.acquire(guard.folder, call.run, call.lease_seconds, guard.clock, **_known(call))
     except leases.LeaseHeld as error:
-        if _watched(call, alone=True):
+        if call.run.operation == "roll_back" and guard.state() is None:
+            error.next_step = (
+                "it is the first rollout, so there is no release to go back to: Ctrl-C in that run takes it back; "
+                f"a bake that nobody attends ends with {playbook('confirm')}"
+            )
+        elif _watched(call, alone=True):
             error.next_step = f"end its bake first: {playbook('confirm')}, or {playbook('roll_back')}"
         elif call.run.operation == "roll_back" and _nothing_moved(call):
             error.next_step = (
@@ -85,16 +90,20 @@ def _cut_short(call: Call) -> None:
 
 def _on_probation(call: Call) -> Run | None:
     """Returns the deploy that has the lease and whose release is watched here, or whose switch is not confirmed yet: it
-    drains, moves workers, or has died. None as well where a person breaks its lease: that is on record, with a reason.
+    drains, moves workers, or has died. None as well where a person breaks its lease: that is on record, with a reason;
+    and where there is no slot to go back to, as then its release would stay, without a guard.
     """
     guard = call.guard
     if _watched(call):
         from . import watch_files  # noqa: PLC0415 - loaded when needed: users wait for a roll back
 
         asked = watch_files.read_asked(guard.folder)
-        return Run.from_dict(asked["run"]) if asked else None
+        run = Run.from_dict(asked["run"]) if asked else None
+        return run if run is not None and run.previous else None
     intent, lease = guard.intent(), leases.read(guard.folder)
     if intent is None or lease is None or lease.id != intent.run.id or call.parameters.get("break_lease"):
+        return None
+    if not intent.previous:
         return None
     held = leases.remaining(lease, guard.clock) > 0
     return intent.run if held and lease.operation == "deploy" else None

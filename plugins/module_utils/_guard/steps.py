@@ -10,7 +10,7 @@ import functools
 import time
 import typing as t
 
-from .._foundation.errors import BadInput, CommandFailed, RolloutError, playbook
+from .._foundation.errors import BadInput, CommandFailed, RolloutError, StateUnreadable, playbook
 from .._foundation.names import check_application
 from .._state import journal, machine
 from .._state import lease as leases
@@ -263,7 +263,10 @@ def _approver(call: Call) -> str:
     """Returns who has ended the watch of this run before its time; an empty text when its gates have."""
     from . import watch_files  # noqa: PLC0415 - loaded when needed: users wait for a switch
 
-    seen = watch_files.read_seen(call.guard.folder) or {}
+    try:
+        seen = watch_files.read_seen(call.guard.folder) or {}
+    except StateUnreadable:  # its file need not outlive a power cut, and this is a remark in the history
+        return ""
     mine = seen.get("run") == [call.run.id, call.run.epoch]
     return str(seen["approved"]) if mine and seen["approved"] else ""
 

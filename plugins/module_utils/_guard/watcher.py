@@ -77,8 +77,8 @@ def watch(guard: Guard) -> str:
 
 def cut_short(guard: Guard, run: Run, why: str) -> None:
     """Takes back what *run* has moved, watched or not yet, and gives its lease free: who rolls back does not wait."""
+    asked = watch_files.read_asked(guard.folder)  # what is taken back is watched no more
     says = _take_back(guard, run, why)
-    asked = watch_files.read_asked(guard.folder)
     _refused(guard, asked if asked is not None and asked["run"]["id"] == run.id else None, run, says)
 
 

@@ -88,7 +88,8 @@ def configure(
     if waiting:
         after["restart"] = f"{'restarts' if restarts else 'waits for a restart'}: {', '.join(waiting)}"
     if not dry:
-        if actions and not _act(cluster, old, new, restart, may_lose):
+        unread = bool(running) and _written_at(cluster) > float(running["loaded"])
+        if actions and not _act(cluster, old, new, restart, may_lose, unread=unread):
             actions = [action for action in actions if action != "restarted"]
         # A note of what is, and no change of it: a standby that has joined gets it at the next run.
         clusters.remember_identity(cluster, found)
@@ -118,14 +119,19 @@ def _planned(
     return [*actions, "restarted"] if restarts else actions
 
 
-def _act(cluster: Cluster, old: Files, new: Files, restart: str, may_lose: t.Sequence[str]) -> bool:
-    """Returns whether the server restarted. Raises what went wrong, with the old files back in effect."""
+def _act(
+    cluster: Cluster, old: Files, new: Files, restart: str, may_lose: t.Sequence[str], *, unread: bool = False
+) -> bool:
+    """Returns whether the server restarted. Raises what went wrong, with the old files back in effect.
+
+    *unread*: a run that was killed has written files that the server has not read, and perhaps nobody has checked.
+    """
     touched, times = "", _times(cluster)
     try:
         _write(cluster, new)
         if cluster.runs:
             _refuse_errors(cluster)
-            if new.access != old.access:
+            if unread or new.access != old.access:
                 lines = (new.access or "").splitlines()
                 gone = connected.taken_out((old.access or "").splitlines(), lines)
                 connected.refuse(clusters.ask(cluster, connected.LOCKED_OUT), [*may_lose, *gone], lines)

@@ -17,7 +17,7 @@ from .._foundation.errors import BadInput
 LOCKED_OUT = """
 WITH sessions AS (
   SELECT DISTINCT usename, client_addr, coalesce(ssl, false) AS encrypted,
-    CASE WHEN backend_type = 'walsender' THEN 'replication' ELSE datname END AS database
+    CASE WHEN backend_type = 'walsender' AND datname IS NULL THEN 'replication' ELSE datname END AS database
   FROM pg_stat_activity LEFT JOIN pg_stat_ssl USING (pid)
   WHERE client_addr IS NOT NULL AND usename IS NOT NULL
 ), rules AS (
@@ -67,7 +67,9 @@ def taken_out(old: t.Sequence[str], new: t.Sequence[str]) -> list[str]:
 
 
 def _alone(lines: t.Sequence[str]) -> set[str]:
-    return {word.partition("/")[0] for line in lines for word in line.split() if _ALONE.fullmatch(word)}
+    """Not the host itself, which the rules of every login name."""
+    words = {word.partition("/")[0] for line in lines for word in line.split() if _ALONE.fullmatch(word)}
+    return words - {"127.0.0.1", "::1"}
 
 
 def _shown(one: t.Sequence[t.Any], lines: t.Sequence[str]) -> str:

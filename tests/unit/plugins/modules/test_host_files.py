@@ -45,6 +45,23 @@ def test_files_come_once_and_secrets_are_never_shown(tmp_path: Path) -> None:
     assert (again["changed"], again["paths"], again["diff"]) == (False, [], [])
 
 
+def test_what_the_unit_has_not_read_since_an_earlier_run_is_told_with_what_changes_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the reload for this change would hide that the earlier one needed a restart."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    long_ago = "StateChangeTimestamp=Mon 2020-11-30 07:40:42.104214 UTC"
+    (programs / "systemctl").write_text(f"#!/bin/sh\necho ActiveState=active\necho '{long_ago}'\n")
+    (programs / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    names = [str(tmp_path / name) for name in ("options", "shop.conf")]
+    Path(names[0]).write_text("same\n")
+    files = [{"path": path, "content": "same\n", **OWN} for path in names]
+    done = run(files=files, unit="shop")
+    assert (done["changed"], done["paths"]) == (True, [names[1], names[0]])
+
+
 def test_what_is_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "shop.conf").mkdir()
     refused = run(files=[{"path": str(tmp_path / "shop.conf"), "content": "", **OWN}], links=[])

@@ -311,6 +311,7 @@ def test_who_rolls_back_does_not_wait_for_a_watch(host: t.Any) -> None:
     assert "lee (AWX job 42) rolled back" in view["unsettled"]["detail"]
     assert (view["unsettled"]["step"], view["unsettled"]["actor"]) == ("revert", "guard")
     assert "was ended before its time" in ended()
+    assert (host.state().history[-1]["outcome"], host.state().history[-1]["release"]) == ("refused", "1.1.0-bbb")
 
 
 @pytest.mark.parametrize("moved", [True, False])
@@ -328,6 +329,19 @@ def test_who_rolls_back_does_not_wait_for_what_follows_a_switch(host: t.Any, mov
     assert "lee (AWX job 42) rolled back" in view["unsettled"]["detail"]
     with pytest.raises(LeaseLost, match="roll_back by lee"):
         host.ask("drain", run, slot="blue", deadline=1)
+
+
+def test_a_first_rollout_has_nothing_to_go_back_to_and_goes_on(host: t.Any) -> None:
+    """Else its release would stay live, with no guard, no watch and no record."""
+    Path(host.folder, "state.json").unlink()
+    host.route(None)
+    run, _view = host.begins(host.run(previous=None))
+    host.arms(run)
+    host.ask("switch", run)
+    with pytest.raises(LeaseHeld, match="first rollout, so there is no release to go back to"):
+        host.begins(host.run("run-lee", operation="roll_back", slot=None, previous=None))
+    assert (host.traffic()[1], host.intent().run.id) == ("green", "run-kim")
+    assert host.ask("drain", run, slot="blue", deadline=0)["changed"] is False
 
 
 def test_who_rolls_back_before_a_switch_is_told_that_users_have_nothing_of_it(host: t.Any) -> None:
@@ -525,6 +539,16 @@ def bakes(host: t.Any) -> tuple[t.Any, str]:
     gate = {"name": "errors", "type": "traffic", "enforce": True, "verdict": "pass", "words": [], "answers": []}
     watch_files.write_seen(host.folder, words, Progress("go", ["why"], 1.0, 60.0, [gate]))
     return run, watch
+
+
+def test_a_damaged_word_of_a_watch_that_has_ended_stops_no_confirmation(host: t.Any) -> None:
+    """A power cut may have left an empty file: nobody has made it to outlive one."""
+    run, watch = bakes(host)
+    host.ask("unwatch", run, watch=watch)
+    damaged(host, "watched.json", "")
+    done = host.ask("confirm", run, release=R2, token=t.cast(intents.Intent, host.intent()).token)
+    assert done["state"]["live"] == "green"
+    assert "approved_by" not in host.state().history[-1]
 
 
 @pytest.mark.parametrize(("damage", "inside"), WATCHED)

@@ -32,6 +32,7 @@ def test_nobody_is_missed_where_nobody_is_connected() -> None:
     connected.refuse([], [], LINES)
 
 
+HERE = ["host shop shop 127.0.0.1/32 scram-sha-256", "host shop shop ::1/128 scram-sha-256"]
 OLD = [
     "host shop shop 10.0.0.7/32 scram-sha-256",
     "host shop shop 10.0.0.8/32 scram-sha-256",
@@ -47,8 +48,9 @@ OLD = [
         # A network is nobody's own, and a list without anybody is a mistake.
         (["host shop shop 10.0.0.0/28 scram-sha-256"], []),
         ([OLD[2]], []),
+        (["host shop shop 10.0.9.7/32 scram-sha-256"], []),
         ([*OLD, "host shop shop fd00::7/128 scram-sha-256"], []),
     ],
 )
 def test_a_host_that_was_taken_out_by_its_address_is_meant(new: list[str], expected: list[str]) -> None:
-    assert connected.taken_out(OLD, new) == expected
+    assert connected.taken_out([*HERE, *OLD], [*HERE, *new]) == expected
