@@ -28,7 +28,10 @@ def measure(lab: Lab) -> dict[str, t.Any]:
     say(f"\n  TLS on {HOST}")
     traffic.prepare(lab)
     plain = _asked(lab, f"http://{HOST}/")
+    # Preflight lets nobody else have the ports of the application.
+    traffic.stop(lab)
     labs.play(lab.name, "provision", "-e", json.dumps(_ON))
+    traffic.prepare(lab)
     return {"connections": CONNECTIONS, "plain": plain, "tls": _asked(lab, f"https://{HOST}/")}
 
 

@@ -118,6 +118,12 @@ def places(configuration: str, application: str, address: str) -> dict[str, list
     return found
 
 
+def stop(lab: Lab) -> None:
+    """Stops the origins; until prepare() nobody answers in the application's place."""
+    for host in (one.name for one in state.load(lab.name).hosts() if "application" in one.groups):
+        labs.shell(lab.name, host, "systemctl stop bench-origin")
+
+
 def prepare(lab: Lab) -> None:
     """Installs load generator and origins from Debian, and puts the origins in the application's place."""
     known, application = state.load(lab.name), labs.application()["name"]
