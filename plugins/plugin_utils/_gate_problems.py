@@ -140,14 +140,6 @@ def _problems(
             where=where,
             next_step="ansible-inventory -i INVENTORY --graph",
         )
-    if gate.phase == "during_shift" and gate.type not in ALONE:
-        yield RolloutError(
-            "While traffic shifts, only load balancers look.",
-            expected=f"gates of the types {', '.join(ALONE)}",
-            found=gate.type,
-            where=where,
-            next_step="move it to phase before_switch or bake",
-        )
     attended = is_true(variables, "rollout_bake_attended")
     if gate.phase == "bake" and gate.type not in ALONE and not attended:
         yield RolloutError(

@@ -331,6 +331,45 @@ def test_a_store_that_goes_away_in_the_bake_takes_the_release_back(lab: t.Any) -
     assert live(lab) == "1.0.0"
 
 
+#: Asks every web instance of the slot what it is.
+ASKS_INSTANCES = """
+import json, os, urllib.request as u
+urls = os.environ["ROLLOUT_INSTANCE_URLS"].split()
+versions = [json.load(u.urlopen(f"{url.rstrip('/')}/version", timeout=5))["version"] for url in urls]
+right = versions.count(os.environ["ROLLOUT_VERSION"])
+print(json.dumps({"instances": len(urls), "right": right, "phase": os.environ["ROLLOUT_PHASE"]}))
+"""
+
+
+def test_stores_and_programs_look_at_each_share_of_a_shift(lab: t.Any, load: t.Any) -> None:
+    database = {"name": "database", "type": "postgres", "interval": "1 s", "at_most": {"connection_share": "95 %"}}
+    instances = 2 * len(lab.group("application"))
+    smoke = {
+        **{"name": "smoke", "type": "command", "command": ["python3", "-c", ASKS_INSTANCES]},
+        **{"values": {"instances": "instances", "right": "right"}},
+        "at_least": {"instances": instances, "right": instances},
+    }
+    shift = {"rollout_shift": [20, 40, 100], "rollout_shift_seconds": 5, "rollout_bake_seconds": 0, **secured(lab)}
+    users = {**TRAFFIC, "min_samples": 20}
+    # Neither of the hosts that refuse is a load balancer: both know of it by the run.
+    for gate, says in (
+        ({**smoke, "at_least": {"right": instances + 1}}, f"right {instances}, at least {instances + 1}"),
+        ({**database, "query": "select 1", "expected": "2"}, "database: fail ("),
+    ):
+        refused = deploy(lab, "1.1.0", rollout_gates={"during_shift": [users, gate]}, **shift)
+        assert refused.code != 0
+        assert says in refused.output
+        assert "Users had it for a moment; 1.0.0-" in refused.output
+        assert live(lab) == "1.0.0"
+    played = deploy(lab, "1.1.0", rollout_gates={"during_shift": [users, smoke, database]}, **shift)
+    assert played.code == 0
+    assert played.output.count(f"smoke: pass (instances {instances}") >= 2
+    assert "database: pass (" in played.output
+    assert live(lab) == "1.1.0"
+    assert load()["failures"] == 0
+    assert lab.play("roll_back").code == 0
+
+
 def test_a_person_decides_where_gates_have_not_seen_enough(lab: t.Any, load: t.Any) -> None:
     patient = {**TRAFFIC, "min_samples": 1_000_000, "on_inconclusive": "hold"}
     driver = lab.begun("deploy", "-e", wanted("1.1.0", patient, rollout_bake_most_seconds=120), after="switch")

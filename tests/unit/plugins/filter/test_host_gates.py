@@ -101,7 +101,7 @@ def test_gates_that_can_look_are_no_problem() -> None:
         ({"bake": [TRAFFIC]}, {}, "found: no rollout_bake_seconds"),
         ({"before_switch": [READY]}, {"rollout_bake_seconds": 60}, "found: no gate"),
         ({}, {"rollout_shift": [50, 100]}, "found: no gate"),
-        ({"during_shift": [DATABASE]}, {"rollout_shift": [50, 100], **STORES}, "only load balancers look"),
+        ({"during_shift": [DATABASE]}, {"rollout_shift": [50, 100]}, "expected: rollout_database with host"),
         ({}, {"rollout_shift": [50, 25, 100]}, "found: [50, 25, 100]"),
         ({}, {"rollout_shift": [5]}, "shares that grow and end with 100"),
         ({"after_roll_back": [TRAFFIC]}, {}, "found: no rollout_after_roll_back_seconds"),
