@@ -89,7 +89,9 @@ def _shares(shift: t.Sequence[float]) -> str:
 
 
 def _who(attended: bool) -> str:
-    return "while the run looks on" if attended else "without this run; the load balancers confirm it or take it back"
+    if attended:
+        return "while the run looks on"
+    return "without this run; the load balancers confirm it, or take it back: then workers follow with the next run"
 
 
 def _named(gate: t.Mapping[str, t.Any]) -> str:
