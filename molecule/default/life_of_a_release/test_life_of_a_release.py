@@ -133,7 +133,12 @@ def test_a_driver_that_dies_after_its_switch_changes_nothing_for_long(lab: t.Any
 
 
 def test_the_next_run_just_works(lab: t.Any) -> None:
-    assert lab.play("deploy", "-e", "rollout_version=1.1.0").code == 0
+    # By shares, and with a gate that looks from none of its hosts: all of them wait for it.
+    smoke = {"name": "smoke", "type": "command", "command": ["true"]}
+    shift = {"rollout_shift": [30, 100], "rollout_shift_seconds": 2, "rollout_gates": {"during_shift": [smoke]}}
+    played = lab.play("deploy", "-e", "rollout_version=1.1.0", "-e", json.dumps(shift))
+    assert played.code == 0
+    assert "smoke: pass (" in played.output
     assert lab.ask("/version")["version"] == "1.1.0"
     assert lab.play("roll_back").code == 0
     assert lab.ask("/version")["version"] == "1.0.0"
