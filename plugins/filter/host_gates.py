@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vitalops.rollout.plugins.plugin_utils._gate_phases import checked
+from ansible_collections.vitalops.rollout.plugins.plugin_utils._gate_phases import checked, looking_hosts
 
 DOCUMENTATION = r"""
 name: host_gates
@@ -62,7 +62,6 @@ _value:
 """
 
 NAME = "vitalops.rollout.host_gates"
-_STORES = ("postgres", "redis")
 
 
 def host_gates(
@@ -75,18 +74,7 @@ def host_gates(
 ) -> list[t.Mapping[str, t.Any]]:
     """Returns the gates. Raises AnsibleFilterError for input of another shape."""
     told = checked(gates, NAME).get(phase) or []
-    return [gate for gate in told if host in _hosts(gate, load_balancers, application_hosts, alone)]
-
-
-def _hosts(
-    gate: t.Mapping[str, t.Any], load_balancers: t.Sequence[str], application_hosts: t.Sequence[str], alone: bool
-) -> t.Sequence[str]:
-    if gate.get("type") == "command":
-        return [str(gate.get("host") or "localhost")]
-    if gate.get("type") in _STORES:
-        return application_hosts[:1]
-    everywhere = alone or gate.get("type") == "traffic" or gate.get("through") == "load_balancer"
-    return load_balancers if everywhere else load_balancers[:1]
+    return [gate for gate in told if host in looking_hosts(gate, load_balancers, application_hosts, alone)]
 
 
 class FilterModule:

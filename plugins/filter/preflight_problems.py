@@ -18,7 +18,7 @@ description:
   - Looks at all hosts of a play together before anything is changed, and tells every problem at once.
   - Finds a missing version, hosts that were left out, unreachable and silent hosts, empty groups, mistyped variables,
     mixed environments, hosts without systemd, unsupported distributions, a bind address that is none, clashing, moved
-    and taken ports, a database login that is not accepted, and hosts that missed runs.
+    and taken ports, a database login that is not accepted, gates that cannot look, and hosts that missed runs.
   - To find ports that were moved away from running instances it needs the listeners on all ports.
   - For the verb V(status) only the hosts, groups and variables are looked at.
 author: The vitalops.rollout maintainers (@vitalops)

@@ -12,8 +12,8 @@ version_added: "0.1.0"
 short_description: Tell what a preflight must know about a host
 description:
   - Tells the init system, the distribution, Python, free space, memory, the clock, and who listens on which TCP port.
-  - Reads only F(/proc), F(/etc/os-release) and the container engine's list of containers.
-    Nothing has to be installed for it.
+  - Reads only F(/proc), F(/etc/os-release), the container engine's list of containers, and, when they are asked about,
+    what runs have left and O(authorities). Nothing has to be installed for it.
 author:
   - The vitalops.rollout maintainers (@vitalops)
 extends_documentation_fragment:
@@ -28,6 +28,11 @@ options:
   application:
     description: Name of an application, to tell RV(rollout) of.
     type: str
+  authorities:
+    description: Files with certificates of authorities, to tell RV(authorities) of.
+    type: list
+    elements: str
+    default: []
 notes:
   - Processes of other users are only seen with root rights; without them RV(listeners[].process) is none.
 """
@@ -92,6 +97,13 @@ clock:
   returned: success
   type: float
   sample: 1795269600.25
+authorities:
+  description:
+    - For each path of O(authorities) what is there instead of certificates in PEM format that a watch can use; none
+      when it can. A watch runs in F(/) as root without capabilities, so modes count for it.
+  returned: success
+  type: dict
+  sample: {"/etc/ssl/prometheus.pem": null, "/etc/ssl/gone.pem": "nothing"}
 container_engine:
   description:
     - Whether the container engine told its containers; V(answered), V(absent) when there is none, or V(silent) when it
@@ -178,6 +190,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import p
 ARGUMENTS: dict[str, t.Any] = {
     "ports": {"type": "list", "elements": "int", "default": []},
     "application": {"type": "str"},
+    "authorities": {"type": "list", "elements": "str", "default": []},
 }
 
 
@@ -192,6 +205,7 @@ def describe(module: AnsibleModule) -> dict[str, t.Any]:
     return {
         "changed": False,
         **facts.collect(),
+        "authorities": {path: facts.authority_problem(path) for path in module.params["authorities"]},
         "container_engine": seen.engine,
         "listeners": [listener._asdict() for listener in seen.listeners],
         **({"rollout": left_by_runs(names.check_application(application))} if application else {}),

@@ -9,6 +9,8 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
+_STORES = ("postgres", "redis")
+
 Phases = t.Mapping[str, t.Sequence[t.Mapping[str, t.Any]]]
 
 
@@ -17,3 +19,15 @@ def checked(gates: t.Any, name: str) -> Phases:
     if not isinstance(gates, t.Mapping):
         raise AnsibleFilterError(f"{name}: expected lists of gates by phase, found {type(gates).__name__}")
     return gates
+
+
+def looking_hosts(
+    gate: t.Mapping[str, t.Any], load_balancers: t.Sequence[str], application_hosts: t.Sequence[str], alone: bool
+) -> t.Sequence[str]:
+    """Returns the names of the hosts that look through *gate*; *alone*: every load balancer decides by itself."""
+    if gate.get("type") == "command":
+        return [str(gate.get("host") or "localhost")]
+    if gate.get("type") in _STORES:
+        return application_hosts[:1]
+    everywhere = alone or gate.get("type") == "traffic" or gate.get("through") == "load_balancer"
+    return load_balancers if everywhere else load_balancers[:1]

@@ -12,6 +12,8 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._gates import htt
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.assertion import HAS_JMESPATH
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard.samplers import LIBRARIES
 
+from ._gate_phases import looking_hosts
+
 #: Where gates of these types find what they look at.
 STORES = {"postgres": "rollout_database", "redis": "rollout_redis"}
 #: What a load balancer looks at by itself.
@@ -35,7 +37,7 @@ def gate_problems(variables: t.Mapping[str, t.Any], inventory: t.Collection[str]
             where="rollout_shift",
         )
         return
-    alone = float(variables.get("rollout_bake_seconds") or 0) > 0 and not is_true(variables, "rollout_bake_attended")
+    alone = left_alone(variables)
     told = {
         "bake": float(variables.get("rollout_bake_seconds") or 0),
         "after_roll_back": float(variables.get("rollout_after_roll_back_seconds") or 0),
@@ -79,6 +81,46 @@ def missing_libraries(
             where=host,
             next_step="run provision, which installs what gates need",
         )
+
+
+def missing_authorities(
+    gates: t.Mapping[str, t.Mapping[str, t.Any]],
+    told: t.Mapping[str, t.Mapping[str, t.Any]],
+    load_balancers: t.Sequence[str],
+) -> t.Iterator[RolloutError]:
+    """Yields files of ca_path that cannot be used where a gate looks. *gates* are the variables of each host that was
+    asked, *told* is what host_info tells of authorities there.
+    """
+    places: dict[tuple[str, str], list[str]] = {}
+    for host, variables in gates.items():
+        for phase, each in (variables.get("rollout_gates") or {}).items():
+            alone = phase == "bake" and left_alone(variables)
+            for gate in each:
+                path = gate.get("ca_path")
+                if path and host in looking_hosts(gate, load_balancers, (), alone):
+                    found = _private(path) or told[host].get(path, "nothing that the host has told of")
+                    if found:
+                        place = f"{host}, rollout_gates.{phase}, gate {gate.get('name')}"
+                        places.setdefault((path, found), []).append(place)
+    for (path, found), where in places.items():
+        yield RolloutError(
+            "A gate would not know whom to trust.",
+            expected=f"certificates of authorities in PEM format in {path}, on the host that looks",
+            found=found,
+            where="; ".join(where),
+            next_step="put the file there, or correct ca_path; to see what is there: "
+            f"ansible {where[0].split(',')[0]} -i INVENTORY -b -a 'ls -l {path}'",
+        )
+
+
+def _private(path: str) -> str:
+    """Returns what a watch finds in a folder that its unit has for itself (PrivateTmp)."""
+    return "nothing: a watch has a folder of its own there" if path.startswith(("/tmp/", "/var/tmp/")) else ""  # noqa: S108
+
+
+def left_alone(variables: t.Mapping[str, t.Any]) -> bool:
+    """Returns whether load balancers watch the bake, and confirm, when the run has ended."""
+    return float(variables.get("rollout_bake_seconds") or 0) > 0 and not is_true(variables, "rollout_bake_attended")
 
 
 def is_true(variables: t.Mapping[str, t.Any], name: str) -> bool:

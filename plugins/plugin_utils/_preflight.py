@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError
 
-from ._gate_problems import gate_problems, missing_libraries
+from ._gate_problems import gate_problems, missing_authorities, missing_libraries
 from ._ports import expected_ports, first_ports, load_balancer_driver, web_instances
 from ._preflight_memory import crowded
 
@@ -321,12 +321,26 @@ def _number(host: Host, name: str, default: float) -> float:
 def problems_of_gates(
     hosts: t.Sequence[Host], verb: str, gates: t.Mapping[str, t.Any], inventory: t.Collection[str]
 ) -> t.Iterator[RolloutError]:
-    """Gates that cannot be used; on a host that is provisioned first, nothing is missing yet."""
+    """Gates that cannot be used; on a host that is provisioned first, nothing is missing yet.
+
+    A deploy answers for the gates of a roll back, too, which has no time to ask hosts.
+    """
     found = [*gate_problems(gates, inventory), *uncounted_gates(hosts, gates)]
     yield from found
     stores_from = next((host for host in hosts if "application" in host.groups), None)
-    if not found and verb == "deploy" and stores_from is not None and stores_from.told is not None:
+    if found or verb != "deploy":
+        return
+    if stores_from is not None and stores_from.told is not None:
         yield from missing_libraries(gates, stores_from.name, stores_from.told.get("python") or {})
+    routing = [host for host in hosts if "load_balancer" in host.groups]
+    told = {host.name: host.told.get("authorities") or {} for host in routing if host.told is not None}
+    # Each host looks with its own variables.
+    own = {
+        host.name: {**gates, "rollout_gates": host.variables.get("rollout_gates", gates.get("rollout_gates"))}
+        for host in routing
+        if host.name in told
+    }
+    yield from missing_authorities(own, told, [host.name for host in routing])
 
 
 def uncounted_gates(hosts: t.Sequence[Host], gates: t.Mapping[str, t.Any]) -> t.Iterator[RolloutError]:

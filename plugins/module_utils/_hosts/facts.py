@@ -1,12 +1,13 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host is: init system, distribution, Python, space, memory, clock. PRIVATE to the collection."""
+"""What a host is: init system, distribution, Python, space, memory, clock, authorities. PRIVATE to the collection."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import pathlib
 import platform
 import shlex
 import sys
@@ -91,6 +92,35 @@ def collect() -> dict[str, t.Any]:
         "uptime": float((_text("/proc/uptime").split() or ["0"])[0]),
         "clock": time.time(),
     }
+
+
+def authority_problem(path: str) -> str | None:
+    """Returns what is found instead of certificates of authorities in the file *path*, None when they can be used.
+
+    It is for a watch, which runs in the folder / as root without capabilities: what modes close to it, it cannot read.
+    """
+    import ssl  # noqa: PLC0415 - most hosts are asked about no file
+
+    path = os.path.join("/", path)
+    if not os.path.isfile(path):  # not opened: a pipe would never answer
+        return "something else than a file" if os.path.exists(path) else "nothing"
+    try:
+        folders = pathlib.Path(path).resolve().parents
+        if not (_allows(path, os.R_OK) and all(_allows(folder, os.X_OK) for folder in folders)):
+            return "a file that its mode, or that of a folder above it, closes to a watch (root without capabilities)"
+        certificates = ssl.create_default_context(cafile=path).cert_store_stats()["x509"]
+    except ssl.SSLError:
+        certificates = 0
+    except OSError as error:
+        return f"a file that cannot be read ({error.strerror})"
+    return None if certificates else "a file without certificates in PEM format, or with a damaged one"
+
+
+def _allows(path: str | os.PathLike[str], access: int) -> bool:
+    """Whether the mode of *path* alone gives us *access* (os.R_OK, os.X_OK)."""
+    status = os.stat(path)
+    shift = 6 if status.st_uid == os.geteuid() else 3 if status.st_gid == os.getegid() else 0
+    return bool(status.st_mode >> shift & access)
 
 
 def _free(path: str) -> int:

@@ -14,7 +14,7 @@ from ansible_collections.vitalops.rollout.plugins.filter.host_gates import host_
 from ansible_collections.vitalops.rollout.plugins.filter.planned_gates import planned_gates
 from ansible_collections.vitalops.rollout.plugins.filter.watch_hosts import watch_hosts
 from ansible_collections.vitalops.rollout.plugins.filter.watchers import watchers
-from ansible_collections.vitalops.rollout.plugins.plugin_utils._gate_problems import gate_problems
+from ansible_collections.vitalops.rollout.plugins.plugin_utils._gate_problems import gate_problems, missing_authorities
 
 TRAFFIC = {"name": "errors", "type": "traffic", "at_most": {"error_share": "1 %"}}
 READY = {"name": "ready", "type": "http", "path": "/ready"}
@@ -158,3 +158,44 @@ def test_a_plan_names_its_gates_in_the_order_in_which_they_look() -> None:
     assert planned_gates(gates, "retire") == []
     with pytest.raises(AnsibleFilterError, match="expected lists of gates by phase"):
         planned_gates(t.cast(t.Any, [TRAFFIC]), "deploy")
+
+
+TRUST = {**QUERY, "url": "https://p:9090", "ca_path": "/etc/ssl/p.pem"}
+EDGE = {**SITE, "ca_path": "/etc/ssl/edge.pem"}
+
+
+def untrusted(gates: dict[str, t.Any], told: dict[str, dict[str, str | None]], **variables: t.Any) -> list[str]:
+    each = {host: {"rollout_gates": gates, **variables} for host in told}
+    return [str(one) for one in missing_authorities(each, told, ["lb1", "lb2"])]
+
+
+def test_authorities_count_where_a_gate_looks() -> None:
+    good: dict[str, dict[str, str | None]] = {"lb1": {"/etc/ssl/p.pem": None, "/etc/ssl/edge.pem": None}}
+    nothing = {"/etc/ssl/p.pem": "nothing", "/etc/ssl/edge.pem": "nothing"}
+    gates = {"bake": [TRUST, READY, TRAFFIC]}
+    alone = {"rollout_bake_seconds": 60, "rollout_bake_attended": False}
+    assert untrusted(gates, {**good, "lb2": {**nothing}}) == []
+    assert untrusted({"before_switch": [TRUST]}, {**good, "lb2": {**nothing}}, **alone) == []
+    (left,) = untrusted(gates, {**good, "lb2": {**nothing}}, **alone)
+    assert "where: lb2, rollout_gates.bake, gate alerts\n" in left
+    (each,) = untrusted({"bake": [EDGE]}, {**good, "lb2": {**nothing}})
+    assert "where: lb2, rollout_gates.bake, gate site\n" in each
+    assert untrusted({"bake": [EDGE]}, good) == []  # what is not known of lb2 is told by others
+
+
+def test_a_file_that_several_gates_miss_is_told_once_with_what_to_type() -> None:
+    gates = {"before_switch": [TRUST], "bake": [TRUST, EDGE]}
+    one, other = untrusted(gates, {"lb1": {"/etc/ssl/p.pem": "nothing"}})
+    assert one.splitlines()[1:] == [
+        "  expected: certificates of authorities in PEM format in /etc/ssl/p.pem, on the host that looks",
+        "  found: nothing",
+        "  where: lb1, rollout_gates.before_switch, gate alerts; lb1, rollout_gates.bake, gate alerts",
+        "  next: put the file there, or correct ca_path; to see what is there: "
+        "ansible lb1 -i INVENTORY -b -a 'ls -l /etc/ssl/p.pem'",
+    ]
+    assert "nothing that the host has told of" in other
+
+
+def test_a_file_in_a_folder_that_a_watch_has_for_itself_is_refused() -> None:
+    (one,) = untrusted({"bake": [{**TRUST, "ca_path": "/tmp/p.pem"}]}, {"lb1": {"/tmp/p.pem": None}})
+    assert "a watch has a folder of its own there" in one

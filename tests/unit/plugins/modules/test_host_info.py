@@ -48,6 +48,12 @@ def test_check_mode_looks_just_the_same() -> None:
     assert run(check=True, ports=[1])["listeners"] == []
 
 
+def test_files_of_authorities_are_told_by_their_paths(tmp_path: Path) -> None:
+    assert run(ports=[1])["authorities"] == {}
+    told = run(ports=[1], authorities=["/nowhere/ca.pem", str(tmp_path)])
+    assert told["authorities"] == {"/nowhere/ca.pem": "nothing", str(tmp_path): "something else than a file"}
+
+
 def test_a_port_that_is_no_number_is_refused() -> None:
     told = run(ports=["http"])
     assert told["failed"] is True

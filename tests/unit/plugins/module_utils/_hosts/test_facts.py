@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
+import subprocess
 import time
 
 import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._hosts.facts import (
+    authority_problem,
     collect,
     memory_limit,
     parse_meminfo,
@@ -87,3 +91,50 @@ def test_this_machine_is_described() -> None:
     assert len(told["boot_id"]) == 36
     assert told["uptime"] > 0
     assert told["clock"] == pytest.approx(time.time(), abs=5)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    path = tmp_path_factory.mktemp("tls") / "authority.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=x"
+    outputs = ["-keyout", f"{path}.key", "-out", str(path)]
+    subprocess.run([*command.split(), *outputs], check=True, capture_output=True)
+    return path
+
+
+def test_certificates_of_authorities_can_be_used_wherever_the_process_runs(authority: pathlib.Path) -> None:
+    assert authority_problem(str(authority)) is None
+    assert authority_problem(str(authority).lstrip("/")) is None
+
+
+def test_what_holds_no_certificate_that_can_be_read_is_told(authority: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "empty").touch()
+    (tmp_path / "damaged").write_text(authority.read_text()[:100] + authority.read_text()[-40:])
+    without = "a file without certificates in PEM format, or with a damaged one"
+    told = {
+        "nowhere": "nothing",
+        "a\0b": "nothing",
+        "": "something else than a file",
+        "pipe": "something else than a file",
+        "empty": without,
+        "damaged": without,
+        f"{authority}.key": without,
+    }
+    assert {name: authority_problem(str(tmp_path / name)) for name in told} == told
+
+
+@pytest.mark.parametrize(("mode", "of_folder"), [(0o600, 0o755), (0o640, 0o755), (0o644, 0o700)])
+def test_the_capabilities_of_root_open_no_file_for_a_watch(
+    authority: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, mode: int, of_folder: int
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path = folder / "authority.pem"
+    path.write_text(authority.read_text())
+    path.chmod(mode)
+    folder.chmod(of_folder)
+    assert authority_problem(str(path)) is None
+    for name in ("geteuid", "getegid"):  # somebody else owns it
+        monkeypatch.setattr(os, name, lambda: 4242)
+    assert "closes to a watch" in str(authority_problem(str(path)))
