@@ -76,14 +76,15 @@ class ActionModule(Step):
         looking = [gate for gate in gates if gate.get("type") != "command"]
         # Every load balancer watches, if only its guard: whoever confirms or rolls back ends what is watched there.
         watches = looking or not (self._wanted["application_host"] or self._wanted["phase"] == "after_roll_back")
-        begun = self._step("watch", {**{key: self._wanted[key] for key in _ASKED}, "gates": looking}) if watches else {}
-        if self._task.check_mode or (self._wanted["alone"] and not begun.get("failed")):
-            return {"changed": False, **begun}
         told = self._wanted
         watch = f"{told['phase']}-{told['part']}-{told['run'].get('epoch', 0)}-{run_id()}"
         together = _watch.Together(constants.DEFAULT_LOCAL_TMP, watch, self._host, told["hosts"])
         result: Result = {"failed": True}
-        try:
+        try:  # a host that is lost before it has begun must be known to the others, too
+            begun = self._step("watch", {**{key: told[key] for key in _ASKED}, "gates": looking}) if watches else {}
+            if self._task.check_mode or (told["alone"] and not begun.get("failed")):
+                result = {"changed": False, **begun}
+                return result
             result = begun if begun.get("failed") else self._look_on(begun.get("watch"), commands, together)
             return {**result, "warnings": begun["warnings"]} if begun.get("warnings") else result
         finally:

@@ -100,7 +100,7 @@ clock:
 authorities:
   description:
     - For each path of O(authorities) what is there instead of certificates in PEM format that a watch can use; none
-      when it can. A watch runs in F(/) as root without capabilities, so modes count for it.
+      when it can. A watch runs as root without capabilities, so modes count for it.
   returned: success
   type: dict
   sample: {"/etc/ssl/prometheus.pem": null, "/etc/ssl/gone.pem": "nothing"}

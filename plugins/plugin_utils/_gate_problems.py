@@ -84,24 +84,20 @@ def missing_libraries(
 
 
 def missing_authorities(
-    gates: t.Mapping[str, t.Mapping[str, t.Any]],
-    told: t.Mapping[str, t.Mapping[str, t.Any]],
-    load_balancers: t.Sequence[str],
+    variables: t.Mapping[str, t.Any], told: t.Mapping[str, t.Mapping[str, t.Any]], load_balancers: t.Sequence[str]
 ) -> t.Iterator[RolloutError]:
-    """Yields files of ca_path that cannot be used where a gate looks. *gates* are the variables of each host that was
-    asked, *told* is what host_info tells of authorities there.
-    """
+    """Yields files of ca_path that cannot be used where a gate looks. *told*: what host_info says of them, by host."""
     places: dict[tuple[str, str], list[str]] = {}
-    for host, variables in gates.items():
-        for phase, each in (variables.get("rollout_gates") or {}).items():
-            alone = phase == "bake" and left_alone(variables)
-            for gate in each:
-                path = gate.get("ca_path")
-                if path and host in looking_hosts(gate, load_balancers, (), alone):
-                    found = _private(path) or told[host].get(path, "nothing that the host has told of")
-                    if found:
-                        place = f"{host}, rollout_gates.{phase}, gate {gate.get('name')}"
-                        places.setdefault((path, found), []).append(place)
+    for phase, gates in (variables.get("rollout_gates") or {}).items():
+        alone = phase == "bake" and left_alone(variables)
+        for gate in gates:
+            path = gate.get("ca_path")
+            for host in looking_hosts(gate, load_balancers, (), alone) if path and _by_tls(gate, variables) else ():
+                # One that was asked about another file, or not at all, has told nothing of this one.
+                found = _private(path) or told.get(host, {}).get(path)
+                if found:
+                    place = f"{host}, rollout_gates.{phase}, gate {gate.get('name')}"
+                    places.setdefault((path, found), []).append(place)
     for (path, found), where in places.items():
         yield RolloutError(
             "A gate would not know whom to trust.",
@@ -111,6 +107,12 @@ def missing_authorities(
             next_step="put the file there, or correct ca_path; to see what is there: "
             f"ansible {where[0].split(',')[0]} -i INVENTORY -b -a 'ls -l {path}'",
         )
+
+
+def _by_tls(gate: t.Mapping[str, t.Any], variables: t.Mapping[str, t.Any]) -> bool:
+    """Whether *gate* asks anybody by TLS; instances are asked without."""
+    public = variables.get("rollout_public_url") if gate.get("through") == "load_balancer" else ""
+    return str(gate.get("url") or public or "").startswith("https:")
 
 
 def _private(path: str) -> str:

@@ -325,7 +325,7 @@ def problems_of_gates(
 
     A deploy answers for the gates of a roll back, too, which has no time to ask hosts.
     """
-    found = [*gate_problems(gates, inventory), *uncounted_gates(hosts, gates)]
+    found = list(gate_problems(gates, inventory)) or list(uncounted_gates(hosts, gates))
     yield from found
     stores_from = next((host for host in hosts if "application" in host.groups), None)
     if found or verb != "deploy":
@@ -334,13 +334,7 @@ def problems_of_gates(
         yield from missing_libraries(gates, stores_from.name, stores_from.told.get("python") or {})
     routing = [host for host in hosts if "load_balancer" in host.groups]
     told = {host.name: host.told.get("authorities") or {} for host in routing if host.told is not None}
-    # Each host looks with its own variables.
-    own = {
-        host.name: {**gates, "rollout_gates": host.variables.get("rollout_gates", gates.get("rollout_gates"))}
-        for host in routing
-        if host.name in told
-    }
-    yield from missing_authorities(own, told, [host.name for host in routing])
+    yield from missing_authorities(gates, told, [host.name for host in routing])
 
 
 def uncounted_gates(hosts: t.Sequence[Host], gates: t.Mapping[str, t.Any]) -> t.Iterator[RolloutError]:

@@ -287,6 +287,7 @@ class _Reader:
         for name in sorted(set(at_least) & set(at_most)):
             if at_least[name] > at_most[name]:
                 self._say(f"{where}, {name}", "at_least is more than at_most: nothing could pass")
+        self._absolute(fields, where)
         told = {*(key for key, value in fields.items() if value), *at_most, *at_least}
         for key, needed in kind.needs.items():
             if key in told and needed not in told:
@@ -299,12 +300,16 @@ class _Reader:
                     where, f"the limit {name} is about no value; values has {', '.join(fields['values']) or 'none'}"
                 )
 
+    def _absolute(self, fields: t.Mapping[str, t.Any], where: str) -> None:
+        """A relative file would be another one for each program that looks."""
+        for name in ("path", "ca_path"):
+            if not (fields.get(name) or "/").startswith("/"):
+                self._say(f"{where}, {name}", f"expected a path that begins with /, found {fields[name]}")
+
     def _sensible_http(self, common: t.Mapping[str, t.Any], fields: t.Mapping[str, t.Any], where: str) -> None:
         for name, most in (("samples", 10_000), ("concurrency", 100), ("consecutive", 10_000)):
             if not 1 <= fields[name] <= most:
                 self._say(f"{where}, {name}", f"expected 1 to {most}")
-        if fields["path"] and not fields["path"].startswith("/"):
-            self._say(f"{where}, path", f"expected a path that begins with /, found {fields['path']}")
         if fields["sample_interval"] * (fields["samples"] - 1) >= fields["deadline"]:
             self._say(f"{where}, deadline", "expected more than all samples take: (samples - 1) x sample_interval")
         if fields["deadline"] < fields["timeout"]:

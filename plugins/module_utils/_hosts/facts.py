@@ -97,11 +97,10 @@ def collect() -> dict[str, t.Any]:
 def authority_problem(path: str) -> str | None:
     """Returns what is found instead of certificates of authorities in the file *path*, None when they can be used.
 
-    It is for a watch, which runs in the folder / as root without capabilities: what modes close to it, it cannot read.
+    It is for a watch, which runs as root without capabilities: what modes close to it, it cannot read.
     """
     import ssl  # noqa: PLC0415 - most hosts are asked about no file
 
-    path = os.path.join("/", path)
     if not os.path.isfile(path):  # not opened: a pipe would never answer
         return "something else than a file" if os.path.exists(path) else "nothing"
     try:

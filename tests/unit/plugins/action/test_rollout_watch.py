@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.vitalops.rollout.plugins.action import rollout_watch as action
 from ansible_collections.vitalops.rollout.plugins.modules import rollout_watch as documented
 from ansible_collections.vitalops.rollout.plugins.plugin_utils import _watch
@@ -194,6 +195,19 @@ def test_a_host_that_cannot_watch_ends_it_for_all(tmp_path: Path) -> None:
     told = together(Task(tmp_path, "lb1", seen("pass")), Task(tmp_path, "lb2", failed))
     assert told[1]["msg"] == "The watch over the release has died"
     assert told[0]["failed"]
+
+
+def test_a_host_that_is_lost_before_it_has_begun_ends_it_for_all(tmp_path: Path) -> None:
+    lost = Task(tmp_path, "app1", application_host=True)
+
+    def unreachable(_command: str, **_options: t.Any) -> t.NoReturn:
+        raise AnsibleConnectionFailure("no route to app1")
+
+    lost._plugin._low_level_execute_command = unreachable
+    waits = Task(tmp_path, "lb1", seen("pass"), hosts=["lb1", "app1"])
+    with pytest.raises(AnsibleConnectionFailure):
+        lost.run()
+    assert waits.run()["msg"] == "Refused by app1; its message says why."
 
 
 def test_two_rollouts_of_one_process_do_not_hear_each_other(tmp_path: Path) -> None:

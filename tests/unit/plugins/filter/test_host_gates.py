@@ -165,7 +165,7 @@ EDGE = {**SITE, "ca_path": "/etc/ssl/edge.pem"}
 
 
 def untrusted(gates: dict[str, t.Any], told: dict[str, dict[str, str | None]], **variables: t.Any) -> list[str]:
-    each = {host: {"rollout_gates": gates, **variables} for host in told}
+    each = {"rollout_gates": gates, "rollout_public_url": "https://127.0.0.1/ready", **variables}
     return [str(one) for one in missing_authorities(each, told, ["lb1", "lb2"])]
 
 
@@ -185,7 +185,7 @@ def test_authorities_count_where_a_gate_looks() -> None:
 
 def test_a_file_that_several_gates_miss_is_told_once_with_what_to_type() -> None:
     gates = {"before_switch": [TRUST], "bake": [TRUST, EDGE]}
-    one, other = untrusted(gates, {"lb1": {"/etc/ssl/p.pem": "nothing"}})
+    (one,) = untrusted(gates, {"lb1": {"/etc/ssl/p.pem": "nothing"}})
     assert one.splitlines()[1:] == [
         "  expected: certificates of authorities in PEM format in /etc/ssl/p.pem, on the host that looks",
         "  found: nothing",
@@ -193,7 +193,19 @@ def test_a_file_that_several_gates_miss_is_told_once_with_what_to_type() -> None
         "  next: put the file there, or correct ca_path; to see what is there: "
         "ansible lb1 -i INVENTORY -b -a 'ls -l /etc/ssl/p.pem'",
     ]
-    assert "nothing that the host has told of" in other
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        {**TRUST, "url": "http://p:9090"},
+        {**READY, "ca_path": "/etc/ssl/p.pem"},
+        {**EDGE, "ca_path": "/etc/ssl/p.pem"},
+    ],
+)
+def test_who_asks_without_tls_needs_no_authority(gate: dict[str, t.Any]) -> None:
+    told: dict[str, dict[str, str | None]] = {"lb1": {"/etc/ssl/p.pem": "nothing"}}
+    assert untrusted({"bake": [gate]}, told, rollout_public_url="http://127.0.0.1/ready") == []
 
 
 def test_a_file_in_a_folder_that_a_watch_has_for_itself_is_refused() -> None:

@@ -150,6 +150,7 @@ def test_what_cannot_be_used_is_told_with_its_place(gate: t.Any, problem: str) -
         ({"bake": READY}, "rollout_gates.bake: expected a list of gates, found a dict"),
         ({"bake": "ready"}, "rollout_gates.bake: expected a list of gates, found 'ready'"),
         ({"bake": [READY, READY]}, "another gate of this phase has the same name"),
+        ({"bake": [READY | {"ca_path": "p.pem"}]}, "ca_path: expected a path that begins with /, found p.pem"),
     ],
 )
 def test_what_is_no_list_of_gates_by_phase_is_told(told: t.Any, problem: str) -> None:

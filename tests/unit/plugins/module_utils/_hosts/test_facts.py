@@ -102,11 +102,6 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return path
 
 
-def test_certificates_of_authorities_can_be_used_wherever_the_process_runs(authority: pathlib.Path) -> None:
-    assert authority_problem(str(authority)) is None
-    assert authority_problem(str(authority).lstrip("/")) is None
-
-
 def test_what_holds_no_certificate_that_can_be_read_is_told(authority: pathlib.Path, tmp_path: pathlib.Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "empty").touch()
