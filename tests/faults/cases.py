@@ -12,7 +12,7 @@ POINTS = ("before", "between", "after")
 SIGNALS = ("KILL", "TERM", "INT", "HUP")
 FAULTS = (*SIGNALS, "cut", "reboot", "haproxy", "dockerd", "disk")
 #: Journal steps on the load-balancer hosts; all others are steps on the application hosts.
-LOAD_BALANCER_STEPS = ("begin", "adopt", "arm", "shift", "switch", "confirm", "revert", "end")
+LOAD_BALANCER_STEPS = ("begin", "adopt", "arm", "shift", "switch", "watch", "confirm", "revert", "end")
 #: The steps of a run that goes well, by verb.
 STEPS = {
     "deploy": ("begin", "stage", "arm", "switch", "workers", "confirm", "retire"),
@@ -22,8 +22,13 @@ STEPS = {
 REFUSED_STEPS = ("revert", "stop", "withhold", "end")
 DEPLOY_ALONE = ("stage", "withhold")
 #: Everything, in order of a run.
-ORDER = ("begin", "adopt", "stage", "wake", "arm", "shift", "switch", "workers", "confirm", "retire", *REFUSED_STEPS)
-SCENARIOS = ("plain", "shifted", "refused", "behind", "resumed", "guard")
+ORDER = (
+    *("begin", "adopt", "stage", "wake", "arm", "shift", "switch", "workers", "watch", "confirm", "retire"),
+    *REFUSED_STEPS,
+)
+SCENARIOS = ("plain", "shifted", "watched", "refused", "behind", "resumed", "guard")
+#: While their gates look, a run that lives renews its guard: the deadline is not that of the arming.
+RENEWED = ("shifted", "watched")
 #: What strikes the guard itself while it takes a switch back: KILL is for its own process.
 GUARD_FAULTS = ("KILL", "reboot", "haproxy", "disk")
 
@@ -32,9 +37,10 @@ class Case(t.NamedTuple):
     """One fault: *verb* is stopped at *point* of the journal entry of *step* on *host*, then *fault* strikes.
 
     *point*: before the line of the begin is written, between (before the line of the end), or after the end.
-    *scenario*: plain; shifted (users get the release in shares); refused (a run that fails its verification after the
-    switch and takes itself back, when the fault strikes); behind (*host* did not confirm the release before, so this
-    run lets it follow); resumed (the next run goes on with the release where the dead one was cut off, instead of
+    *scenario*: plain; shifted (users get the release in shares); watched (gates look on before it is confirmed, and the
+    line is that of the process on *host* that looks, not of the run); refused (a run that fails its verification after
+    the switch and takes itself back, when the fault strikes); behind (*host* did not confirm the release before, so
+    this run lets it follow); resumed (the next run goes on with the release where the dead one was cut off, instead of
     taking it back); guard (the run was killed after its switch, and *step* is the revert of the guard of *host*, which
     the fault strikes).
     """
@@ -84,7 +90,7 @@ class Case(t.NamedTuple):
 
 def every() -> list[Case]:
     """Returns all cases, deploy and roll_back in turns."""
-    return in_turns([*_plain(), *_shifted(), *_refused(), *_behind(), *_resumed(), *_guard()])
+    return in_turns([*_plain(), *_shifted(), *_watched(), *_refused(), *_behind(), *_resumed(), *_guard()])
 
 
 def _plain() -> list[Case]:
@@ -95,6 +101,11 @@ def _plain() -> list[Case]:
 def _shifted() -> list[Case]:
     """A roll back takes all users at once."""
     return _met(("shift",), "shifted", lambda _step: ["deploy"])
+
+
+def _watched() -> list[Case]:
+    """A roll back is watched only once it is confirmed, when there is nothing to take back."""
+    return _met(("watch",), "watched", lambda _step: ["deploy"])
 
 
 def _refused() -> list[Case]:

@@ -9,7 +9,7 @@ import time
 import typing as t
 
 from . import injections, looks, runs, scenarios, verdicts
-from .cases import SIGNALS, Case
+from .cases import RENEWED, SIGNALS, Case
 from .fleet import RATE, RUN_SECONDS, VERSIONS, Fleet
 from .looks import LOAD_BALANCERS, Look
 from .stops import Stop
@@ -199,7 +199,7 @@ class OneCase:
         armed = looks.last_arm(seen)
         if armed is None:
             return None
-        if self.case.scenario == "shifted" and seen is not None and isinstance(seen.intent, dict):
+        if self.case.scenario in RENEWED and seen is not None and isinstance(seen.intent, dict):
             self._renewed[name] = float(seen.intent["deadline_boottime"])
         if (self.case.step, self.case.point, self.case.host) == ("arm", "before", name):
             armed = max(armed, self._released)  # the line was made, then held; the guard was armed after that

@@ -34,9 +34,11 @@ Then the suite asks, without any code of the product:
 
 A cell is passed/all: each step, point (before its begin, between begin and end, after its end) and fault meets once. At
 steps that deploy and roll back share, one of the three points is that of a deploy, two of a roll back. `shift` gives
-half of the users the release; `adopt` is the step of a load balancer that was left behind; `revert`, `stop`, `withhold`
-and `end` are those of a run that takes itself back; `resumed` are runs that the next one goes on with; in `guard` the
-run is dead already, and the fault strikes the guard (SIGKILL: its process) in the middle of its revert."""
+half of the users the release; the lines of `watch` are those of a process on a load balancer that looks on before the
+release is confirmed, and by its end the run has gone on to that; `adopt` is the step of a load balancer that was left
+behind; `revert`, `stop`, `withhold` and `end` are those of a run that takes itself back; `resumed` are runs that the
+next one goes on with; in `guard` the run is dead already, and the fault strikes the guard (SIGKILL: its process) in the
+middle of its revert."""
 
 
 class Facts(t.NamedTuple):

@@ -24,33 +24,30 @@ NEVER = {
     "deadline": 1,
 }
 REFUSED = ("-e", json.dumps({"__rollout_verify": NEVER}))
-#: Half of the users, then all of them; its gate finds nothing wrong, so that nobody but the fault ends it.
+#: A gate that finds nothing wrong, so that nobody but the fault ends what it looks at.
+CONTENT = {
+    "name": "errors",
+    "type": "traffic",
+    "min_samples": 3,
+    "interval": "1 s",
+    "at_most": {"error_share": "90 %"},
+    "errors_at_most": 100,
+}
+#: Half of the users, then all of them.
 SHIFTED = (
     "-e",
-    json.dumps(
-        {
-            "rollout_shift": [50, 100],
-            "rollout_shift_seconds": 2,
-            "rollout_gates": {
-                "during_shift": [
-                    {
-                        "name": "errors",
-                        "type": "traffic",
-                        "min_samples": 3,
-                        "interval": "1 s",
-                        "at_most": {"error_share": "90 %"},
-                        "errors_at_most": 100,
-                    }
-                ]
-            },
-        }
-    ),
+    json.dumps({"rollout_shift": [50, 100], "rollout_shift_seconds": 2, "rollout_gates": {"during_shift": [CONTENT]}}),
+)
+#: All users, but for a while only on probation.
+WATCHED = (
+    "-e",
+    json.dumps({"rollout_bake_seconds": 2, "rollout_bake_most_seconds": 8, "rollout_gates": {"bake": [CONTENT]}}),
 )
 
 
 def first(case: Case) -> tuple[str, ...]:
     """Returns more arguments for the run that is struck. Pure."""
-    return {"refused": REFUSED, "shifted": SHIFTED}.get(case.scenario, ())
+    return {"refused": REFUSED, "shifted": SHIFTED, "watched": WATCHED}.get(case.scenario, ())
 
 
 def guard(case: Case, usual: float) -> float:

@@ -20,8 +20,8 @@ from . import hook
 
 NAME = "rollout_faults"
 LONGEST_STOP = 90.0
-#: The guard's unit may write nowhere but where it must: here, too, so that it can stand at a line.
-DROP_IN = "/etc/systemd/system/rollout-guard@.service.d/faults.conf"
+#: Units may write nowhere but where they must: those of guard and watch here, too, so that they can stand at a line.
+DROP_INS = tuple(f"/etc/systemd/system/rollout-{unit}@.service.d/faults.conf" for unit in ("guard", "watch"))
 _FIND = "import glob; print(*glob.glob('/usr/local/lib/python3.*/dist-packages'))"
 
 
@@ -35,7 +35,7 @@ def install(lab: Lab, names: t.Sequence[str]) -> None:
                 [
                     hosts.File(f"{folder}/{NAME}.py", source, 0o644),
                     hosts.File(f"{folder}/{NAME}.pth", f"import {NAME}\n", 0o644),
-                    hosts.File(DROP_IN, f"[Service]\nReadWritePaths=-{hook.FOLDER}\n", 0o644),
+                    *(hosts.File(path, f"[Service]\nReadWritePaths=-{hook.FOLDER}\n", 0o644) for path in DROP_INS),
                 ],
             )
         docker("exec", lab.container(name), "systemctl", "daemon-reload")
@@ -45,7 +45,7 @@ def remove(lab: Lab, names: t.Sequence[str]) -> None:
     """Takes the hook off the hosts *names* again."""
     for name in names:
         files = [f"{folder}/{NAME}{ending}" for folder in _folders(lab, name) for ending in (".pth", ".py")]
-        files += [hook.FOLDER, DROP_IN]
+        files += [hook.FOLDER, *DROP_INS]
         docker("exec", lab.container(name), "rm", "--force", "--recursive", *files, accepted=range(256))
         docker("exec", lab.container(name), "systemctl", "daemon-reload", accepted=range(256))
 

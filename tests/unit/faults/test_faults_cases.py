@@ -24,7 +24,8 @@ def test_every_step_of_a_run_that_goes_well_meets_every_fault_at_every_point() -
 
 
 @pytest.mark.parametrize(
-    ("scenario", "steps"), [("refused", cases.REFUSED_STEPS), ("behind", ("adopt",)), ("shifted", ("shift",))]
+    ("scenario", "steps"),
+    [("refused", cases.REFUSED_STEPS), ("behind", ("adopt",)), ("shifted", ("shift",)), ("watched", ("watch",))],
 )
 def test_every_other_step_meets_every_fault_at_every_point_on_both_hosts(scenario: str, steps: tuple[str, ...]) -> None:
     found = of(scenario)
@@ -48,7 +49,7 @@ def test_the_guard_itself_is_struck_in_its_revert_on_both_hosts() -> None:
 
 def test_every_case_is_in_the_list_once_and_every_step_is_met() -> None:
     ids = [case.id for case in cases.every()]
-    assert len(ids) == len(set(ids)) == 3 * 9 * 14 + 3 + 6
+    assert len(ids) == len(set(ids)) == 3 * 9 * 15 + 3 + 6
     assert {case.step for case in cases.every()} == set(cases.ORDER)
 
 
@@ -70,7 +71,8 @@ def test_a_fault_meets_a_deploy_at_one_point_and_roll_backs_at_the_two_others(st
 
 
 def test_only_a_deploy_stages_withholds_and_lets_follow_and_only_a_roll_back_wakes() -> None:
-    assert {case.verb for case in cases.every() if case.step in ("stage", "withhold", "adopt", "shift")} == {"deploy"}
+    deploys = ("stage", "withhold", "adopt", "shift", "watch")
+    assert {case.verb for case in cases.every() if case.step in deploys} == {"deploy"}
     assert {case.verb for case in cases.every() if case.step == "wake"} == {"roll_back"}
 
 

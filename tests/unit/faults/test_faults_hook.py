@@ -48,6 +48,13 @@ def test_three_points_are_two_lines(point: str, phase: str, when: str) -> None:
     assert (control["step"], control["phase"], control["when"]) == ("arm", phase, when)
 
 
+def test_every_unit_that_can_stand_at_a_line_is_one_of_the_product() -> None:
+    templates = Path(__file__).parents[3] / "roles" / "guard" / "templates"
+    units = {Path(path).parent.name.removesuffix(".d") for path in stops.DROP_INS}
+    assert units == {"rollout-guard@.service", "rollout-watch@.service"}
+    assert all((templates / f"{unit}.j2").is_file() for unit in units)
+
+
 WRITER = """
 import os
 descriptor = os.open("journal.ndjson", os.O_RDWR | os.O_CREAT | os.O_APPEND)

@@ -228,6 +228,15 @@ def test_a_guard_whose_arming_was_held_counts_from_the_release() -> None:
     assert case._guard_due("lb1", look()) is None
 
 
+@pytest.mark.parametrize(("scenario", "due"), [("watched", 120.0), ("shifted", 120.0), ("plain", 112.0)])
+def test_a_guard_that_is_renewed_while_gates_look_counts_from_its_own_word(scenario: str, due: float) -> None:
+    arm = ({"step": "arm", "phase": "begin", "boottime": 100.0},)
+    case = case_on(look(), PLAIN._replace(scenario=scenario))
+    assert case._guard_due("lb1", look(journal=arm, intent={"deadline_boottime": 120.0})) == due
+    assert case._guard_due("lb1", look(journal=arm)) == due  # it has acted, and its word is gone
+    assert case._guard_due("lb2", look(journal=arm)) == 112.0
+
+
 class Clock:
     """Time that passes only while somebody looks (1.5 s) or sleeps."""
 

@@ -31,6 +31,13 @@ def test_who_resumes_breaks_the_lease_of_the_dead_run_before_its_guard_fires() -
     assert scenarios.guard(RESUMED, 12.0) > 12.0
 
 
+def test_a_watched_run_bakes_behind_a_gate_that_finds_nothing_wrong() -> None:
+    (_option, told) = scenarios.first(PLAIN._replace(step="watch", scenario="watched"))
+    content = json.loads(told)
+    assert content["rollout_bake_most_seconds"] > content["rollout_bake_seconds"] > 0
+    assert [gate["type"] for gate in content["rollout_gates"]["bake"]] == ["traffic"]
+
+
 def test_plain_runs_are_told_nothing_more() -> None:
     assert (scenarios.first(PLAIN), scenarios.again(PLAIN, SEEN), scenarios.guard(PLAIN, 12.0)) == ((), (), 12.0)
 
