@@ -22,9 +22,9 @@ from .one_case import Result
 OUTPUT = ROOT / "tests" / "output" / "faults"
 #: Beside a fleet that waits for its guard, another one can work. The first has two application hosts, and takes the
 #: cases that need them; the others have one, which saves a third of the work on the cores that all of them share.
-JOBS = 2
-#: So few cases are not worth a second fleet, which takes a minute or two to make.
-FEW = 8
+JOBS = 3
+#: So few cases are not worth another fleet, which takes a minute or two to make: by the most cases, fleets for them.
+FEW = {8: 1, 100: 2}
 
 
 def main(arguments: t.Sequence[str]) -> int:
@@ -36,7 +36,7 @@ def main(arguments: t.Sequence[str]) -> int:
             print(case.id)
         return 0
     shutil.rmtree(OUTPUT, ignore_errors=True)
-    jobs = chosen.jobs or (JOBS if len(wanted) > FEW else 1)
+    jobs = chosen.jobs or next((fleets for most, fleets in FEW.items() if len(wanted) <= most), JOBS)
     times = runs.Times(guard=chosen.deadline, lease=chosen.lease)
     fleets = [make_fleet(name, times, 1 if place else 2) for place, name in enumerate(names(chosen.name, jobs))]
     started = time.monotonic()
@@ -81,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--case", action="append", default=[], metavar="ID", help="this case; may be given several times")
     top.add_argument("--keep", action="store_true", help="leave the labs up")
     top.add_argument("--name", default="faults", help="name of the first lab (default: faults)")
-    top.add_argument("--jobs", type=int, help=f"fleets side by side (default: {JOBS}, or 1 for a few cases)")
+    top.add_argument("--jobs", type=int, help=f"fleets side by side (default: {JOBS}, or fewer for a few cases)")
     top.add_argument("--deadline", type=float, default=runs.Times().guard, help="of the guard, in seconds")
     top.add_argument("--lease", type=float, default=runs.Times().lease, help="of the run, in seconds")
     return top
