@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vitalops.rollout.plugins.plugin_utils._gate_phases import checked
+from ansible_collections.vitalops.rollout.plugins.plugin_utils._gate_phases import STORES, checked
 
 DOCUMENTATION = r"""
 name: asks_stores
@@ -41,7 +41,7 @@ NAME = "vitalops.rollout.asks_stores"
 
 def asks_stores(gates: t.Mapping[str, t.Any]) -> bool:
     """Returns whether one does. Raises AnsibleFilterError for input of another shape."""
-    return any(gate.get("type") in ("postgres", "redis") for phase in checked(gates, NAME).values() for gate in phase)
+    return any(gate.get("type") in STORES for phase in checked(gates, NAME).values() for gate in phase)
 
 
 class FilterModule:

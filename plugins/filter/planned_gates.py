@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vitalops.rollout.plugins.plugin_utils._gate_phases import checked
-from ansible_collections.vitalops.rollout.plugins.plugin_utils._gate_problems import is_true
+from ansible_collections.vitalops.rollout.plugins.plugin_utils._gate_phases import checked, is_true
 
 DOCUMENTATION = r"""
 name: planned_gates
@@ -91,7 +90,7 @@ def _shares(shift: t.Sequence[float]) -> str:
 def _who(attended: bool) -> str:
     if attended:
         return "while the run looks on"
-    return "without this run; the load balancers confirm it, or take it back: then workers follow with the next run"
+    return "without this run; the load balancers confirm it, or take it back, and work follows within a minute"
 
 
 def _named(gate: t.Mapping[str, t.Any]) -> str:

@@ -33,6 +33,10 @@ options:
     type: list
     elements: str
     default: []
+  load_balancers:
+    description: Load balancers to ask for the traffic pointer of the application, by name at address:port.
+    type: dict
+    default: {}
 notes:
   - Processes of other users are only seen with root rights; without them RV(listeners[].process) is none.
 """
@@ -104,6 +108,13 @@ authorities:
   returned: success
   type: dict
   sample: {"/etc/ssl/prometheus.pem": null, "/etc/ssl/gone.pem": "nothing"}
+load_balancers:
+  description:
+    - For each of O(load_balancers) why it did not tell this host which slot users have; none when it did. Only hosts of
+      the application are told.
+  returned: success
+  type: dict
+  sample: {"lb1": null, "lb2": "status 404"}
 container_engine:
   description:
     - Whether the container engine told its containers; V(answered), V(absent) when there is none, or V(silent) when it
@@ -180,7 +191,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation import names
-from ansible_collections.vitalops.rollout.plugins.module_utils._guard import change, retire
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import change, probation, retire
 from ansible_collections.vitalops.rollout.plugins.module_utils._hosts import facts, listeners
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition, record
@@ -191,6 +202,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "ports": {"type": "list", "elements": "int", "default": []},
     "application": {"type": "str"},
     "authorities": {"type": "list", "elements": "str", "default": []},
+    "load_balancers": {"type": "dict", "default": {}},
 }
 
 
@@ -202,10 +214,12 @@ def describe(module: AnsibleModule) -> dict[str, t.Any]:
     """Returns the description of the host this runs on."""
     seen = listeners.collect(module.params["ports"])
     application = module.params["application"]
+    told = probation.ask({str(name): str(place) for name, place in module.params["load_balancers"].items()})
     return {
         "changed": False,
         **facts.collect(),
         "authorities": {path: facts.authority_problem(path) for path in module.params["authorities"]},
+        "load_balancers": {name: one if isinstance(one, str) else None for name, one in told.items()},
         "container_engine": seen.engine,
         "listeners": [listener._asdict() for listener in seen.listeners],
         **({"rollout": left_by_runs(names.check_application(application))} if application else {}),

@@ -9,7 +9,8 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-_STORES = ("postgres", "redis")
+#: Gates of these types ask a store; where it is, the variable of that name tells.
+STORES = {"postgres": "rollout_database", "redis": "rollout_redis"}
 
 Phases = t.Mapping[str, t.Sequence[t.Mapping[str, t.Any]]]
 
@@ -27,7 +28,17 @@ def looking_hosts(
     """Returns the names of the hosts that look through *gate*; *alone*: every load balancer decides by itself."""
     if gate.get("type") == "command":
         return [str(gate.get("host") or "localhost")]
-    if gate.get("type") in _STORES:
+    if gate.get("type") in STORES:
         return application_hosts[:1]
     everywhere = alone or gate.get("type") == "traffic" or gate.get("through") == "load_balancer"
     return load_balancers if everywhere else load_balancers[:1]
+
+
+def left_alone(variables: t.Mapping[str, t.Any]) -> bool:
+    """Returns whether load balancers watch the bake, and confirm, when the run has ended."""
+    return float(variables.get("rollout_bake_seconds") or 0) > 0 and not is_true(variables, "rollout_bake_attended")
+
+
+def is_true(variables: t.Mapping[str, t.Any], name: str) -> bool:
+    """Returns a flag as YAML or a command line tells it; one that is not told is true."""
+    return str(variables.get(name, True)).strip().lower() not in ("false", "no", "off", "0")

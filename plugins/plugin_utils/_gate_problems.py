@@ -12,10 +12,8 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._gates import htt
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.assertion import HAS_JMESPATH
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard.samplers import LIBRARIES
 
-from ._gate_phases import looking_hosts
+from ._gate_phases import STORES, is_true, left_alone, looking_hosts
 
-#: Where gates of these types find what they look at.
-STORES = {"postgres": "rollout_database", "redis": "rollout_redis"}
 #: What a load balancer looks at by itself.
 ALONE = ("http", "traffic", "prometheus")
 
@@ -118,16 +116,6 @@ def _by_tls(gate: t.Mapping[str, t.Any], variables: t.Mapping[str, t.Any]) -> bo
 def _private(path: str) -> str:
     """Returns what a watch finds in a folder that its unit has for itself (PrivateTmp)."""
     return "nothing: a watch has a folder of its own there" if path.startswith(("/tmp/", "/var/tmp/")) else ""  # noqa: S108
-
-
-def left_alone(variables: t.Mapping[str, t.Any]) -> bool:
-    """Returns whether load balancers watch the bake, and confirm, when the run has ended."""
-    return float(variables.get("rollout_bake_seconds") or 0) > 0 and not is_true(variables, "rollout_bake_attended")
-
-
-def is_true(variables: t.Mapping[str, t.Any], name: str) -> bool:
-    """Returns a flag as YAML or a command line tells it; one that is not told is true."""
-    return str(variables.get(name, True)).strip().lower() not in ("false", "no", "off", "0")
 
 
 def _misplaced(gate: specification.GateSpecification, where: str) -> t.Iterator[RolloutError]:

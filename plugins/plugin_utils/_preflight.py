@@ -12,9 +12,11 @@ import typing as t
 
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError
 
+from ._gate_phases import left_alone
 from ._gate_problems import gate_problems, missing_authorities, missing_libraries
 from ._ports import expected_ports, first_ports, load_balancer_driver, web_instances
 from ._preflight_memory import crowded
+from ._probation import pointer_places, untold_pointers
 
 NEEDED_GROUPS = {
     "deploy": ("load_balancer", "application"),
@@ -87,6 +89,7 @@ def problems(
     if verb != "status":
         found += [
             *without_systemd(hosts),
+            *unknown_addresses(hosts),
             *unsupported_distribution(hosts),
             *names_to_bind(hosts),
             *clashing_settings(hosts),
@@ -200,6 +203,22 @@ def mixed_environments(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
             found=_lines(f"{name or '(none)'}: {', '.join(where)}" for name, where in sorted(environments.items())),
             where="group_vars/all of the inventory; is there more than one -i?",
             next_step="ansible-inventory -i INVENTORY --graph --vars",
+        )
+
+
+def unknown_addresses(hosts: t.Sequence[Host]) -> t.Iterator[RolloutError]:
+    """A default of the role would be seen by the host itself alone, and load balancers must reach every one of them."""
+    unknown = [
+        host.name for host in hosts if "application" in host.groups and not host.variables.get("rollout_address")
+    ]
+    if unknown:
+        yield RolloutError(
+            "Load balancers do not know where application hosts are.",
+            expected="rollout_address, the address by which other hosts reach this one",
+            found="none",
+            where=_names(unknown, len(hosts)),
+            next_step="for all of them, in group_vars/all: "
+            'rollout_address: "{{ ansible_host | default(inventory_hostname) }}"',
         )
 
 
@@ -335,6 +354,10 @@ def problems_of_gates(
     routing = [host for host in hosts if "load_balancer" in host.groups]
     told = {host.name: host.told.get("authorities") or {} for host in routing if host.told is not None}
     yield from missing_authorities(gates, told, [host.name for host in routing])
+    if left_alone(gates):
+        places = pointer_places({host.name: host.variables for host in routing}, [host.name for host in routing])
+        asked = [host for host in hosts if "application" in host.groups and host.told is not None]
+        yield from untold_pointers({host.name: (host.told or {}).get("load_balancers") or {} for host in asked}, places)
 
 
 def uncounted_gates(hosts: t.Sequence[Host], gates: t.Mapping[str, t.Any]) -> t.Iterator[RolloutError]:

@@ -137,7 +137,7 @@ def oddities(status: Status) -> list[str]:
 
 
 def _refused(status: Status) -> list[str]:
-    """What a bake that nobody attended has left: it takes traffic back, but no work, and tells no console."""
+    """What a bake that nobody attended has left: it takes traffic back, work follows, and no console tells of it."""
     last = ((status.state or {}).get("history") or [{}])[-1]
     slot, release = last.get("slot"), last.get("release")
     if last.get("outcome") != "refused" or slot == status.live or status.run:
@@ -156,7 +156,8 @@ def _refused(status: Status) -> list[str]:
         version = live["release"]["version"] if live else "VERSION"
         way = playbook("roll_back") if status.undone else f"{playbook('deploy')} -e rollout_version={version}"
         told.append(
-            f"{few(work)}: workers of the refused {release} take jobs in {slot} until the next deploy, or: {way}"
+            f"{few(work)}: workers of the refused {release} in {slot} stop within a minute; if not (see there: "
+            f"journalctl -u rollout-retire): {way}"
         )
     if web:
         told.append(f"why {release} was refused: " if not work else "why: ")

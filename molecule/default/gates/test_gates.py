@@ -460,7 +460,15 @@ def test_a_person_ends_a_bake_that_nobody_attends(lab: t.Any, load: t.Any, verb:
     assert load()["failures"] == 0
 
 
-def test_a_bake_that_nobody_attends_takes_back_by_itself(lab: t.Any, load: t.Any) -> None:
+def running(lab: t.Any, host: str) -> set[str]:
+    """Returns the instances that run on a host, as slot, process and number."""
+    names = lab.connect(host).check_output("docker ps --format '{{.Names}}' --filter name=^reference-").split()
+    return {name.partition("reference-")[2] for name in names}
+
+
+def test_a_bake_that_nobody_attends_takes_back_by_itself_and_work_follows(lab: t.Any, load: t.Any) -> None:
+    before = {name: running(lab, name) for name in lab.group("application")}
+    slot = lab.pointed()
     time.sleep(5)
     faults = {"FAULT_ERROR_SHARE": "0.2"}
     played = deploy(lab, "1.1.0", faults=faults, rollout_bake_attended=False, rollout_bake_seconds=60)
@@ -471,9 +479,17 @@ def test_a_bake_that_nobody_attends_takes_back_by_itself(lab: t.Any, load: t.Any
     shown = " ".join(lab.play("status").output.split())
     assert "workers of the refused 1.1.0-" in shown
     assert "journalctl -u rollout-watch@reference" in shown
+    # No run, no operator: the timer of the application hosts asks the load balancers once a minute.
+    for name in lab.group("application"):
+        says = f"is stopped, and kept for a look at it in slot {other(slot)}"
+        lab.wait_for(name, "journalctl -u rollout-retire -o cat", "users are back on 1.0.0-", says, seconds=75)
+        assert running(lab, name) == {one for one in before[name] if one.startswith(slot)}
+        assert f"reference-{other(slot)}-web-1" in lab.connect(name).check_output("docker ps --all --format '{{.Names}}'")
+    shown = " ".join(lab.play("status").output.split())
+    assert "workers of the refused" not in shown
+    assert "refused" in shown
     assert live(lab) == "1.0.0"
     assert set(load()["failures_by_reason"]) <= {FAULTY}
-    assert lab.play("deploy", "-e", "rollout_version=1.0.0").code == 0
 
 
 def test_a_watch_that_dies_confirms_nothing(lab: t.Any, load: t.Any) -> None:

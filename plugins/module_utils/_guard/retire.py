@@ -71,7 +71,20 @@ def read(folder: str) -> Plan | None:
         raise fields.unreadable("The planned retirement of a slot", path, error, ", ".join(Plan._fields)) from error
 
 
-def left(plan: Plan, clock: Clock) -> float:
+class Due(t.Protocol):
+    """What happens when *due_boottime* of the boot *boot_id* has come, *seconds* after it was planned."""
+
+    @property
+    def seconds(self) -> float: ...
+
+    @property
+    def due_boottime(self) -> float: ...
+
+    @property
+    def boot_id(self) -> str: ...
+
+
+def left(plan: Due, clock: Clock) -> float:
     """Returns the seconds until *plan* is due, 0 or less when it is. After a boot the whole time counts again."""
     due = plan.due_boottime if plan.boot_id == clock.boot_id() else clock.started() + plan.seconds
     return due - clock.boottime()

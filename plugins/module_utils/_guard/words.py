@@ -16,7 +16,7 @@ from .._foundation.clock import Clock
 from .._foundation.errors import RolloutError, StateUnreadable
 from .._foundation.refusal import refusal
 from .._state import state as states
-from . import retire, steps, view
+from . import probation, retire, steps, view
 from .guard import Guard
 from .revert import fire
 
@@ -36,9 +36,9 @@ def main(arguments: t.Sequence[str]) -> int:
         sub.add_argument("application", nargs="?" if word == "status" else None)
     words.add_parser("watch", help="look at the gates of a phase until they are decided").add_argument("application")
     words.add_parser("boot", help="this host has booted: take back what was not confirmed")
-    words.add_parser("retire", help="stop the slots that were kept warm for long enough").add_argument(
-        "--due", action="store_true", required=True
-    )
+    words.add_parser(
+        "retire", help="stop the slots that were kept warm for long enough, and what users were taken back from"
+    ).add_argument("--due", action="store_true", required=True)
     words.add_parser("step", help="do one step of a run, told as JSON on standard input")
     told = parser.parse_args(arguments)
     if told.word == "retire":
@@ -91,11 +91,13 @@ def _watch(application: str) -> None:
 
 def _retire() -> int:
     """One application that cannot be looked at does not keep the others."""
-    return _together([_tried(functools.partial(_retire_due, name)) for name in _applications("retire.json")])
+    due = [functools.partial(probation.follow_due, name) for name in _applications(probation.FILE)]
+    due += [functools.partial(retire.retire_due, name) for name in _applications(retire.FILE)]
+    return _together([_tried(functools.partial(_do_due, does)) for does in due])
 
 
-def _retire_due(application: str) -> None:
-    says = retire.retire_due(application, Clock())
+def _do_due(does: t.Callable[[Clock], str]) -> None:
+    says = does(Clock())
     if says:
         _say(says)
 

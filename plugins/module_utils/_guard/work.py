@@ -15,6 +15,7 @@ from .._slots.record import Paths
 from .._slots.slot import Outcome, Slot
 from .._state.state import other_slot
 from . import change as changes
+from . import probation as probations
 from . import retire as retiring
 from .call import Call, Result
 
@@ -52,21 +53,37 @@ def stop(call: Call) -> Result:
 
 
 def workers(call: Call) -> Result:
-    """These kinds of work run in a slot, and no others. Parameters: slot, kinds, release_id, if_held, moves.
+    """These kinds of work run in a slot, and no others. Parameters: slot, kinds, release_id, if_held, moves, probation.
 
     No work stays in the other slot; its scheduler stops before one starts here, so that on this host it never runs
     twice, and its workers finish their jobs while those here start. With moves: false, the other slot is left alone.
-    With if_held, nothing starts on a host whose slot does not hold the release.
+    With if_held, nothing starts on a host whose slot does not hold the release. probation: what this host does by
+    itself when load balancers take users back, see probation.py.
     """
     release = call.parameters.get("release_id")
     new, old = _slot(call, _name(call)), _slot(call, other_slot(_name(call)))
     kinds, moves = _kinds(call), bool(call.parameters.get("moves", True))
     with _change(call, "workers"):
+        _on_probation(call)  # first: whoever dies after this leaves work that knows where to go
         lacking = bool(release and call.parameters.get("if_held")) and not new.holds(str(release))
         outcomes = handover.hand_over(
             old if moves else None, new, [] if lacking else kinds, None if lacking else release
         )
     return _told(outcomes)
+
+
+def _on_probation(call: Call) -> None:
+    """What follows when users are taken back from what this run moves work to; nothing, where it moves none."""
+    told = call.parameters.get("probation")
+    if call.check:
+        return
+    if not told:
+        probations.forget(call.guard.folder)
+        return
+    try:
+        probations.plan(call.guard.folder, call.run, told, call.guard.clock)
+    except ValueError as error:
+        raise BadInput("It is not clear what shall follow when users are taken back.", found=str(error)) from error
 
 
 def retire(call: Call) -> Result:
@@ -78,9 +95,11 @@ def retire(call: Call) -> Result:
     drain_seconds = float(call.parameters.get("drain_seconds") or 0)
     if seconds <= 0:
         with _change(call, "retire"):
+            _on_probation(call)  # what is retired after a confirmation is on probation no more
             return _told([_slot(call, slot).switch_processes([], kinds=definition.KINDS, on=False)])
     with _change(call, "retire", detail=f"slot {slot} is planned for {seconds:g} s from now"):
         if not call.check:
+            _on_probation(call)
             retiring.schedule(call.guard.folder, call.run, slot, seconds, call.guard.clock, drain_seconds)
     return {"changed": False}
 

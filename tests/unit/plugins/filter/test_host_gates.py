@@ -150,7 +150,7 @@ def test_a_plan_names_its_gates_in_the_order_in_which_they_look() -> None:
     ]
     alone = planned_gates({"bake": [TRAFFIC]}, "deploy", seconds=seconds, attended=False)
     assert "without this run; " in alone[0]
-    assert "then workers follow with the next run" in alone[0]
+    assert "take it back, and work follows within a minute" in alone[0]
     assert planned_gates({"during_shift": [TRAFFIC]}, "deploy", [5, 25, 100], seconds) == [
         f"Give it to 5 %, 25 % and 100 % of the users, each share for 60 s: {TRAFFIC['name']} (traffic)."
     ]

@@ -15,7 +15,7 @@ from ansible_collections.vitalops.rollout.plugins.filter.preflight_problems impo
 KNOWN = ["rollout_environment", "rollout_application", "rollout_processes", "rollout_ports", "rollout_database"]
 KNOWN += ["rollout_guard", "rollout_guard_deadline", "rollout_drain_deadline", "rollout_keep_warm_seconds"]
 KNOWN += ["rollout_allow", "rollout_public_port", "rollout_version", "rollout_bind_address"]
-KNOWN += ["rollout_lease_seconds", "rollout_ready_deadline"]
+KNOWN += ["rollout_lease_seconds", "rollout_ready_deadline", "rollout_address"]
 GROUPS = {"lb1": "load_balancer", "app1": "application", "app2": "application", "data1": "postgres"}
 VARIABLES: dict[str, t.Any] = {
     "rollout_environment": "production",
@@ -23,6 +23,7 @@ VARIABLES: dict[str, t.Any] = {
     "rollout_processes": [{"name": "web", "kind": "web", "instances": 2}],
     "rollout_database": {"host": "10.0.0.5", "port": 5432, "name": "shop", "user": "shop", "password": "hunter2"},
     "ansible_host": "10.0.0.1",
+    "rollout_address": "10.0.0.1",
 }
 DEBIAN = {"id": "debian", "version": "13", "codename": "trixie", "name": "Debian GNU/Linux 13 (trixie)"}
 
