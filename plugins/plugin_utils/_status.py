@@ -155,10 +155,7 @@ def _refused(status: Status) -> list[str]:
         # Where the last deploy is undone, a roll back moves no traffic: it only brings work to where users are.
         version = live["release"]["version"] if live else "VERSION"
         way = playbook("roll_back") if status.undone else f"{playbook('deploy')} -e rollout_version={version}"
-        told.append(
-            f"{few(work)}: workers of the refused {release} in {slot} stop within a minute; if not (see there: "
-            f"journalctl -u rollout-retire): {way}"
-        )
+        told.append(f"{few(work)}: workers of the refused {release} in {slot} stop within a minute, else: {way}")
     if web:
         told.append(f"why {release} was refused: " if not work else "why: ")
         told[-1] += f"journalctl -u rollout-watch@{status.application} on the load balancer, log of {web[0]}"
