@@ -29,12 +29,19 @@ def _place(name: str, variables: t.Mapping[str, t.Any]) -> str:
 
 
 def probation(
-    plan: t.Mapping[str, t.Any], places: t.Mapping[str, str], kinds: t.Sequence[str], seconds: float, drain: float
+    plan: t.Mapping[str, t.Any],
+    places: t.Mapping[str, str],
+    kinds: t.Sequence[str],
+    *,
+    seconds: float,
+    drain: float,
+    keep_warm: float,
 ) -> dict[str, t.Any] | None:
     """Returns what an application host does when users are taken back from what *plan* gives them, as
     module_utils/_guard/probation.py reads it; None where *plan* takes them from nowhere.
 
-    *seconds* are those in which load balancers decide.
+    *seconds* are those in which load balancers decide, *drain* those that requests have to end, *keep_warm* those for
+    which a slot that lost its users stays up.
     """
     previous = plan.get("previous_release") or {}
     if not plan["moves"] or not previous:
@@ -49,8 +56,9 @@ def probation(
         "load_balancers": dict(places),
         # What a roll back left was good enough to be live.
         "withholds": plan["operation"] == "deploy",
-        "drain_seconds": float(drain),
-        "seconds": float(seconds) + MARGIN,
+        "drain_seconds": drain,
+        "keep_warm_seconds": keep_warm,
+        "seconds": seconds + MARGIN,
     }
 
 

@@ -1,14 +1,15 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Work follows users who were taken back from a release on probation, without the machine that drove the run. PRIVATE.
+"""What an application host knows of a release on probation, and what load balancers tell it of users. PRIVATE.
 
-Load balancers take traffic back alone, and have no way to application hosts. So these ask them, by their timer, where
-users are. probation.json says what this host does when all of them have taken back; a newer run on the host voids it.
+They take traffic back alone, and have no way to application hosts; see follow.py. probation.json says what this host
+does when all of them have taken back; a newer run on the host voids it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
@@ -18,18 +19,11 @@ import typing as t
 from .._foundation import durable
 from .._foundation.clock import Clock
 from .._foundation.errors import StateUnreadable
-from .._foundation.lock import Busy
-from .._slots import handover
 from .._slots.definition import KINDS
-from .._slots.record import Paths
-from .._slots.slot import Slot
-from .._state import fields, journal
-from .._state import lease as leases
+from .._state import fields
 from .._state import state as states
 from .._state.run import Run, parsed
 from .._traffic import pointer as pointers
-from . import busy, retire
-from . import change as changes
 
 SCHEMA = 1
 FILE = "probation.json"
@@ -48,7 +42,8 @@ class Probation(t.NamedTuple):
     Then *kinds* of work run there, and with *withholds* the release stops, after its connections, which are waited for
     *drain_seconds* and a turn of the timer at most; *kept_release_id* runs on, even if it is the same. *load_balancers*
     are asked, by name, at address:port. What they say *seconds* after the plan was made is decided, at
-    *due_boottime* of the boot *boot_id*. *back_boottime* is when work had moved back, -1 while it has not.
+    *due_boottime* of the boot *boot_id*: if users have stayed, *previous_slot* is kept warm *keep_warm_seconds* from
+    then on. *back_boottime* is when work had moved back, -1 while it has not.
     """
 
     run: Run
@@ -61,6 +56,7 @@ class Probation(t.NamedTuple):
     load_balancers: t.Mapping[str, str]
     withholds: bool
     drain_seconds: float
+    keep_warm_seconds: float
     seconds: float
     due_boottime: float
     boot_id: str
@@ -70,10 +66,11 @@ class Probation(t.NamedTuple):
 def plan(folder: str, run: Run, told: t.Mapping[str, t.Any], clock: Clock) -> None:
     """Writes what *told* asks for: the fields from slot to seconds. The caller is alone(). Raises ValueError."""
     due = {"due_boottime": clock.boottime() + float(told["seconds"]), "boot_id": clock.boot_id()}
-    _write(folder, _parsed({**told, **due, "back_boottime": -1.0, "run": run.to_dict()}))
+    write(folder, _parsed({**told, **due, "back_boottime": -1.0, "run": run.to_dict()}))
 
 
-def _write(folder: str, one: Probation) -> None:
+def write(folder: str, one: Probation) -> None:
+    """Keeps what is planned. The caller is alone()."""
     durable.write_json(os.path.join(folder, FILE), {"schema": SCHEMA, **one._asdict(), "run": one.run.to_dict()})
 
 
@@ -109,6 +106,7 @@ def _parsed(content: t.Mapping[str, t.Any]) -> Probation:
         load_balancers={str(name): fields.text(places, name) for name in places},
         withholds=fields.flag(content, "withholds"),
         drain_seconds=fields.seconds(content, "drain_seconds"),
+        keep_warm_seconds=fields.seconds(content, "keep_warm_seconds"),
         seconds=fields.seconds(content, "seconds"),
         due_boottime=fields.seconds(content, "due_boottime"),
         boot_id=fields.text(content, "boot_id"),
@@ -144,101 +142,20 @@ def ask(places: t.Mapping[str, str], timeout: float = TIMEOUT) -> Told:
 def _pointer(place: str, timeout: float) -> pointers.Pointer | str:
     import http.client  # noqa: PLC0415 - loaded when needed: users wait for a switch
 
-    connection = http.client.HTTPConnection(place, timeout=timeout)
     try:
-        connection.request("GET", PATH, headers={"Connection": "close"})
-        answer = connection.getresponse()
-        body = answer.read(_LONGEST_ANSWER).decode("ascii", "replace")
+        connection = http.client.HTTPConnection(place, timeout=timeout)
+        with contextlib.closing(connection):
+            connection.request("GET", PATH, headers={"Connection": "close"})
+            answer = connection.getresponse()
+            body = answer.read(_LONGEST_ANSWER).decode("ascii", "replace")
         return pointers.parse(body, place) if answer.status == 200 else f"status {answer.status}"
     except (OSError, http.client.HTTPException, ValueError) as error:
         return f"{type(error).__name__}: {error}"
     except StateUnreadable:
         return "an answer that is no traffic pointer"
-    finally:
-        connection.close()
 
 
 def users_are_in(slot: str, told: Told) -> bool:
     """Whether every load balancer tells that all users are in *slot*. Pure: who tells nothing has not told that."""
     wanted = pointers.Pointer(slot, None, 0)
     return bool(told) and all(one == wanted for one in told.values())
-
-
-def follow_due(
-    application: str,
-    clock: Clock,
-    make_slot: t.Callable[[Paths, str], Slot] = Slot,
-    load_balancers: t.Callable[[t.Mapping[str, str]], Told] = ask,
-) -> str:
-    """What the timer calls: asks where users are, and does what follows.
-
-    Returns a sentence, or an empty string when there was nothing to do.
-    """
-    folder = states.folder_of(application)
-    found = read(folder)
-    if found is None:
-        return ""
-    void = leases.newest(folder) > found.run.epoch
-    told = {} if void else load_balancers(found.load_balancers)
-    back, decided = users_are_in(found.previous_slot, told), retire.left(found, clock) <= 0
-    if not (void or back or decided):
-        return ""
-    try:
-        with changes.alone(folder, 0.0):
-            if read(folder) != found:
-                return ""  # another run's by now
-            says = _followed(folder, application, found, back, told, clock, make_slot)
-            return f"{application}: {says}" if says else ""
-    except Busy:
-        return ""  # a run is at work here; the timer looks again in a minute
-
-
-def _followed(
-    folder: str,
-    application: str,
-    found: Probation,
-    back: bool,
-    told: Told,
-    clock: Clock,
-    make_slot: t.Callable[[Paths, str], Slot],
-) -> str:
-    try:
-        leases.fence(folder, found.run, clock)
-    except leases.LeaseLost:
-        forget(folder)
-        return ""  # a newer run was here, and says where work is
-    if back:
-        return _back(folder, application, found, clock, make_slot)
-    if users_are_in(found.slot, told):
-        forget(folder)
-        return f"users have kept {found.release_id}"
-    shown = ", ".join(f"{name}: {one if isinstance(one, str) else one.text()}" for name, one in sorted(told.items()))
-    return f"it is not known where users are, so work stays in slot {found.slot} ({shown})"
-
-
-def _back(
-    folder: str, application: str, found: Probation, clock: Clock, make_slot: t.Callable[[Paths, str], Slot]
-) -> str:
-    paths, clear = Paths(application), f"users are back on {found.previous_release_id}, and work follows"
-    refused, live = make_slot(paths, found.slot), make_slot(paths, found.previous_slot)
-    if found.back_boottime < 0:
-        with journal.step(folder, found.run, "workers", clock, detail=f"by the timer of this host: {clear}"):
-            held = live.holds(found.previous_release_id)
-            handover.hand_over(refused, live, found.kinds if held else (), found.previous_release_id if held else None)
-        found = found._replace(back_boottime=clock.boottime(), boot_id=clock.boot_id())
-        _write(folder, found)
-    if found.withholds:
-        # No connection survives a boot.
-        waited = clock.boottime() - found.back_boottime if found.boot_id == clock.boot_id() else float("inf")
-        waits = found.drain_seconds + retire.TURN - waited
-        used = busy.lasting(paths, found.slot) if waits > 0 else 0
-        if used:
-            return (
-                f"{clear}; {found.release_id} has {used} connections, and is waited for another {waits:.0f} s at most"
-            )
-        with journal.step(folder, found.run, "withhold", clock, detail="by the timer of this host"):
-            refused.withhold(found.release_id, kept=found.kept_release_id)
-            retire.carry_over(folder, found.run, found.slot)
-    forget(folder)
-    stopped = f"; {found.release_id} is stopped, and kept for a look at it in slot {found.slot}"
-    return f"{clear}{stopped if found.withholds else ''}"

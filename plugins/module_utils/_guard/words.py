@@ -16,7 +16,7 @@ from .._foundation.clock import Clock
 from .._foundation.errors import RolloutError, StateUnreadable
 from .._foundation.refusal import refusal
 from .._state import state as states
-from . import probation, retire, steps, view
+from . import follow, probation, retire, steps, view
 from .guard import Guard
 from .revert import fire
 
@@ -91,7 +91,7 @@ def _watch(application: str) -> None:
 
 def _retire() -> int:
     """One application that cannot be looked at does not keep the others."""
-    due = [functools.partial(probation.follow_due, name) for name in _applications(probation.FILE)]
+    due = [functools.partial(follow.follow_due, name) for name in _applications(probation.FILE)]
     due += [functools.partial(retire.retire_due, name) for name in _applications(retire.FILE)]
     return _together([_tried(functools.partial(_do_due, does)) for does in due])
 

@@ -93,6 +93,11 @@ def ours(fleet: Fleet) -> None:
 
 FOUND: list[tuple[str, Change, list[str]]] = [
     (
+        "an application host that nobody can find",
+        lambda fleet: fleet["app2"]["variables"].pop("rollout_address"),
+        ["Load balancers do not know where application hosts are", "expected: rollout_address", "app2"],
+    ),
+    (
         "a guard that is off",
         everywhere(rollout_guard="false"),
         ["rollout_guard gives up safety: a run that dies", "no_guard in rollout_allow"],
@@ -542,6 +547,18 @@ def test_gates_that_cannot_trust_are_refused_by_a_deploy_and_only_by_it() -> Non
     fleet["lb1"]["host_info"] = {"unreachable": True, "msg": "timed out"}
     (found,) = preflight_problems(fleet, "deploy", KNOWN, version="1.1.0", gates=gates)
     assert "cannot be reached" in found
+
+
+def test_a_bake_that_nobody_attends_needs_application_hosts_that_hear_of_its_end() -> None:
+    fleet = sound_fleet()
+    gates: dict[str, t.Any] = {"rollout_gates": {"bake": [{"name": "ready", "type": "http", "path": "/ready"}]}}
+    gates |= {"rollout_bake_seconds": 60, "rollout_bake_attended": False}
+    fleet["app2"]["host_info"]["load_balancers"] = {"lb1": "status 404"}
+    (found,) = preflight_problems(fleet, "deploy", KNOWN, version="1.1.0", gates=gates)
+    assert "app2: lb1 at 10.0.0.1:80: status 404" in found
+    assert preflight_problems(fleet, "site", KNOWN, version="1.1.0", gates=gates) == []  # provision brings it
+    gates["rollout_bake_attended"] = True
+    assert preflight_problems(fleet, "deploy", KNOWN, version="1.1.0", gates=gates) == []
 
 
 def test_gates_that_read_counters_are_refused_where_nginx_routes() -> None:

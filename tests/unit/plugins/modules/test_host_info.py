@@ -54,6 +54,14 @@ def test_files_of_authorities_are_told_by_their_paths(tmp_path: Path) -> None:
     assert told["authorities"] == {"/nowhere/ca.pem": "nothing", str(tmp_path): "something else than a file"}
 
 
+def test_load_balancers_that_tell_nothing_are_told_with_the_reason() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        nobody = f"127.0.0.1:{gone.getsockname()[1]}"
+    told = run(ports=[1], load_balancers={"lb1": nobody})
+    assert "refused" in told["load_balancers"]["lb1"]
+    assert run(ports=[1])["load_balancers"] == {}
+
+
 def test_a_port_that_is_no_number_is_refused() -> None:
     told = run(ports=["http"])
     assert told["failed"] is True
