@@ -26,7 +26,7 @@ AWX = ("-e", "awx_job_id=42", "-e", "awx_user_name=kim")
 @pytest.fixture(scope="module", autouse=True)
 def load(lab: t.Any) -> t.Iterator[None]:
     urls = [option for url in lab.urls() for option in ("--url", url)]
-    lab.verb("load", "start", *urls, "--rate", str(RATE), "--max-seconds", "800")
+    lab.verb("load", "start", *urls, "--rate", str(RATE), "--max-seconds", "1000")
     yield
     lab.verb("load", "stop")
 
@@ -141,6 +141,27 @@ def test_the_next_run_just_works(lab: t.Any) -> None:
     assert "smoke: pass (" in played.output
     assert lab.ask("/version")["version"] == "1.1.0"
     assert lab.play("roll_back").code == 0
+    assert lab.ask("/version")["version"] == "1.0.0"
+
+
+def test_users_who_were_taken_back_while_nobody_attended_are_followed_by_work(lab: t.Any) -> None:
+    wrong = {
+        "name": "right",
+        "type": "http",
+        "through": "load_balancer",
+        "path": "/version",
+        "json": "version == 'nobody'",
+    }
+    alone = {"rollout_bake_attended": False, "rollout_bake_seconds": 30, "rollout_gates": {"bake": [wrong]}}
+    assert lab.play("deploy", "-e", "rollout_version=1.1.0", "-e", json.dumps(alone)).code == 0
+    for name in lab.group("load_balancer"):
+        lab.wait_for(name, "rollout-guard status", "nothing armed", "live 1.0.0-", "lease free", seconds=30)
+    # Each host by itself, by its timer; no run comes.
+    says = "is stopped, and kept for a look at it in slot green"
+    for name in lab.group("application"):
+        lab.wait_for(name, "journalctl -u rollout-retire -o cat", "users are back on 1.0.0-", says, seconds=75)
+    assert all("-blue-" in one for one in (*lab.running("web"), *lab.running("worker")))
+    assert (len(lab.running("worker")), len(lab.running("scheduler"))) == (len(lab.group("application")), 1)
     assert lab.ask("/version")["version"] == "1.0.0"
 
 

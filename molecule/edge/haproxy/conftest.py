@@ -220,10 +220,17 @@ class Edge:
 
         Returns what curl writes; it is not content with an answer that comes before all of the request is sent.
         """
+        return self._curl("client1", arguments, piped)
+
+    def from_application(self, *arguments: str) -> str:
+        """Asks from the host of the application."""
+        return self._curl("app1", arguments, "")
+
+    def _curl(self, host: str, arguments: t.Sequence[str], piped: str) -> str:
         config = str(PROJECT / ".lab" / NAME / "ssh_config")
-        client = testinfra.get_host("ssh://client1", ssh_config=config, controlpersist=60)
+        asking = testinfra.get_host(f"ssh://{host}", ssh_config=config, controlpersist=60)
         command = "printf %s | curl -sk" + " %s" * len(arguments)
-        return str(client.run(command, piped, *arguments).stdout)
+        return str(asking.run(command, piped, *arguments).stdout)
 
     def provision(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs the playbook of this folder."""

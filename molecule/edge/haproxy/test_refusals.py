@@ -122,6 +122,25 @@ def test_maintenance_begins_and_ends_without_a_reload(edge: Edge, balancer: Load
     assert balancer.ask("/").status == 200
 
 
+def test_application_hosts_hear_where_users_are_whatever_is_closed(
+    edge: Edge, balancer: LoadBalancer, not_counted: t.Callable[[int], None]
+) -> None:
+    url = f"http://{balancer.address}/_rollout/pointer"
+    assert edge.from_application(url) == "blue:none:0\n"
+    assert edge.from_client("-o", "/dev/null", "-w", "%{http_code}", url) == "308"
+    edge.maintain(balancer, "active")
+    try:
+        assert edge.from_application(url) == "blue:none:0\n"
+    finally:
+        edge.maintain(balancer, "over")
+    not_counted(0)
+    balancer.point("green")
+    try:
+        assert edge.from_application(url) == "green:none:0\n"
+    finally:
+        balancer.point("blue")
+
+
 def test_a_provision_begins_and_ends_maintenance_and_otherwise_leaves_it(edge: Edge) -> None:
     balancers = [edge.balancers[pair[0]] for pair in PAIRS.values()]
     limit = ("--limit", ":".join(["app1", *(one.name for one in balancers)]))

@@ -104,6 +104,13 @@ def test_an_upgrade_and_a_roll_back_under_load(fleet: t.Any) -> None:
     assert writes <= max(4, report["kinds"]["write"]["requests"] // 20)
 
 
+def test_application_hosts_hear_where_users_are_and_nobody_else_does(fleet: t.Any) -> None:
+    for name in fleet.names:
+        url = f"http://{fleet.lab.address(name)}/_rollout/pointer"
+        assert fleet.on("app1", f"curl -s {url}") == "blue:none:0"
+        assert "blue" not in fleet.on("client1", f"curl -s {url}")
+
+
 def test_a_preview_sees_the_slot_that_users_do_not_get(fleet: t.Any) -> None:
     for name in fleet.names:
         assert fleet.asked(name, "/version", "-H", "'X-Rollout-Slot: green'")["version"] == "1.1.0"

@@ -84,6 +84,12 @@ def test_users_come_by_https_and_http_2(edge: Edge) -> None:
     assert edge.fleet.on(edge.name, "curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1/version") == "200"
 
 
+def test_application_hosts_hear_where_users_are_by_http(edge: Edge) -> None:
+    url = f"http://{edge.fleet.lab.address(edge.name)}/_rollout/pointer"
+    assert edge.fleet.on("app1", f"curl -s {url}") == "blue:none:0"
+    assert edge.status("/_rollout/pointer", scheme="http").startswith("308")
+
+
 def test_only_modern_tls_is_spoken(edge: Edge) -> None:
     assert edge.status("/version", "--tls-max 1.2").startswith("200")
     old = "curl -sk --tls-max 1.1 --ciphers DEFAULT@SECLEVEL=0"
