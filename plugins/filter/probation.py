@@ -45,17 +45,13 @@ options:
     description: Seconds that requests have to end.
     type: float
     required: true
-  keep_warm:
-    description: Seconds for which the slot that lost its users stays up.
-    type: float
-    required: true
 """
 
 EXAMPLES = r"""
 ---
 - name: What this host will do is known
   ansible.builtin.debug:
-    msg: "{{ rollout_plan | vitalops.rollout.probation(hostvars, ['lb1'], ['worker'], 1260, 60, 1800) }}"
+    msg: "{{ rollout_plan | vitalops.rollout.probation(hostvars, ['lb1'], ['worker'], 1260, 60) }}"
 """
 
 RETURN = r"""
@@ -74,14 +70,11 @@ def probation(
     kinds: t.Sequence[str],
     seconds: float | str,
     drain: float | str,
-    keep_warm: float | str,
 ) -> dict[str, t.Any] | None:
     """Returns it. Raises AnsibleFilterError for input of another shape."""
     try:
         places = _probation.pointer_places(hostvars, load_balancers)
-        return _probation.probation(
-            plan, places, kinds, seconds=float(seconds), drain=float(drain), keep_warm=float(keep_warm)
-        )
+        return _probation.probation(plan, places, kinds, seconds=float(seconds), drain=float(drain))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise AnsibleFilterError(f"{NAME}: expected a plan, found {type(error).__name__}: {error}") from error
 

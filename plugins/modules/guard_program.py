@@ -43,7 +43,7 @@ protocol:
   description: What the program answered, with the protocol that it speaks.
   returned: success, but not in check mode
   type: str
-  sample: rollout-guard, protocol 2
+  sample: rollout-guard, protocol 3
 fresh:
   description: Whether there was no program before.
   returned: success

@@ -191,7 +191,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation import names
-from ansible_collections.vitalops.rollout.plugins.module_utils._guard import change, probation, retire
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import change, place, probation, retire
 from ansible_collections.vitalops.rollout.plugins.module_utils._hosts import facts, listeners
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition, record
@@ -236,6 +236,8 @@ def left_by_runs(application: str, root: str = "/") -> dict[str, t.Any]:
     paths = record.Paths(application, root)
     records = {slot: record.read(paths, slot) for slot in definition.SLOTS}
     entry = change.at_work(folder)
+    if entry is not None and entry.actor == place.ACTOR:
+        entry = None  # the timer of the host, for a run that may be long dead: whoever comes next waits a moment for it
     epoch = lease.newest(folder)
     return {
         "epoch": epoch,

@@ -55,6 +55,13 @@ step:
   returned: success
   type: dict
   sample: {"run": "3f9c21ab77d05e10", "step": "stage", "at": "2026-01-31T22:10:05Z", "at_work": true}
+follows:
+  description:
+    - Id of the release on probation here, from which this host brings work back by itself when load balancers take
+      users back; or none.
+  returned: success
+  type: str
+  sample: 1.1.0-0c1b2a3d4e5f
 slots:
   description: One entry for each of the keys V(blue) and V(green).
   returned: success
@@ -167,11 +174,12 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation import names
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError
-from ansible_collections.vitalops.rollout.plugins.module_utils._guard import change
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import change, probation
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import run_module
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.record import Paths
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.slot import report
+from ansible_collections.vitalops.rollout.plugins.module_utils._state import lease as leases
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import state as states
 
 
@@ -182,6 +190,7 @@ def tell(module: AnsibleModule) -> dict[str, t.Any]:
     return {
         "changed": False,
         "step": unended_step(states.folder_of(application)),
+        "follows": follows(states.folder_of(application)),
         "slots": {slot: report(paths, slot, lines=lines) for slot in definition.SLOTS},
     }
 
@@ -193,6 +202,15 @@ def unended_step(folder: str) -> dict[str, t.Any] | None:
         if entry is not None:
             at_work = change.at_work(folder) is not None
             return {"run": entry.run, "step": entry.step, "at": entry.at, "at_work": at_work}
+    return None
+
+
+def follows(folder: str) -> str | None:
+    """Returns what RETURN calls follows. What nobody can read is followed by nobody."""
+    with contextlib.suppress(RolloutError):
+        planned = probation.read(folder)
+        if planned is not None and planned.run.epoch >= leases.newest(folder):
+            return planned.release_id
     return None
 
 

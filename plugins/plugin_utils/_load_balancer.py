@@ -95,7 +95,7 @@ def _maintenance(settings: Settings) -> t.Iterator[str]:
 
 
 def _networks(settings: Settings) -> t.Iterator[str]:
-    for name in ("exporter_networks", "preview_networks"):
+    for name in ("exporter_networks", "pointer_networks", "preview_networks"):
         yield from _wrong_networks(f"load_balancer_{name}", settings[name])
 
 

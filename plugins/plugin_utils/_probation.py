@@ -9,8 +9,8 @@ import typing as t
 
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError
 
-#: Seconds after the last moment at which a load balancer may decide: one that tries to take back has so long for it.
-MARGIN = 600.0
+#: Seconds after the last moment at which a load balancer should have decided; one that was down decides at its boot.
+MARGIN = 3600.0
 _EVERYWHERE = ("", "*", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound
 _DEFAULT_PORT = 80
 
@@ -35,16 +35,15 @@ def probation(
     *,
     seconds: float,
     drain: float,
-    keep_warm: float,
 ) -> dict[str, t.Any] | None:
     """Returns what an application host does when users are taken back from what *plan* gives them, as
-    module_utils/_guard/probation.py reads it; None where *plan* takes them from nowhere.
+    module_utils/_guard/probation.py reads it; None where *plan* takes them from nowhere, and where one load balancer
+    would answer for another.
 
-    *seconds* are those in which load balancers decide, *drain* those that requests have to end, *keep_warm* those for
-    which a slot that lost its users stays up.
+    *seconds* are those in which load balancers decide, *drain* those that requests have to end.
     """
     previous = plan.get("previous_release") or {}
-    if not plan["moves"] or not previous:
+    if not plan["moves"] or not previous or _shared(places):
         return None
     return {
         "slot": plan["slot"],
@@ -57,9 +56,13 @@ def probation(
         # What a roll back left was good enough to be live.
         "withholds": plan["operation"] == "deploy",
         "drain_seconds": drain,
-        "keep_warm_seconds": keep_warm,
         "seconds": seconds + MARGIN,
     }
+
+
+def _shared(places: t.Mapping[str, str]) -> list[str]:
+    """Returns the names of load balancers that are asked at the same place."""
+    return sorted(name for name, place in places.items() if [*places.values()].count(place) > 1)
 
 
 def untold_pointers(
@@ -67,7 +70,7 @@ def untold_pointers(
 ) -> t.Iterator[RolloutError]:
     """Yields what keeps application hosts from hearing that users were taken back. *told*: by host and load balancer,
     why it got no pointer, or None."""
-    shared = sorted(name for name, place in places.items() if [*places.values()].count(place) > 1)
+    shared = _shared(places)
     if shared:
         yield RolloutError(
             "Application hosts cannot ask each load balancer alone which slot users have.",

@@ -11,7 +11,7 @@ import typing as t
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError, playbook
 
 PROGRAM = "/usr/local/sbin/rollout-guard"
-PROTOCOL = 2
+PROTOCOL = 3
 HIDDEN = "********"
 
 

@@ -133,7 +133,20 @@ def oddities(status: Status) -> list[str]:
         ]
         if strays:
             odd.append(f"{host}: {few(strays)} should not be there")
-    return odd + _refused(status)
+    return odd + _unscheduled(status) + _refused(status)
+
+
+def _unscheduled(status: Status) -> list[str]:
+    """A host that follows users alone starts no scheduler that would have to change hosts: then none runs."""
+    told = [(status.instances[host]["slots"].get(status.live or "") or {}) for host in sorted(status.instances)]
+    known = {one["process"] for each in told for one in each.get("instances") or [] if one["kind"] == "scheduler"}
+    begun = {name for each in told for name in each.get("processes_started") or []}
+    if not known or known & begun or status.run or status.problems:  # a host that did not answer may run it
+        return []
+    record = status.record(status.live) if status.live else None
+    version = record["release"]["version"] if record else "VERSION"
+    way = f"{playbook('deploy')} -e rollout_version={version}"
+    return [f"no host runs the scheduler ({few(sorted(known))}) of the live slot {status.live}: {way}"]
 
 
 def _refused(status: Status) -> list[str]:
@@ -155,7 +168,11 @@ def _refused(status: Status) -> list[str]:
         # Where the last deploy is undone, a roll back moves no traffic: it only brings work to where users are.
         version = live["release"]["version"] if live else "VERSION"
         way = playbook("roll_back") if status.undone else f"{playbook('deploy')} -e rollout_version={version}"
-        told.append(f"{few(work)}: workers of the refused {release} in {slot} stop within a minute, else: {way}")
+        followed = all(status.instances[host].get("follows") == release for host in work)
+        ends = f"take jobs in {slot} until the next deploy, or"
+        if followed and status.pointed == status.live:
+            ends = f"in {slot} stop within a minute, else"
+        told.append(f"{few(work)}: workers of the refused {release} {ends}: {way}")
     if web:
         told.append(f"why {release} was refused: " if not work else "why: ")
         told[-1] += f"journalctl -u rollout-watch@{status.application} on the load balancer, log of {web[0]}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from .._foundation.clock import Clock
+from .._foundation.errors import playbook
 from .._foundation.lock import Busy
 from .._slots import handover
 from .._slots.record import Paths
@@ -20,6 +21,7 @@ from .._state import lease as leases
 from .._state import state as states
 from . import busy, probation, retire
 from . import change as changes
+from .place import ACTOR
 from .probation import Probation, Told, users_are_in
 
 
@@ -69,18 +71,16 @@ class _Host:
         if users_are_in(found.previous_slot, told):
             return self._back(found)
         if users_are_in(found.slot, told):
-            return self._kept(found)
-        shown = (f"{name}: {one if isinstance(one, str) else one.text()}" for name, one in sorted(told.items()))
-        return f"it is not known where all users are, so work stays in slot {found.slot} ({', '.join(shown)})"
-
-    def _kept(self, found: Probation) -> str:
-        planned = f"slot {found.previous_slot} is planned for {found.keep_warm_seconds:g} s from now"
-        with self._step(found, "retire", planned):
-            retire.schedule(
-                self.folder, found.run, found.previous_slot, found.keep_warm_seconds, self._clock, found.drain_seconds
-            )
-        probation.forget(self.folder)
-        return f"users have kept {found.release_id}; retirement of {planned}"
+            # Where users are is no confirmation: the other slot stays up until a run, which knows, says for how long.
+            probation.forget(self.folder)
+            return f"users have stayed on {found.release_id}"
+        shown = ", ".join(
+            f"{name}: {one if isinstance(one, str) else one.text()}" for name, one in sorted(told.items())
+        )
+        stays = f"work stays in slot {found.slot}"
+        if found.back_boottime >= 0:
+            stays = f"{found.release_id} still runs in slot {found.slot}, without work"
+        return f"it is not known that all users are in one slot ({shown}); {stays}. Look: {playbook('status')}"
 
     def _back(self, found: Probation) -> str:
         says = f"users are back on {found.previous_release_id}, and work follows"
@@ -91,7 +91,7 @@ class _Host:
             used = busy.lasting(self._paths, found.slot) if waits > 0 else 0
             if used:
                 return f"{says}; {found.release_id} has {used} connections, and is given another {waits:.0f} s at most"
-            with self._step(found, "withhold", "by the timer of this host"):
+            with self._step(found, "withhold"):
                 refused = self._make_slot(self._paths, found.slot)
                 refused.withhold(found.release_id, kept=found.kept_release_id)
                 retire.carry_over(self.folder, found.run, found.slot)
@@ -104,7 +104,7 @@ class _Host:
     def _work_is_back(self, found: Probation, says: str) -> Probation:
         left = self._make_slot(self._paths, found.slot)
         live = self._make_slot(self._paths, found.previous_slot)
-        with self._step(found, "workers", f"by the timer of this host: {says}"):
+        with self._step(found, "workers", says):
             held = live.holds(found.previous_release_id)
             handover.hand_over(left, live, found.kinds if held else (), found.previous_release_id if held else None)
         found = found._replace(back_boottime=self._clock.boottime(), boot_id=self._clock.boot_id())
@@ -117,5 +117,7 @@ class _Host:
             return 0.0
         return found.drain_seconds + retire.TURN - (self._clock.boottime() - found.back_boottime)
 
-    def _step(self, found: Probation, step: str, detail: str) -> t.ContextManager[None]:
-        return journal.step(self.folder, found.run, step, self._clock, detail=detail)
+    def _step(self, found: Probation, step: str, detail: str | None = None) -> t.ContextManager[None]:
+        return journal.step(
+            self.folder, found.run, step, self._clock, actor=ACTOR, source="the timer of this host", detail=detail
+        )

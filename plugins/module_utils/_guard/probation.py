@@ -42,8 +42,7 @@ class Probation(t.NamedTuple):
     Then *kinds* of work run there, and with *withholds* the release stops, after its connections, which are waited for
     *drain_seconds* and a turn of the timer at most; *kept_release_id* runs on, even if it is the same. *load_balancers*
     are asked, by name, at address:port. What they say *seconds* after the plan was made is decided, at
-    *due_boottime* of the boot *boot_id*: if users have stayed, *previous_slot* is kept warm *keep_warm_seconds* from
-    then on. *back_boottime* is when work had moved back, -1 while it has not.
+    *due_boottime* of the boot *boot_id*. *back_boottime* is when work had moved back, -1 while it has not.
     """
 
     run: Run
@@ -56,7 +55,6 @@ class Probation(t.NamedTuple):
     load_balancers: t.Mapping[str, str]
     withholds: bool
     drain_seconds: float
-    keep_warm_seconds: float
     seconds: float
     due_boottime: float
     boot_id: str
@@ -106,7 +104,6 @@ def _parsed(content: t.Mapping[str, t.Any]) -> Probation:
         load_balancers={str(name): fields.text(places, name) for name in places},
         withholds=fields.flag(content, "withholds"),
         drain_seconds=fields.seconds(content, "drain_seconds"),
-        keep_warm_seconds=fields.seconds(content, "keep_warm_seconds"),
         seconds=fields.seconds(content, "seconds"),
         due_boottime=fields.seconds(content, "due_boottime"),
         boot_id=fields.text(content, "boot_id"),

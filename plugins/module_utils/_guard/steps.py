@@ -30,7 +30,7 @@ from .probe import Check
 if t.TYPE_CHECKING:
     from .verify import Question
 
-PROTOCOL = 2
+PROTOCOL = 3
 
 Request = t.Mapping[str, t.Any]
 

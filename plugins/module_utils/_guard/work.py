@@ -64,7 +64,7 @@ def workers(call: Call) -> Result:
     new, old = _slot(call, _name(call)), _slot(call, other_slot(_name(call)))
     kinds, moves = _kinds(call), bool(call.parameters.get("moves", True))
     with _change(call, "workers"):
-        _on_probation(call)  # first: whoever dies after this leaves work that knows where to go
+        _plan_probation(call)  # first: whoever dies after this leaves work that knows where to go
         lacking = bool(release and call.parameters.get("if_held")) and not new.holds(str(release))
         outcomes = handover.hand_over(
             old if moves else None, new, [] if lacking else kinds, None if lacking else release
@@ -72,7 +72,7 @@ def workers(call: Call) -> Result:
     return _told(outcomes)
 
 
-def _on_probation(call: Call) -> None:
+def _plan_probation(call: Call) -> None:
     """What follows when users are taken back from what this run moves work to; nothing, where it moves none."""
     told = call.parameters.get("probation")
     if call.check:
@@ -82,8 +82,14 @@ def _on_probation(call: Call) -> None:
         return
     try:
         probations.plan(call.guard.folder, call.run, told, call.guard.clock)
-    except ValueError as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise BadInput("It is not clear what shall follow when users are taken back.", found=str(error)) from error
+
+
+def _settled(call: Call) -> None:
+    """What a run retires the other slot of, after its confirmation, is on probation no more."""
+    if not call.check:
+        probations.forget(call.guard.folder)
 
 
 def retire(call: Call) -> Result:
@@ -95,11 +101,11 @@ def retire(call: Call) -> Result:
     drain_seconds = float(call.parameters.get("drain_seconds") or 0)
     if seconds <= 0:
         with _change(call, "retire"):
-            _on_probation(call)  # what is retired after a confirmation is on probation no more
+            _settled(call)
             return _told([_slot(call, slot).switch_processes([], kinds=definition.KINDS, on=False)])
     with _change(call, "retire", detail=f"slot {slot} is planned for {seconds:g} s from now"):
+        _settled(call)
         if not call.check:
-            _on_probation(call)
             retiring.schedule(call.guard.folder, call.run, slot, seconds, call.guard.clock, drain_seconds)
     return {"changed": False}
 

@@ -17,7 +17,7 @@ import sys
 import typing as t
 
 PROGRAM = "/usr/local/sbin/rollout-guard"
-PROTOCOL = 2
+PROTOCOL = 3
 ROOT = "/var/lib/rollout"
 SOCKET = "/run/haproxy/admin.sock"
 SLOTS = ("blue", "green")

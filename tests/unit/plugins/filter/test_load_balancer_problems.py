@@ -33,6 +33,7 @@ GOOD: dict[str, t.Any] = {
     "maintenance_page": "<p>soon</p>",
     "exporter_address": "192.0.2.11",
     "exporter_networks": ["192.0.2.0/24"],
+    "pointer_networks": [],
     "preview_networks": [],
     "virtual_addresses": ["192.0.2.10/24"],
     "vrrp_interface": "eth0",
@@ -128,6 +129,7 @@ def test_a_password_that_is_not_hashed_is_refused_without_repeating_it() -> None
         ({"protected_paths": [{"path": "/m", "users": {"me": "hunter2"}}]}, "password of me is not hashed"),
         ({"protected_paths": [{"path": "/metrics"}]}, "everybody may ask it"),
         ({"preview_networks": ["10.0.0.1/8"]}, "load_balancer_preview_networks"),
+        ({"pointer_networks": ["app1"]}, "load_balancer_pointer_networks"),
     ],
 )
 def test_nginx_has_the_same_problems_and_some_of_its_own_each_told_once(settings: dict[str, t.Any], told: str) -> None:

@@ -36,7 +36,7 @@ ALONE = {"rollout_bake_seconds": 60, "rollout_bake_attended": "no", "rollout_gat
 
 
 def test_what_a_host_is_told_is_what_it_can_read(tmp_path: t.Any) -> None:
-    told = probation(PLAN, HOSTS, ["lb1", "lb2"], ["worker"], "180", "20", "1800")
+    told = probation(PLAN, HOSTS, ["lb1", "lb2"], ["worker"], "180", "20")
     assert told is not None
     keep(str(tmp_path), Run("run-kim", 1, "deploy", "kim", "AWX job 42"), told, _clock())
     found = read(str(tmp_path))
@@ -44,7 +44,7 @@ def test_what_a_host_is_told_is_what_it_can_read(tmp_path: t.Any) -> None:
     assert (found.slot, found.release_id, found.kept_release_id) == ("green", "1.1.0-bbb", "0.9.0-ccc")
     assert (found.previous_slot, found.previous_release_id, found.kinds) == ("blue", "1.0.0-aaa", ("worker",))
     assert found.load_balancers == {"lb1": "192.0.2.10:80", "lb2": "[2001:db8::2]:8080"}
-    assert (found.withholds, found.drain_seconds, found.keep_warm_seconds) == (True, 20.0, 1800.0)
+    assert (found.withholds, found.drain_seconds) == (True, 20.0)
     assert found.seconds >= 180 + 60
 
 
@@ -54,11 +54,17 @@ def _clock() -> Clock:
 
 @pytest.mark.parametrize("change", [{"moves": False}, {"previous_release": None}])
 def test_where_users_come_from_nowhere_nothing_follows(change: dict[str, t.Any]) -> None:
-    assert probation({**PLAN, **change}, HOSTS, ["lb1"], ["worker"], 180, 20, 1800) is None
+    assert probation({**PLAN, **change}, HOSTS, ["lb1"], ["worker"], 180, 20) is None
+
+
+def test_one_load_balancer_that_answers_for_another_is_not_believed() -> None:
+    shared = {name: {"load_balancer_bind_address": "192.0.2.99"} for name in ("lb1", "lb2")}
+    assert probation(PLAN, shared, ["lb1", "lb2"], ["worker"], 180, 20) is None
+    assert probation(PLAN, shared, ["lb1"], ["worker"], 180, 20) is not None
 
 
 def test_what_a_roll_back_leaves_is_not_stopped() -> None:
-    told = probation({**PLAN, "operation": "roll_back"}, HOSTS, ["lb1"], ["worker"], 180, 20, 1800)
+    told = probation({**PLAN, "operation": "roll_back"}, HOSTS, ["lb1"], ["worker"], 180, 20)
     assert told is not None
     assert told["withholds"] is False
 
@@ -66,7 +72,7 @@ def test_what_a_roll_back_leaves_is_not_stopped() -> None:
 @pytest.mark.parametrize("wrong", [{}, {"previous_release": {"id": "x"}, "moves": True}, "plan"])
 def test_another_shape_is_refused(wrong: t.Any) -> None:
     with pytest.raises(AnsibleFilterError, match="expected a plan"):
-        probation(wrong, HOSTS, ["lb1"], ["worker"], 180, 20, 1800)
+        probation(wrong, HOSTS, ["lb1"], ["worker"], 180, 20)
 
 
 @pytest.mark.parametrize(

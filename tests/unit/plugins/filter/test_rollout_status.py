@@ -309,6 +309,7 @@ def refused_unattended() -> Model:
     model = sound()
     model["state"]["slots"]["green"] = None
     for host in model["instances"].values():
+        host["follows"] = "1.2.0-bad"
         host["slots"]["green"].update(current={"id": "1.2.0-bad"}, processes_started=["web", "worker"])
         host["slots"]["green"]["instances"][1]["state"] = "running"
     return model
@@ -319,10 +320,29 @@ def test_what_a_refused_release_still_does_is_told_with_what_to_type_and_where_t
     assert "app1, app2: workers of the refused 1.2.0-bad in green stop within a minute, else: ansible-play" in told
     assert "ansible-playbook vitalops.rollout.deploy -i INVENTORY -e rollout_version=1.1.0" in told
     assert "why: journalctl -u rollout-watch@shop on the load balancer, log of shop-green-web-1 on app1" in told
+    for change in ({"follows": None}, {"follows": "1.1.0-other"}):
+        model = refused_unattended()
+        model["instances"]["app2"].update(change)  # what it was told is void
+        assert "workers of the refused 1.2.0-bad take jobs in green until the next deploy, or: ansible-" in attention(
+            model
+        )
     model = refused_unattended()
     for host in model["instances"].values():
         host["slots"]["green"]["instances"][1]["health"] = "starting"  # it takes jobs already
     assert "vitalops.rollout.roll_back -i INVENTORY" in attention(model, undone=True)
+
+
+def test_a_live_release_whose_scheduler_runs_nowhere_is_told_with_what_to_type() -> None:
+    model = sound()
+    one = {"name": "s", "process": "clock", "kind": "scheduler", "state": "stopped", "health": None}
+    for host in model["instances"].values():
+        host["slots"]["blue"]["instances"].append(one)
+    says = "no host runs the scheduler (clock) of the live slot blue: ansible-playbook vitalops.rollout.deploy "
+    assert says in attention(model)
+    assert says not in attention({**model, "problems": ["app3 cannot be reached"]})
+    assert says not in attention(model, run="deploy")
+    model["instances"]["app2"]["slots"]["blue"]["processes_started"] = ["web", "clock"]
+    assert says not in attention(model)
 
 
 @pytest.mark.parametrize("how", ["stopped", "run", "replaced", "confirmed"])

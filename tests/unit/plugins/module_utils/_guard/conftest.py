@@ -189,7 +189,7 @@ class Host:
         """What the program answers to one step. A run goes on with what its begin told, and confirms what users get."""
         if step == "confirm" and "verify" not in parameters:
             parameters["verify"] = self.question(consecutive=1)
-        request = {"protocol": 2, "step": step, "application": "shop", "environment": "staging", "check": dry}
+        request = {"protocol": 3, "step": step, "application": "shop", "environment": "staging", "check": dry}
         request |= {"run": (run or self.run()).to_dict(), "parameters": parameters}
         return steps.perform(request, self.guard)
 

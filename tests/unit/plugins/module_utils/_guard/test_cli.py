@@ -152,12 +152,12 @@ def test_what_another_try_may_do_is_tried_again_beside_what_it_cannot(
 def test_a_step_is_answered_in_one_line(
     host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request = {"protocol": 2, "step": "info", "application": "shop", "environment": "staging"}
+    request = {"protocol": 3, "step": "info", "application": "shop", "environment": "staging"}
     told = answered(capsys, monkeypatch, json.dumps({**request, "run": host.run().to_dict()}))
     assert (told["changed"], told["view"]["state"]["live"]) == (False, "blue")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "{}", '{"protocol": 2}', '{"protocol": 2, "step": "info"}'])
+@pytest.mark.parametrize("text", ["", "[]", "{", "{}", '{"protocol": 3}', '{"protocol": 3, "step": "info"}'])
 def test_a_step_that_cannot_be_understood_is_an_answer_too(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
@@ -183,4 +183,4 @@ def test_the_version_names_the_protocol(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit) as left:
         cli.main(["--version"])
     assert left.value.code == 0
-    assert capsys.readouterr().out == "rollout-guard, protocol 2\n"
+    assert capsys.readouterr().out == "rollout-guard, protocol 3\n"

@@ -20,7 +20,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._guard import (
 )
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import record
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.slot import Outcome
-from ansible_collections.vitalops.rollout.plugins.module_utils._state import state
+from ansible_collections.vitalops.rollout.plugins.module_utils._state import journal, state
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic.pointer import Pointer
 
 from .conftest import R1, R2, Host
@@ -132,6 +132,8 @@ def test_users_who_were_taken_back_are_followed_once(fleet: Fleet) -> None:
         ("withhold", "end", "done"),
     ]
     assert (fleet.turn(), fleet.planned, len(fleet.places)) == ("", None, 2)
+    told = {(one.run, one.actor, one.source) for one in journal.read(fleet.app.folder)[2:]}
+    assert told == {("run-kim", "guard", "the timer of this host")}
 
 
 def test_the_scheduler_stops_before_the_other_one_starts(fleet: Fleet) -> None:
@@ -147,22 +149,29 @@ def test_work_stays_until_every_load_balancer_says_that_users_are_back(fleet: Fl
     assert (fleet.turn(), fleet.asked) == ("", [])
     fleet.app.now += 301
     says = fleet.turn()
-    assert says.startswith("shop: it is not known where all users are, so work stays in slot green (")
+    assert says.startswith("shop: it is not known that all users are in one slot (")
+    assert "); work stays in slot green. Look: ansible-playbook vitalops.rollout.status" in says
     assert all(f"{name}: {one if isinstance(one, str) else one.text()}" in says for name, one in told.items())
     assert (fleet.asked, fleet.planned is not None) == ([], True)
     fleet.told = {"lb1": BLUE, "lb2": BLUE}
     assert "is stopped" in fleet.turn()
 
 
-def test_users_who_stayed_are_known_when_load_balancers_have_decided_and_the_other_slot_retires(fleet: Fleet) -> None:
+def test_users_who_stayed_are_asked_for_no_more_once_load_balancers_have_decided(fleet: Fleet) -> None:
     fleet.app.now += 299
     assert (fleet.turn(), fleet.planned is not None) == ("", True)
     fleet.app.now += 2
-    assert fleet.turn() == ("shop: users have kept 1.1.0-bbb; retirement of slot blue is planned for 1800 s from now")
-    planned = retire.read(fleet.app.folder)
-    assert planned is not None
-    assert (planned.slot, planned.seconds, planned.drain_seconds) == ("blue", 1800.0, 20.0)
+    assert fleet.turn() == "shop: users have stayed on 1.1.0-bbb"
     assert (fleet.turn(), fleet.asked, fleet.planned) == ("", [], None)
+
+
+def test_where_users_are_is_no_confirmation_so_nothing_of_the_other_slot_stops(fleet: Fleet) -> None:
+    """A load balancer that was down may take them back after all, and then there is nothing else to go to."""
+    fleet.app.now += 301
+    fleet.turn()
+    fleet.told = {"lb1": BLUE}
+    fleet.app.now += 1_000_000
+    assert (fleet.turn(), fleet.asked, retire.read(fleet.app.folder)) == ("", [], None)
 
 
 def test_after_a_boot_the_whole_time_counts_again(fleet: Fleet) -> None:
@@ -185,6 +194,15 @@ def test_connections_are_waited_for_and_no_longer_than_was_said(fleet: Fleet) ->
     fleet.app.now += 1
     assert "is stopped" in fleet.turn()
     assert fleet.asked[4:] == [WITHHELD]
+
+
+def test_a_load_balancer_that_falls_silent_then_stops_nothing(fleet: Fleet) -> None:
+    fleet.told, fleet.connections = {"lb1": BLUE}, 3
+    fleet.turn()
+    fleet.told = {"lb1": "gone"}
+    fleet.app.now += 301
+    assert "(lb1: gone); 1.1.0-bbb still runs in slot green, without work. " in fleet.turn()
+    assert sorted(fleet.asked) == BACK
 
 
 def test_no_connection_survives_a_boot(fleet: Fleet) -> None:

@@ -28,7 +28,6 @@ TOLD: dict[str, t.Any] = {
     "load_balancers": {"lb1": "192.0.2.10:80"},
     "withholds": True,
     "drain_seconds": 20.0,
-    "keep_warm_seconds": 1800.0,
     "seconds": 300.0,
 }
 

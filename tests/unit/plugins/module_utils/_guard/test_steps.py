@@ -523,7 +523,7 @@ def test_a_run_that_ends_gives_its_lease_back_once(host: Host) -> None:
 
 
 def test_begin_needs_a_provisioned_host_and_its_own_environment(host: Host) -> None:
-    request = {"protocol": 2, "step": "begin", "application": "shop", "environment": "production"}
+    request = {"protocol": 3, "step": "begin", "application": "shop", "environment": "production"}
     with pytest.raises(BadInput, match="serves another environment"):
         steps.perform({**request, "run": host.run().to_dict()}, host.guard)
     (host.root / "shop" / "traffic.map").unlink()
@@ -535,14 +535,14 @@ def test_begin_needs_a_provisioned_host_and_its_own_environment(host: Host) -> N
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"protocol": 3}, "another version than the collection"),
+        ({"protocol": 4}, "another version than the collection"),
         ({"step": "dance"}, "no such step"),
         ({"application": "../etc"}, "application"),
         ({"run": {"id": "x"}}, "description of the run cannot be used"),
     ],
 )
 def test_what_cannot_be_understood_is_refused(host: Host, change: dict[str, t.Any], match: str) -> None:
-    request = {"protocol": 2, "step": "info", "application": "shop", "environment": "staging"}
+    request = {"protocol": 3, "step": "info", "application": "shop", "environment": "staging"}
     with pytest.raises(BadInput, match=match):
         steps.perform({**request, "run": host.run().to_dict(), **change}, host.guard)
 

@@ -93,11 +93,11 @@ def test_beside_each_source_lies_its_byte_code() -> None:
 
 def test_it_says_its_version(program: Path) -> None:
     ended = run(program, "--version")
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "rollout-guard, protocol 2\n", "")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "rollout-guard, protocol 3\n", "")
 
 
 def test_it_answers_a_step_without_ansible(program: Path) -> None:
-    request = {"protocol": 2, "step": "info", "application": "nobody-has-this", "environment": "staging", "run": RUN}
+    request = {"protocol": 3, "step": "info", "application": "nobody-has-this", "environment": "staging", "run": RUN}
     ended = run(program, "step", told=json.dumps(request))
     assert (ended.returncode, ended.stderr) == (0, "")
     view = json.loads(ended.stdout)["view"]
@@ -113,4 +113,4 @@ def test_a_python_with_other_byte_code_uses_the_sources(tmp_path: Path) -> None:
             new.writestr(name, b"\x00\x00\r\n" + content[4:] if name.endswith(".pyc") else content)
     program = tmp_path / "rollout-guard"
     program.write_bytes(other.getvalue())
-    assert run(program, "--version").stdout == "rollout-guard, protocol 2\n"
+    assert run(program, "--version").stdout == "rollout-guard, protocol 3\n"
