@@ -90,7 +90,8 @@ class _Host:
             waits = self._waits(found)
             used = busy.lasting(self._paths, found.slot) if waits > 0 else 0
             if used:
-                return f"{says}; {found.release_id} has {used} connections, and is given another {waits:.0f} s at most"
+                counted = "1 connection" if used == 1 else f"{used} connections"
+                return f"{says}; {found.release_id} has {counted}, and is given another {waits:.0f} s at most"
             with self._step(found, "withhold"):
                 refused = self._make_slot(self._paths, found.slot)
                 refused.withhold(found.release_id, kept=found.kept_release_id)
