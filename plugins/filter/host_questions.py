@@ -68,11 +68,15 @@ def host_questions(
     try:
         groups = {name: list(hostvars[name].get("group_names") or []) for name in hosts}
         asked = [name for name in hosts if "load_balancer" in groups[name]]
-        asks = "application" in groups[host] and _gate_phases.left_alone(gates)
-        places = _probation.pointer_places(hostvars, asked) if asks else {}
+        # Also where nobody is asked now: the run needs them when users have the release already.
+        places = _probation.pointer_places(hostvars, asked) if "application" in groups[host] else {}
+        asks = _gate_phases.left_alone(gates)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise AnsibleFilterError(f"{NAME}: a variable has the wrong shape: {type(error).__name__}: {error}") from error
-    return {"authorities": sorted({path for path in paths if path and isinstance(path, str)}), "load_balancers": places}
+    return {
+        "authorities": sorted({path for path in paths if path and isinstance(path, str)}),
+        "load_balancers": places if asks else {},
+    }
 
 
 def _listed(phase: t.Any) -> t.Sequence[t.Any]:

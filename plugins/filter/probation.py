@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.errors import AnsibleFilterError
+from ansible.errors import AnsibleError, AnsibleFilterError
 from ansible_collections.vitalops.rollout.plugins.plugin_utils import _probation
 
 DOCUMENTATION = r"""
@@ -71,9 +71,16 @@ def probation(
     seconds: float | str,
     drain: float | str,
 ) -> dict[str, t.Any] | None:
-    """Returns it. Raises AnsibleFilterError for input of another shape."""
+    """Returns it. Raises AnsibleFilterError for input of another shape.
+
+    Users have the release by then: where load balancers cannot be found, work stays, and the run goes on. Preflight of
+    a deploy has asked.
+    """
     try:
         places = _probation.pointer_places(hostvars, load_balancers)
+    except (AnsibleError, AttributeError, KeyError, TypeError, ValueError):
+        return None
+    try:
         return _probation.probation(plan, places, kinds, seconds=float(seconds), drain=float(drain))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise AnsibleFilterError(f"{NAME}: expected a plan, found {type(error).__name__}: {error}") from error

@@ -237,7 +237,7 @@ def left_by_runs(application: str, root: str = "/") -> dict[str, t.Any]:
     records = {slot: record.read(paths, slot) for slot in definition.SLOTS}
     entry = change.at_work(folder)
     if entry is not None and entry.actor == place.ACTOR:
-        entry = None  # the timer of the host, for a run that may be long dead: whoever comes next waits a moment for it
+        entry = None  # the timer of the host, for a run that may be long dead: whoever comes next waits for its jobs
     epoch = lease.newest(folder)
     return {
         "epoch": epoch,

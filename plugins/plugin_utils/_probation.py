@@ -23,7 +23,7 @@ def pointer_places(hostvars: t.Mapping[str, t.Any], load_balancers: t.Sequence[s
 def _place(name: str, variables: t.Mapping[str, t.Any]) -> str:
     bound = str(variables.get("load_balancer_bind_address") or "")
     reached = variables.get("rollout_address") or variables.get("ansible_host") or name
-    address = str(reached) if bound in _EVERYWHERE else bound
+    address = (str(reached) if bound in _EVERYWHERE else bound).strip("[]")
     port = int(variables.get("rollout_public_port") or _DEFAULT_PORT)
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 

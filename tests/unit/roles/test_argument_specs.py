@@ -25,5 +25,4 @@ def test_defaults_and_specification_name_the_same_variables(role: Path) -> None:
     defaulted = set(yaml.safe_load(defaults.read_text()) or {}) if defaults.exists() else set()
     assert defaulted <= set(documented)
     optional = {name for name, option in documented.items() if not option.get("required")}
-    # Asked for only by the verbs that deploy, and of some hosts; preflight tells who needs them.
-    assert optional - defaulted <= {"rollout_version", "rollout_address"}
+    assert optional - defaulted <= {"rollout_version"}  # asked for only by the verbs that deploy

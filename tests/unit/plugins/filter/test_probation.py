@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible.errors import AnsibleFilterError
+from ansible.errors import AnsibleError, AnsibleFilterError
 from ansible_collections.vitalops.rollout.plugins.filter.host_questions import host_questions
 from ansible_collections.vitalops.rollout.plugins.filter.probation import probation
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.clock import Clock
@@ -57,6 +57,20 @@ def test_where_users_come_from_nowhere_nothing_follows(change: dict[str, t.Any])
     assert probation({**PLAN, **change}, HOSTS, ["lb1"], ["worker"], 180, 20) is None
 
 
+class Templated(dict[str, t.Any]):
+    """Variables of a load balancer that only its own role can template."""
+
+    def get(self, *_of: t.Any) -> t.Any:
+        raise AnsibleError("ansible_facts is undefined")
+
+
+def test_load_balancers_that_cannot_be_found_are_told_before_a_deploy_and_stop_none_that_has_switched() -> None:
+    hosts = {**HOSTS, "lb2": Templated(group_names=["load_balancer"])}
+    assert probation(PLAN, hosts, ["lb1", "lb2"], ["worker"], 180, 20) is None
+    with pytest.raises(AnsibleError, match="undefined"):
+        host_questions(hosts, "app1", ["lb2", "app1"], {"rollout_gates": {}})
+
+
 def test_one_load_balancer_that_answers_for_another_is_not_believed() -> None:
     shared = {name: {"load_balancer_bind_address": "192.0.2.99"} for name in ("lb1", "lb2")}
     assert probation(PLAN, shared, ["lb1", "lb2"], ["worker"], 180, 20) is None
@@ -77,7 +91,13 @@ def test_another_shape_is_refused(wrong: t.Any) -> None:
 
 @pytest.mark.parametrize(
     ("bound", "place"),
-    [(None, "192.0.2.10:80"), ("*", "192.0.2.10:80"), ("::", "192.0.2.10:80"), ("192.0.2.99", "192.0.2.99:80")],
+    [
+        ("[fd00::9]", "[fd00::9]:80"),
+        (None, "192.0.2.10:80"),
+        ("*", "192.0.2.10:80"),
+        ("::", "192.0.2.10:80"),
+        ("192.0.2.99", "192.0.2.99:80"),
+    ],
 )
 def test_a_load_balancer_is_asked_where_it_listens(bound: str | None, place: str) -> None:
     variables = {"lb1": {**HOSTS["lb1"], "load_balancer_bind_address": bound}}
