@@ -153,6 +153,8 @@ def test_users_who_were_taken_back_while_nobody_attended_are_followed_by_work(la
         "json": "version == 'nobody'",
     }
     alone = {"rollout_bake_attended": False, "rollout_bake_seconds": 30, "rollout_gates": {"bake": [wrong]}}
+    # Another release than the one that a roll back goes to: that one would run on.
+    alone["rollout_configuration"] = {"LOG_LEVEL": "debug"}
     assert lab.play("deploy", "-e", "rollout_version=1.1.0", "-e", json.dumps(alone)).code == 0
     unit = "/etc/systemd/system/reference-blue-worker@.service"
     if lab.systemd:  # as an earlier version of the collection wrote it: what starts by it writes it anew
