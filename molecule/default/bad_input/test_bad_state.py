@@ -36,7 +36,8 @@ def host(lab: t.Any) -> t.Any:
 
 def step(host: t.Any, name: str, **parameters: t.Any) -> dict[str, t.Any]:
     """A step of another run, whose controller may have the same name: the program is asked as a run asks it."""
-    request = {"protocol": 2, "application": "reference", "environment": "lab", "step": name}
+    protocol = int(host.check_output("rollout-guard --version").rpartition(" ")[2])
+    request = {"protocol": protocol, "application": "reference", "environment": "lab", "step": name}
     request |= {"run": NIGHT_SHIFT, "parameters": parameters}
     answer: dict[str, t.Any] = json.loads(host.check_output("echo %s | rollout-guard step", json.dumps(request)))
     assert not answer.get("failed"), answer
