@@ -20,6 +20,8 @@ from .errors import StateUnreadable
 #: Bytes that a step needs for its files and its lines in the journal.
 ROOM = 32 * 1024
 
+Parsed = t.TypeVar("Parsed")
+
 
 def read_text(path: str) -> str | None:
     """Returns the content of *path* as it is, or None when there is no such file. Other errors are raised."""
@@ -203,6 +205,29 @@ def read_json(path: str, *, schema: int) -> dict[str, t.Any] | None:
             next_step="install the newer collection on this controller and run again; the file was left as it is",
         )
     return t.cast("dict[str, t.Any]", content)
+
+
+def read_parsed(
+    path: str, parse: t.Callable[[dict[str, t.Any]], Parsed], *, schema: int, what: str, expected: str
+) -> Parsed | None:
+    """Returns what *parse* makes of the JSON object in *path*, or None when there is no such file.
+
+    *what* begins the sentence, and *expected* says what belongs there, when *parse* raises ValueError.
+    Raises StateUnreadable, as read_json() does.
+    """
+    content = read_json(path, schema=schema)
+    if content is None:
+        return None
+    try:
+        return parse(content)
+    except ValueError as error:
+        raise StateUnreadable(
+            f"{what} cannot be understood.",
+            expected=expected,
+            found=str(error),
+            where=path,
+            next_step=f"look at it, then move it away: mv {path} {path}.damaged",
+        ) from error
 
 
 def write_json(path: str, content: t.Mapping[str, t.Any], *, mode: int = 0o600) -> bool:

@@ -74,15 +74,13 @@ def write(folder: str, one: Probation) -> None:
 
 def read(folder: str) -> Probation | None:
     """Returns what is planned. Raises StateUnreadable."""
-    path = os.path.join(folder, FILE)
-    content = durable.read_json(path, schema=SCHEMA)
-    if content is None:
-        return None
-    try:
-        return _parsed(content)
-    except ValueError as error:
-        expected = ", ".join(Probation._fields)
-        raise fields.unreadable("What follows a release on probation", path, error, expected) from error
+    return durable.read_parsed(
+        os.path.join(folder, FILE),
+        _parsed,
+        schema=SCHEMA,
+        what="What follows a release on probation",
+        expected=", ".join(Probation._fields),
+    )
 
 
 def _parsed(content: t.Mapping[str, t.Any]) -> Probation:

@@ -54,21 +54,24 @@ def _write(folder: str, plan: Plan) -> None:
 
 def read(folder: str) -> Plan | None:
     """Returns what is planned. Raises StateUnreadable."""
-    path = os.path.join(folder, FILE)
-    content = durable.read_json(path, schema=SCHEMA)
-    if content is None:
-        return None
-    try:
-        return Plan(
-            parsed(content.get("run")),
-            t.cast(str, fields.choice(content, "slot", states.SLOTS)),
-            fields.seconds(content, "seconds"),
-            fields.seconds(content, "due_boottime"),
-            fields.text(content, "boot_id"),
-            fields.seconds(content, "drain_seconds") if "drain_seconds" in content else 0.0,
-        )
-    except ValueError as error:
-        raise fields.unreadable("The planned retirement of a slot", path, error, ", ".join(Plan._fields)) from error
+    return durable.read_parsed(
+        os.path.join(folder, FILE),
+        _parsed,
+        schema=SCHEMA,
+        what="The planned retirement of a slot",
+        expected=", ".join(Plan._fields),
+    )
+
+
+def _parsed(content: t.Mapping[str, t.Any]) -> Plan:
+    return Plan(
+        parsed(content.get("run")),
+        t.cast(str, fields.choice(content, "slot", states.SLOTS)),
+        fields.seconds(content, "seconds"),
+        fields.seconds(content, "due_boottime"),
+        fields.text(content, "boot_id"),
+        fields.seconds(content, "drain_seconds") if "drain_seconds" in content else 0.0,
+    )
 
 
 class Due(t.Protocol):

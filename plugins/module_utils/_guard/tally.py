@@ -37,16 +37,19 @@ def remembered(folder: str, slot: str | None, release: str | None) -> Told | Non
 
     Raises StateUnreadable.
     """
-    path = os.path.join(folder, FILE)
-    told = durable.read_json(path, schema=SCHEMA)
-    if told is None or told.get("tally") is None or (told.get("slot"), told.get("release")) != (slot, release):
-        return None
-    try:
+
+    def of_this_release(told: Told) -> Told | None:
+        if told.get("tally") is None or (told.get("slot"), told.get("release")) != (slot, release):
+            return None
         return parsed(told["tally"])
-    except ValueError as error:
-        raise fields.unreadable(
-            "What a slot had answered", path, error, ", ".join([*COUNTED, *Answers._fields])
-        ) from error
+
+    return durable.read_parsed(
+        os.path.join(folder, FILE),
+        of_this_release,
+        schema=SCHEMA,
+        what="What a slot had answered",
+        expected=", ".join([*COUNTED, *Answers._fields]),
+    )
 
 
 def parsed(content: t.Any) -> Told:

@@ -17,7 +17,6 @@ from .._foundation import durable
 from .._foundation.clock import Clock
 from .._gates.traffic import Slots, Tally
 from .._gates.watch import Progress, Times
-from .._state import fields
 from . import tally, watch_shapes
 from .place import WATCH_FILE
 from .samplers import Place
@@ -41,18 +40,15 @@ def write_asked(folder: str, asked: t.Mapping[str, t.Any]) -> None:
 
 def read_asked(folder: str) -> Told | None:
     """Returns what is to be watched, or None. Raises StateUnreadable."""
-    path = os.path.join(folder, ASKED)
-    return _read(path, "What is to be watched", watch_shapes.check_asked, watch_shapes.ASKED)
+    return _read(folder, ASKED, "What is to be watched", watch_shapes.check_asked, watch_shapes.ASKED)
 
 
-def _read(path: str, what: str, check: t.Callable[[Told], None], expected: str) -> Told | None:
-    content = durable.read_json(path, schema=SCHEMA)
-    if content is not None:
-        try:
-            check(content)
-        except ValueError as error:
-            raise fields.unreadable(what, path, error, expected) from error
-    return content
+def _read(folder: str, name: str, what: str, check: t.Callable[[Told], None], expected: str) -> Told | None:
+    def checked(content: Told) -> Told:
+        check(content)
+        return content
+
+    return durable.read_parsed(os.path.join(folder, name), checked, schema=SCHEMA, what=what, expected=expected)
 
 
 def looked(folder: str, clock: Clock) -> None:
@@ -120,5 +116,4 @@ def write_seen(folder: str, words: t.Mapping[str, t.Any], progress: Progress | N
 
 def read_seen(folder: str) -> Told | None:
     """Returns what was seen last, or None. Raises StateUnreadable."""
-    path = os.path.join(folder, SEEN)
-    return _read(path, "What a watch has seen", watch_shapes.check_seen, watch_shapes.SEEN)
+    return _read(folder, SEEN, "What a watch has seen", watch_shapes.check_seen, watch_shapes.SEEN)

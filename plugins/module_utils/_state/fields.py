@@ -13,8 +13,6 @@ import reprlib
 import typing as t
 import unicodedata
 
-from .._foundation.errors import StateUnreadable
-
 # Whoever writes more than this into a counter or a time did not write a counter or a time.
 LARGEST = 2**53
 # Control characters and line ends would forge lines of messages; half a surrogate pair cannot be written at all.
@@ -103,14 +101,3 @@ def flag(content: t.Mapping[str, t.Any], key: str) -> bool:
 def is_duration(value: float) -> bool:
     """Whether *value* is a usable number of seconds: more than 0, and finite."""
     return math.isfinite(value) and 0 < value <= LARGEST
-
-
-def unreadable(what: str, where: str, error: ValueError, expected: str) -> StateUnreadable:
-    """Returns the error for the state file *where*, of which *error* found a part to be wrong."""
-    return StateUnreadable(
-        f"{what} cannot be understood.",
-        expected=expected,
-        found=str(error),
-        where=where,
-        next_step=f"look at it, then move it away: mv {where} {where}.damaged",
-    )

@@ -132,15 +132,13 @@ def _url(content: t.Mapping[str, t.Any]) -> str:
 
 def read(folder: str) -> Intent | None:
     """Returns the intent in *folder*, or None when no guard is armed. Raises StateUnreadable."""
-    path = os.path.join(folder, FILE)
-    content = durable.read_json(path, schema=SCHEMA)
-    if content is None:
-        return None
-    try:
-        return _parsed(content)
-    except ValueError as error:
-        expected = ", ".join(Intent._fields)
-        raise fields.unreadable("What the guard must watch", path, error, expected) from error
+    return durable.read_parsed(
+        os.path.join(folder, FILE),
+        _parsed,
+        schema=SCHEMA,
+        what="What the guard must watch",
+        expected=", ".join(Intent._fields),
+    )
 
 
 def write(folder: str, intent: Intent) -> bool:

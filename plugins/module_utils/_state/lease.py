@@ -58,31 +58,31 @@ class Lease(t.NamedTuple):
         return {"schema": SCHEMA, **self._asdict()}
 
 
-def _from_dict(content: t.Mapping[str, t.Any], where: str) -> Lease:
-    try:
-        return Lease(
-            id=fields.text(content, "id"),
-            epoch=fields.whole(content, "epoch"),
-            operation=fields.text(content, "operation"),
-            actor=fields.text(content, "actor"),
-            source=fields.text(content, "source"),
-            acquired=fields.text(content, "acquired"),
-            renewed=fields.text(content, "renewed"),
-            seconds=fields.seconds(content, "seconds"),
-            expires_boottime=fields.seconds(content, "expires_boottime"),
-            boot_id=fields.text(content, "boot_id"),
-            released=fields.flag(content, "released"),
-        )
-    except ValueError as error:
-        expected = ", ".join(Lease._fields)
-        raise fields.unreadable("The lease of the application", where, error, expected) from error
-
-
 def read(folder: str) -> Lease | None:
     """Returns the lease in *folder*, released or not, or None when there never was one. Raises StateUnreadable."""
-    path = os.path.join(folder, FILE)
-    content = durable.read_json(path, schema=SCHEMA)
-    return None if content is None else _from_dict(content, path)
+    return durable.read_parsed(
+        os.path.join(folder, FILE),
+        _parsed,
+        schema=SCHEMA,
+        what="The lease of the application",
+        expected=", ".join(Lease._fields),
+    )
+
+
+def _parsed(content: t.Mapping[str, t.Any]) -> Lease:
+    return Lease(
+        id=fields.text(content, "id"),
+        epoch=fields.whole(content, "epoch"),
+        operation=fields.text(content, "operation"),
+        actor=fields.text(content, "actor"),
+        source=fields.text(content, "source"),
+        acquired=fields.text(content, "acquired"),
+        renewed=fields.text(content, "renewed"),
+        seconds=fields.seconds(content, "seconds"),
+        expires_boottime=fields.seconds(content, "expires_boottime"),
+        boot_id=fields.text(content, "boot_id"),
+        released=fields.flag(content, "released"),
+    )
 
 
 def remaining(lease: Lease, clock: Clock) -> float:
@@ -285,9 +285,9 @@ def fence(folder: str, run: Run, clock: Clock) -> bool:
     path = os.path.join(folder, FENCE_FILE)
     durable.make_folder(folder)
     with _locked(folder):
-        content = durable.read_json(path, schema=SCHEMA)
-        if content is not None:
-            epoch, holder, since = _fence_of(content, path)
+        seen = _fence_at(path)
+        if seen is not None:
+            epoch, holder, since = seen
             if epoch > run.epoch or (epoch == run.epoch and holder != run.id):
                 raise _lost(run, f"run {holder} with epoch {epoch}, on this host since {since}", path)
             if epoch == run.epoch:
@@ -297,16 +297,18 @@ def fence(folder: str, run: Run, clock: Clock) -> bool:
 
 def newest(folder: str) -> int:
     """Returns the newest epoch that an app host has seen, 0 when none. Raises StateUnreadable."""
-    path = os.path.join(folder, FENCE_FILE)
-    content = durable.read_json(path, schema=SCHEMA)
-    return 0 if content is None else _fence_of(content, path)[0]
+    seen = _fence_at(os.path.join(folder, FENCE_FILE))
+    return seen[0] if seen else 0
 
 
-def _fence_of(content: t.Mapping[str, t.Any], where: str) -> tuple[int, str, str]:
-    try:
-        return fields.whole(content, "epoch"), fields.text(content, "id"), fields.text(content, "at")
-    except ValueError as error:
-        raise fields.unreadable("The newest epoch seen on this host", where, error, "epoch, id and at") from error
+def _fence_at(path: str) -> tuple[int, str, str] | None:
+    return durable.read_parsed(
+        path, _parsed_fence, schema=SCHEMA, what="The newest epoch seen on this host", expected="epoch, id and at"
+    )
+
+
+def _parsed_fence(content: t.Mapping[str, t.Any]) -> tuple[int, str, str]:
+    return fields.whole(content, "epoch"), fields.text(content, "id"), fields.text(content, "at")
 
 
 def _locked(folder: str) -> t.ContextManager[None]:

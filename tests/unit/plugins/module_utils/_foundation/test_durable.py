@@ -331,3 +331,27 @@ def test_what_is_no_state_of_ours_is_refused_with_what_to_do(tmp_path: Path, tex
     assert refused.value.where == str(path)
     assert refused.value.next_step
     assert path.read_text() == text
+
+
+def test_a_part_that_does_not_parse_is_told_with_the_file_and_what_belongs_there(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    path.write_text('{"schema": 1, "port": "x"}')
+
+    def parse(content: t.Mapping[str, t.Any]) -> int:
+        if not isinstance(content["port"], int):
+            raise ValueError("port is 'x', not a number")
+        return content["port"]
+
+    def read() -> int | None:
+        return durable.read_parsed(str(path), parse, schema=1, what="The plan", expected="port")
+
+    with pytest.raises(StateUnreadable) as refused:
+        read()
+    assert refused.value.what == "The plan cannot be understood."
+    assert (refused.value.expected, refused.value.found) == ("port", "port is 'x', not a number")
+    assert refused.value.where == str(path)
+    assert f"mv {path} {path}.damaged" in str(refused.value.next_step)
+    path.write_text('{"schema": 1, "port": 80}')
+    assert read() == 80
+    path.unlink()
+    assert read() is None
