@@ -43,7 +43,7 @@ ARGUMENTS: dict[str, t.Any] = {
 }
 _ASKED = (
     *("seconds", "most", "public_url", "shared", "watches", "users_optional", "connections"),
-    *("alone", "release", "verify"),
+    *("alone", "release", "verify", "masked"),
 )
 _POLL = 1.0  # s
 _SPEAK = 5.0  # s between two lines while nothing changes

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible.errors import AnsibleFilterError
@@ -29,9 +30,13 @@ options:
   last_words:
     description:
       - Results of M(vitalops.rollout.slot_info) with log lines, each with its host as C(item). Of instances that the
-        cause names, or else of the first one, the lines are told.
+        cause or I(elsewhere) names the lines are told; where neither names any, those of the first one.
     type: list
     elements: dict
+  elsewhere:
+    description: What other hosts said when they refused the release; it may name an instance of this one.
+    type: str
+    default: ""
   reverts:
     description:
       - What the load balancers answered to the step V(revert) of M(vitalops.rollout.rollout_step), when users had the
@@ -54,12 +59,15 @@ _value:
 """
 
 NAME = "vitalops.rollout.refusal"
+#: What may be the name of an instance, HOST-PROCESS-NUMBER, among words.
+_NAME = re.compile(r"[\w.-]+-[0-9]+(?![\w-])")
 _STATUS = playbook("status")
 _BACK = playbook("roll_back")
 _DEPLOY = f"{playbook('deploy')} -e rollout_version=VERSION"
 
 
-def _logs(plan: dict[str, t.Any], last_words: t.Sequence[t.Mapping[str, t.Any]], cause: str) -> list[str]:
+def _logs(plan: dict[str, t.Any], last_words: t.Sequence[t.Mapping[str, t.Any]], said: str) -> list[str]:
+    """Returns the lines of the instances that are named in what was *said*; of the first one when none is."""
     found = {
         # As HAProxy and gates call it.
         f"{told['item']}-{instance['process']}-{instance['number']}": (told["item"], instance)
@@ -68,7 +76,10 @@ def _logs(plan: dict[str, t.Any], last_words: t.Sequence[t.Mapping[str, t.Any]],
         if instance.get("kind") == "web" and instance.get("log")
     }
     lines = []
-    for name in [name for name in found if name in cause] or list(found)[:1]:
+    names = set(_NAME.findall(said))
+    processes = {str(instance["process"]) for _host, instance in found.values()}
+    someone = any(name.rpartition("-")[0].endswith(f"-{process}") for name in names for process in processes)
+    for name in [name for name in found if name in names] or ([] if someone else list(found)[:1]):
         host, instance = found[name]
         lines.append(f"Last lines of {instance['name']} on {host}:")
         lines.extend(f"  | {line}" for line in instance["log"])
@@ -131,6 +142,7 @@ def refusal(
     plan: dict[str, t.Any],
     last_words: t.Sequence[t.Mapping[str, t.Any]] = (),
     reverts: t.Sequence[dict[str, t.Any]] | None = None,
+    elsewhere: str = "",
 ) -> str:
     """Returns the message. Raises AnsibleFilterError when *result* is not a failed result."""
     if not isinstance(result, dict):
@@ -143,7 +155,7 @@ def refusal(
             f"Release {plan['release']['id']} {verb}. {outcome}",
             "",
             cause,
-            *_logs(plan, last_words, cause),
+            *_logs(plan, last_words, f"{cause}\n{elsewhere}"),
             "",
             *_for_a_look(plan, last_words),
             f"Next: {following}",

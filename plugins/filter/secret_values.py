@@ -9,6 +9,7 @@ import typing as t
 import urllib.parse
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.masking import secrets_in
 
 DOCUMENTATION = r"""
 name: secret_values
@@ -34,7 +35,7 @@ options:
     type: dict
     default: {}
   gates:
-    description: Gates, of which only C(secret_password) and C(secret_headers) are read.
+    description: Gates, of which only C(secret_password), C(secret_headers) and C(secret_body) are read.
     type: list
     elements: dict
     default: []
@@ -73,6 +74,7 @@ def secret_values(
     for gate in gates:
         found.add(_text(gate.get("secret_password")))
         found.update(map(_text, (gate.get("secret_headers") or {}).values()))
+        found.update(secrets_in(_text(gate.get("secret_body"))))
     for value in map(_text, secrets.values()):
         if len(value) >= SHORTEST:
             found.add(value)

@@ -8,7 +8,12 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError
-from ansible_collections.vitalops.rollout.plugins.module_utils._gates import http_look, prometheus, specification
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates import (
+    http_look,
+    prometheus,
+    quantity,
+    specification,
+)
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.assertion import HAS_JMESPATH
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard.samplers import LIBRARIES
 
@@ -16,6 +21,14 @@ from ._gate_phases import STORES, is_true, left_alone, looking_hosts
 
 #: What a load balancer looks at by itself.
 ALONE = ("http", "traffic", "prometheus")
+#: What says how long gates of a phase look.
+_TIMES = {
+    "before_switch": "rollout_before_switch_seconds",
+    "during_shift": "rollout_shift_seconds",
+    "bake": "rollout_bake_seconds",
+    "after_roll_back": "rollout_after_roll_back_seconds",
+}
+_EVERY = quantity.parse(specification.COMMON["interval"].default, quantity.DURATION, "interval")
 
 
 def gate_problems(variables: t.Mapping[str, t.Any], inventory: t.Collection[str]) -> t.Iterator[RolloutError]:
@@ -118,6 +131,22 @@ def _private(path: str) -> str:
     return "nothing: a watch has a folder of its own there" if path.startswith(("/tmp/", "/var/tmp/")) else ""  # noqa: S108
 
 
+def _rare(
+    gate: specification.GateSpecification, variables: t.Mapping[str, t.Any], where: str
+) -> t.Iterator[RolloutError]:
+    """Gates that would look when their phase begins, and then no more."""
+    variable = _TIMES[gate.phase]
+    seconds = float(variables.get(variable) or 0)
+    if gate.interval > max(seconds, _EVERY) and seconds > 0 and gate.type != "command":
+        yield RolloutError(
+            "A gate would look once, and then no more until its phase is over.",
+            expected=f"an interval of at most {seconds:g} s, which is {variable}",
+            found=quantity.words(gate.interval, quantity.DURATION),
+            where=f"{where}, interval",
+            next_step=f"look more often, or raise {variable}",
+        )
+
+
 def _misplaced(gate: specification.GateSpecification, where: str) -> t.Iterator[RolloutError]:
     """Gates that would look at another release than the one they are to judge."""
     through = gate.type == "http" and gate.fields["through"] == "load_balancer"
@@ -162,6 +191,7 @@ def _problems(
     gate: specification.GateSpecification, variables: t.Mapping[str, t.Any], inventory: t.Collection[str]
 ) -> t.Iterator[RolloutError]:
     where = f"rollout_gates.{gate.phase}, gate {gate.name}"
+    yield from _rare(gate, variables, where)
     yield from _misplaced(gate, where)
     yield from _unusable(gate, where)
     if gate.type == "command" and gate.fields["host"] not in {*inventory, "localhost"}:

@@ -25,6 +25,7 @@ class Peer:
         self.map: dict[str, str] = {}
         self.rows: list[str] = []
         self.times: dict[str, int] = {}
+        self.pid = 7
         self.deaf = False
         self.unknown = False
         self.api = haproxy.RuntimeApi(path, deadline=2)
@@ -35,6 +36,8 @@ class Peer:
             return "Unknown map identifier. Please use #<id> or <file>.\n"
         if (verb, kind) == ("show", "map"):
             return "".join(f"0x1 {key} {value}\n" for key, value in self.map.items()) + "\n"
+        if (verb, kind) == ("show", "info"):
+            return f"Name: HAProxy\nPid: {self.pid}\nStart_time_sec: 1764000000\n"
         if (verb, kind) == ("show", "stat"):
             return HEADER + "".join(row + "\n" for row in self.rows)
         if (verb, kind) == ("show", "table"):

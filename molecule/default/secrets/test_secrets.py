@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import secrets
 import subprocess
 import typing as t
@@ -28,6 +29,7 @@ def marks(lab: t.Any) -> dict[str, str]:
         "lab_redis_password",
         "lab_admin_token",
         "gate_header",
+        "gate_body",
         "reader",
         "cache",
         "redis",
@@ -71,6 +73,7 @@ def everything(marks: dict[str, str], keys: dict[str, Key]) -> dict[str, t.Any]:
             "type": "http",
             "path": "/ready",
             "secret_headers": {"Authorization": f"Bearer {marks['gate_header']}"},
+            "secret_body": json.dumps({"password": marks["gate_body"]}),
         },
         {"name": "database", "type": "postgres", "query": "SELECT true", "expected": "true"},
         {"name": "cache", "type": "redis", "at_most": {"memory_share": "90 %"}},

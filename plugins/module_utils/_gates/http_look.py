@@ -20,7 +20,7 @@ from .assertion import BodyAssertion
 from .gate import GRACE
 from .http_check import HttpCheck, merge_headers, tls_context
 from .look import Look, Sampler, broken, nothing
-from .masking import Masking
+from .masking import Masking, secrets_in
 from .measured import judge
 from .specification import GateSpecification
 from .statistics import percentile
@@ -47,8 +47,9 @@ def sampler(gate: GateSpecification, targets: t.Sequence[tuple[str, str]]) -> Sa
     """Returns what looks for *gate* of type http at *targets*: (name, complete URL) of each.
 
     A look passes when every answer was good and the last ``consecutive`` ones of each target were, earlier looks
-    included; or, with a limit on error_share, when that is kept. Limits on p50, p95 and p99 are about the answers of
-    this look, each from the connecting to its last byte. Raises BadInput for what can never be asked.
+    included; or, with a limit on error_share, when that is kept and each target gave a good one. Limits on p50, p95
+    and p99 are about the answers of this look, each from the connecting to its last byte.
+    Raises BadInput for what can never be asked.
     """
     fields = gate.fields
     headers = merge_headers(fields["headers"], fields["secret_headers"])
@@ -62,9 +63,9 @@ def sampler(gate: GateSpecification, targets: t.Sequence[tuple[str, str]]) -> Sa
         "body": BodyAssertion(*fields["json"]) if fields["json"] else None,
         "text": fields["text"],
         "whole": True,
-        "content": fields["body"],
+        "content": fields["secret_body"] or fields["body"],
         "context": tls_context(validate=fields["validate_certs"], ca_path=fields["ca_path"]) if tls else None,
-        "hide": Masking(list(fields["secret_headers"].values())),
+        "hide": Masking([*fields["secret_headers"].values(), *secrets_in(fields["secret_body"] or "")]),
     }
     return _HttpSampler(gate, [_Target(name, HttpCheck(url, **options)) for name, url in targets])
 
@@ -97,6 +98,7 @@ class _Tally:
         self._targets = targets
         self.runs = list(runs)
         self.answered = [0] * len(targets)  # good or bad ones, of each target
+        self.went_well = [0] * len(targets)  # good ones, of each target
         self.good = self.bad = self.cut = 0
         self.latencies = array.array("d")  # ms, of answers that came
         self.problem = ""  # the first one
@@ -113,6 +115,7 @@ class _Tally:
             self.broken = self.broken or f"{self.names[number]}: {sample.problem}"
         elif sample.outcome == GOOD:
             self.good += 1
+            self.went_well[number] += 1
             self.answered[number] += 1
             self.runs[number] += 1
         else:
@@ -239,10 +242,9 @@ def _conclude(gate: GateSpecification, tally: _Tally) -> Look:
     if silent:
         verdicts.append(NO_DATA)
         words.append(f"nothing known of {', '.join(silent)}")
-    if "error_share" not in gate.at_most:
-        verdict, row = _in_a_row(tally, int(gate.fields["consecutive"]))
-        verdicts.append(verdict)
-        words += row
+    verdict, missing = _dead(tally) if "error_share" in gate.at_most else _in_a_row(tally, gate.fields["consecutive"])
+    verdicts.append(verdict)
+    words += missing
     words += judged.words
     if tally.broken:
         verdicts.append(ERROR)
@@ -250,10 +252,16 @@ def _conclude(gate: GateSpecification, tally: _Tally) -> Look:
     return Look(combine(verdicts), words, list(tally.newest))
 
 
-def _in_a_row(tally: _Tally, wanted: int) -> tuple[str, list[str]]:
+def _dead(tally: _Tally) -> tuple[str, list[str]]:
+    """Returns the verdict on targets that never answer well: no share of all answers makes up for one of them."""
+    dead = [name for name, count, good in zip(tally.names, tally.answered, tally.went_well) if count and not good]
+    return (FAIL, [f"no good answer of {', '.join(dead)}"]) if dead else (PASS, [])
+
+
+def _in_a_row(tally: _Tally, wanted: float) -> tuple[str, list[str]]:
     """Returns the verdict of a gate for which every answer must be good, and what is missing of *wanted* in a row."""
     run, name = min(zip(tally.runs, tally.names))
-    words = [f"{name}: {run} of {wanted} good in a row"] if run < wanted else []
+    words = [f"{name}: {run} of {wanted:g} good in a row"] if run < wanted else []
     if tally.bad:
         return FAIL, words
     return INCONCLUSIVE if words else PASS, words

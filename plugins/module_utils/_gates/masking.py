@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import json
 import typing as t
+import urllib.parse
 
 MASK = "********"
 # A header such as "Bearer TOKEN" may come back as its token alone. Shorter words than this are no token.
 _TOKEN = 8  # characters
+
+# Shorter texts in a body are words of every answer.
+_SHORTEST = 6  # characters
 
 #: Takes secrets out of a text; ``str`` is the one that knows none.
 Hide = t.Callable[[str], str]
@@ -28,3 +32,20 @@ class Masking:
         for word in self._words:
             text = text.replace(word, MASK)
         return text
+
+
+def secrets_in(body: str) -> list[str]:
+    """Returns what a secret *body* of a request must not give away: itself, and the texts of its JSON or its form."""
+    try:
+        found = list(_texts(json.loads(body)))
+    except (ValueError, RecursionError):
+        found = [value for _name, value in urllib.parse.parse_qsl(body)]
+    return [body, *(text for text in found if len(text) >= _SHORTEST)]
+
+
+def _texts(content: t.Any) -> t.Iterator[str]:
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, (dict, list)):
+        for one in content.values() if isinstance(content, dict) else content:
+            yield from _texts(one)

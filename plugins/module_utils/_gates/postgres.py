@@ -143,8 +143,13 @@ def _refused(host: str | None, reason: str) -> Look:
 
 
 def _failed(error: t.Any, hide: Hide) -> Look:
-    """Tells an error of SQL, which has a code, from the end of the connection: without one, or of class 57P."""
+    """Tells an error of SQL, which has a code, from the end of the connection: without one, or of class 57P.
+
+    A query that the server ended after its time (57014) is one that was not answered.
+    """
     code, reason = error.pgcode, one_line(error, hide)
+    if code == "57014":
+        return Look(FAIL, [f"query: {reason}"])
     if code is None or code.startswith("57P"):
         return Look(FAIL, [f"connection: lost, {reason}"])
     return broken(f"query: {reason}")

@@ -8,6 +8,7 @@ A bare number is refused: whether 200 is meant in seconds or in milliseconds dec
 
 from __future__ import annotations
 
+import math
 import re
 import typing as t
 
@@ -50,6 +51,8 @@ def parse(told: t.Any, kind: str, where: str) -> float:
     if unit not in UNITS[kind]:
         raise _wrong(kind, where, f"{text} (without a unit)" if not unit else f"{text} (unit {unit})")
     value = number * UNITS[kind][unit]
+    if value == math.inf:
+        raise _wrong(kind, where, "a number that is too large")
     if kind == SHARE and value > 1:
         raise _wrong(kind, where, f"{text} (more than 100 %)")
     if kind == COUNT and value != int(value):

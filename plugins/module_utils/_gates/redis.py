@@ -116,6 +116,7 @@ class _Cache:
         lookups = self._hits + self._misses
         few = "hit_share" in self._gate.at_least and lookups < self._gate.min_samples
         seen: dict[str, float | None] = {
+            "memory": now.info["used_memory"],
             "memory_share": now.info["used_memory"] / maximum if maximum else None,
             "evictions": _since(before, now, "evicted_keys") / (now.moment - before.moment) if before else None,
             "hit_share": None if few or not lookups else self._hits / lookups,

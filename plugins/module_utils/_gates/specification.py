@@ -9,13 +9,15 @@ Every problem of a description is told at once, with the place where it stands.
 from __future__ import annotations
 
 import difflib
+import math
+import re
 import typing as t
 
 from .._foundation.errors import BadInput
 from . import quantity
 from .assertion import HAS_JMESPATH, BodyAssertion
 from .decision import EXTEND, POLICIES, AtMost
-from .quantity import COUNT, DURATION, GROWTH, RATE, SHARE
+from .quantity import COUNT, DURATION, GROWTH, RATE, SHARE, SIZE
 
 PHASES = ("before_switch", "during_shift", "bake", "after_roll_back")
 TEXT, FLAG, WORDS, TEXTS, STATUSES, NUMBER = (
@@ -95,6 +97,7 @@ TYPES: t.Mapping[str, Type] = {
             "headers": Field(WORDS, {}),
             "secret_headers": Field(WORDS, {}),
             "body": Field(TEXT),
+            "secret_body": Field(TEXT),
             "status": Field(STATUSES, [200]),
             "json": Field(EXPRESSIONS, []),
             "text": Field(TEXT),
@@ -145,7 +148,7 @@ TYPES: t.Mapping[str, Type] = {
     ),
     "redis": Type(
         {"queue": Field(TEXT), "timeout": Field(DURATION, "5 s")},
-        at_most={"memory_share": SHARE, "evictions": RATE, "queue_length": COUNT},
+        at_most={"memory": SIZE, "memory_share": SHARE, "evictions": RATE, "queue_length": COUNT},
         at_least={"hit_share": SHARE, "replicas": COUNT},
         min_samples="100",  # lookups, for the share of hits
         needs={"queue_length": "queue", "queue": "queue_length"},
@@ -165,6 +168,8 @@ TYPES: t.Mapping[str, Type] = {
         once=True,
     ),
 }
+#: What can stand in the place of a table: the server makes a short text of its first value.
+_SELECTS = re.compile(r"(\s|\(|--.*\n|/\*(.|\n)*?\*/)*(select|with|values|table)\b", re.IGNORECASE)
 #: What is about more than one look.
 _OF_LOOKS = ("interval", "on_inconclusive", "failures_at_most", "errors_at_most", "no_data_at_most")
 _LIMITS = ("at_most", "at_least", "worse_than_live_by")
@@ -287,7 +292,7 @@ class _Reader:
         for name in sorted(set(at_least) & set(at_most)):
             if at_least[name] > at_most[name]:
                 self._say(f"{where}, {name}", "at_least is more than at_most: nothing could pass")
-        self._absolute(fields, where)
+        self._usable(fields, where)
         told = {*(key for key, value in fields.items() if value), *at_most, *at_least}
         for key, needed in kind.needs.items():
             if key in told and needed not in told:
@@ -300,8 +305,10 @@ class _Reader:
                     where, f"the limit {name} is about no value; values has {', '.join(fields['values']) or 'none'}"
                 )
 
-    def _absolute(self, fields: t.Mapping[str, t.Any], where: str) -> None:
-        """A relative file would be another one for each program that looks."""
+    def _usable(self, fields: t.Mapping[str, t.Any], where: str) -> None:
+        """A relative file would be another one for each program that looks; a query stands in the place of a table."""
+        if not _SELECTS.match(fields.get("query") or "select") and "expected" in fields:
+            self._say(f"{where}, query", "expected one that begins with select, with, values or table")
         for name in ("path", "ca_path"):
             if not (fields.get(name) or "/").startswith("/"):
                 self._say(f"{where}, {name}", f"expected a path that begins with /, found {fields[name]}")
@@ -314,6 +321,8 @@ class _Reader:
             self._say(f"{where}, deadline", "expected more than all samples take: (samples - 1) x sample_interval")
         if fields["deadline"] < fields["timeout"]:
             self._say(f"{where}, deadline", "expected at least the timeout: who is silent would never be found")
+        if fields["body"] and fields["secret_body"]:
+            self._say(where, "expected one of body, secret_body")
         if fields["method"] == "HEAD" and (fields["json"] or fields["text"]):
             self._say(f"{where}, method", "the answer to HEAD has no body that json or text could be about")
         alone = fields["url"] or fields["through"] == "load_balancer"
@@ -396,7 +405,8 @@ def _is_words(told: t.Any) -> bool:
 
 
 def _is_number(told: t.Any) -> bool:
-    return isinstance(told, (int, float)) and not isinstance(told, bool)
+    """Of what YAML calls a number, nothing is more than .nan: as a limit it would let everything pass."""
+    return isinstance(told, (int, float)) and not isinstance(told, bool) and -math.inf < told < math.inf
 
 
 _SHAPES: t.Mapping[str, tuple[t.Callable[[t.Any], bool], str]] = {

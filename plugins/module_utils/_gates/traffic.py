@@ -55,18 +55,25 @@ class Slots(t.NamedTuple):
 Reader = t.Callable[[], t.Mapping[str, Tally]]
 
 
-def since(now: Tally, before: Tally) -> Tally:
-    """Returns what came after *before*. A counter that went back began anew: HAProxy was reloaded."""
-    times = {took: _since(answers, before.times.get(took, 0)) for took, answers in now.times.items()}
-    probes = {kind: _since(answers, before.probes.get(kind, 0)) for kind, answers in now.probes.items()}
+def since_then(now: Tally, before: Tally) -> Tally:
+    """Returns what came after *before*. When a counter went back, all began anew: HAProxy was reloaded.
+
+    A time that nothing took for a week leaves HAProxy's table alone, and says nothing about the others.
+    """
+    if any(one < then for one, then in zip(now[:4], before[:4])):
+        return now
     return Tally(
-        _since(now.responses, before.responses),
-        _since(now.responses_4xx, before.responses_4xx),
-        _since(now.responses_5xx, before.responses_5xx),
-        _since(now.connection_errors, before.connection_errors),
-        times,
-        probes,
+        now.responses - before.responses,
+        now.responses_4xx - before.responses_4xx,
+        now.responses_5xx - before.responses_5xx,
+        now.connection_errors - before.connection_errors,
+        {took: _since(answers, before.times.get(took, 0)) for took, answers in now.times.items()},
+        {kind: _since(answers, before.probes.get(kind, 0)) for kind, answers in now.probes.items()},
     )
+
+
+def _since(now: int, before: int) -> int:
+    return now - before if now >= before else now
 
 
 class Users:
@@ -82,7 +89,7 @@ class Users:
 
     def look(self, now: Tally) -> Tally:
         """Returns what users got since the look before."""
-        came, self._last = since(now, self._last), now
+        came, self._last = since_then(now, self._last), now
         probes = came.probes
         raw = (
             came.responses - sum(probes.values()),
@@ -93,10 +100,6 @@ class Users:
         told = [max(0, one) for one in owed]
         self._owed = (min(0, owed[0]), min(0, owed[1]), min(0, owed[2]))
         return Tally(told[0], told[1], told[2], came.connection_errors, came.times)
-
-
-def _since(now: int, before: int) -> int:
-    return now - before if now >= before else now
 
 
 def quantile(times: t.Mapping[int, int], share: float) -> float | None:
@@ -180,11 +183,12 @@ class _Limit:
 
 
 class TrafficSampler:
-    """Looks at what users got since the watch began, or since the look before.
+    """Looks at what users got since they have the slot, or since the watch began.
 
     *read* gives the tallies by slot; raises RolloutError when it cannot. *looks*: about how many there will be.
     *watches*: how many share the risk of a false alarm. *before*: what the live slot had answered when its release was
-    confirmed. *blame* names the instances with most errors, for a person.
+    confirmed. *since*: what the candidate had answered when it got all users, which may have been before this watch
+    began. *blame* names the instances with most errors, for a person.
     """
 
     def __init__(
@@ -196,6 +200,7 @@ class TrafficSampler:
         looks: int = 60,
         watches: int = 1,
         before: Tally | None = None,
+        since: Tally | None = None,
         blame: t.Callable[[], t.Sequence[str]] = list,
     ) -> None:
         self._gate = gate
@@ -204,6 +209,8 @@ class TrafficSampler:
         self._blame = blame
         now = read()
         self._users = {slot: Users(now.get(slot, Tally())) for slot in (slots.live or "", slots.candidate)}
+        if since is not None:
+            self._users[slots.candidate] = Users(since)
         history = Users(before or Tally()).look(now.get(slots.live or "", Tally()))
         among = max(1, len(gate.at_most) + len(gate.relative)) * watches
         self._limits = [_absolute(name, limit, RISK / among, looks) for name, limit in gate.at_most.items()]

@@ -11,6 +11,7 @@ import typing as t
 
 from . import decision
 from .look import Look, Sampler, broken
+from .masking import Hide
 from .specification import GateSpecification
 from .verdict import NO_DATA, SEVERITY
 
@@ -25,7 +26,7 @@ class Watched(t.NamedTuple):
 
 
 class Times(t.NamedTuple):
-    """Of a phase, in s: how long it lasts, and how long at most when something is not decided by then."""
+    """Of a phase, in s: how long it lasts (0: until its gates have passed), and how long at most."""
 
     seconds: float
     most: float
@@ -50,7 +51,8 @@ class Watch:
     """Looks from start() on, in a thread for each gate, so that one that is slow delays no other.
 
     *without_users*: what follows when the phase is over and too few users have come: go, or hold (until somebody knows
-    of users elsewhere). Without a word, what the gate itself says of an inconclusive end.
+    of users elsewhere). Without a word, what the gate itself says of an inconclusive end. *hide* takes secrets out of
+    what a person is told.
     """
 
     def __init__(
@@ -60,8 +62,9 @@ class Watch:
         clock: t.Callable[[], float] = time.monotonic,
         *,
         without_users: str = "",
+        hide: Hide = str,
     ) -> None:
-        self._gates = [_Gate(one, times, without_users) for one in watched]
+        self._gates = [_Gate(one, times, without_users, hide) for one in watched]
         self._times = times
         self._clock = clock
         self._began = clock()
@@ -80,9 +83,12 @@ class Watch:
     def progress(self) -> Progress:
         """Returns what to do now, and why."""
         elapsed = self._clock() - self._began
+        late = [gate.name for gate in self._gates if gate.is_late()]
         seen = [gate.seen() for gate in self._gates]
         over, may_extend = elapsed >= self._times.seconds, elapsed < self._times.most
         gates = [gate for gate, _told in seen]
+        if may_extend and not self._times.seconds:  # such a phase is over when its gates have passed, or after most
+            gates = [gate._replace(on_inconclusive=decision.EXTEND) for gate in gates]
         decided = decision.decide(gates, over=over, may_extend=may_extend)
         used = [gate for gate in gates if not gate.without_users]
         others = decision.decide(used, over=over, may_extend=may_extend).action
@@ -90,15 +96,21 @@ class Watch:
         if decided.action == decision.HOLD and over and not may_extend and not lacks_users:
             decided = decision.Decision(decision.REVERT, [*decided.reasons, "nobody decided in time"])
         told = [told for _gate, told in seen]
+        if decided.action == decision.GO and late:  # every look has a deadline
+            waits = [f"{name}: its last look is not over yet" for name in late]
+            decided = decision.Decision(decision.HOLD, [*decided.reasons, *waits])
         return Progress(decided.action, decided.reasons, round(elapsed, 1), self._times.seconds, told, lacks_users)
 
 
 class _Gate:
     """One gate with all its verdicts."""
 
-    def __init__(self, watched: Watched, times: Times, without_users: str) -> None:
+    def __init__(self, watched: Watched, times: Times, without_users: str, hide: Hide) -> None:
         self._gate, self._sampler = watched
+        self.name = self._gate.name
         self._without_users = without_users
+        self._hide = hide
+        self._looks_since: float | None = None
         told = self._gate.fields
         self._allowed = min(float(told.get("deadline") or told.get("timeout") or _ALLOWED), max(times.most, 1.0))
         self._lock = threading.Lock()
@@ -108,9 +120,10 @@ class _Gate:
 
     def run(self, ends: threading.Event) -> None:
         while not ends.is_set():
-            began = time.monotonic()
+            self._looks_since = began = time.monotonic()
             look = self._look()
             with self._lock:
+                self._looks_since = None
                 self._verdicts.append(look.verdict)
                 self._newest = look
                 self._bad = look if look.answers else self._bad
@@ -122,6 +135,11 @@ class _Gate:
         except Exception as error:  # whatever it is, it must become a verdict and not a silent thread
             return broken(f"the gate broke: {type(error).__name__}: {error}")
 
+    def is_late(self) -> bool:
+        """Whether the next verdict should be known by now: the newest one may be a pass of long ago."""
+        since = self._looks_since
+        return self._gate.enforce and since is not None and time.monotonic() - since > self._gate.interval
+
     def seen(self) -> tuple[decision.Gate, dict[str, t.Any]]:
         """Returns what decides, and what a person is told."""
         with self._lock:
@@ -132,9 +150,9 @@ class _Gate:
             "type": gate.type,
             "enforce": gate.enforce,
             "verdict": newest.verdict,
-            "words": list(newest.words),
+            "words": list(map(self._hide, newest.words)),
             "looks": {verdict: verdicts.count(verdict) for verdict in SEVERITY if verdict in verdicts},
-            "answers": list(bad.answers) if bad else [],
+            "answers": list(map(self._hide, bad.answers)) if bad else [],
         }
         without_users = self._without_users if newest.unused else ""
         return decision.Gate(gate.name, verdicts, gate.allowed, gate.on_inconclusive, gate.enforce, without_users), told

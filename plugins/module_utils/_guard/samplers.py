@@ -28,7 +28,8 @@ class Place(t.NamedTuple):
     """What is watched from this host: the slots of *application*, behind *public_url*.
 
     *connections*: host, port, user, password… of postgres and redis, as their samplers want them. *watches* share the
-    risk of a false alarm. *before*: what the live slot had answered when its release was confirmed, if that is known.
+    risk of a false alarm. *before*: what the live slot had answered when its release was confirmed; *since*: what the
+    candidate had answered when it got all users; None where that is not known.
     """
 
     application: str
@@ -37,6 +38,7 @@ class Place(t.NamedTuple):
     connections: t.Mapping[str, t.Mapping[str, t.Any]]
     watches: int = 1
     before: Tally | None = None
+    since: Tally | None = None
 
 
 class _Here(t.NamedTuple):
@@ -67,6 +69,7 @@ def _traffic(gate: GateSpecification, here: _Here) -> Sampler:
         looks=looks,
         watches=place.watches,
         before=place.before,
+        since=place.since,
         blame=_blame(here),
     )
 

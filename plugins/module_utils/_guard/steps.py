@@ -124,6 +124,8 @@ def switch(call: Call) -> Result:
     if call.check:
         return {"changed": before != (wanted, wanted), "diff": diff}
     with call.alone("switch"):
+        if before != (wanted, wanted):
+            tally.remember_switch(guard.api, guard.application, guard.folder, call.run)
         changed = guard.switch(call.run, target, guarded=call.guarded)
     result: Result = {"changed": changed, "diff": diff}
     question = _question(call)

@@ -1,9 +1,10 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the slots have answered, as HAProxy counts it, and what a slot had answered when its release was confirmed.
+"""What a slot had answered, as HAProxy counts it, when users got it, and when its release was confirmed. PRIVATE.
 
-PRIVATE to the collection. HAProxy counts on from release to release; a later one is compared with this release alone.
+HAProxy counts on from release to release, and from 0 after a reload. A release is judged by what it answered since the
+switch, and compared with what the one before answered since it was confirmed.
 """
 
 from __future__ import annotations
@@ -16,40 +17,74 @@ import typing as t
 from .._foundation import durable
 from .._foundation.errors import RolloutError
 from .._state import fields
+from .._state.run import Run
 from .._traffic.driver import Driver
 from .._traffic.haproxy import COUNTED, Answers
 
 SCHEMA = 1
-FILE = "tally.json"
+CONFIRMED, SWITCHED = "tally.json", "switched.json"
 
 Told = dict[str, t.Any]
 
 
 def remember(api: Driver, application: str, folder: str, slot: str, release: str) -> None:
-    """Keeps what *slot* has answered by now. Worth nothing that a confirmation should fail for."""
+    """Keeps what *slot* has answered when *release* is confirmed in it."""
+    _keep(api, application, os.path.join(folder, CONFIRMED), slot, {"slot": slot, "release": release})
+
+
+def remember_switch(api: Driver, application: str, folder: str, run: Run) -> None:
+    """Keeps what the slot of *run* has answered before the run gives it all the users."""
+    _keep(api, application, os.path.join(folder, SWITCHED), t.cast(str, run.slot), {"run": [run.id, run.epoch]})
+
+
+def _keep(api: Driver, application: str, path: str, slot: str, whose: Told) -> None:
+    """Worth nothing that a switch or a confirmation should fail for."""
     with contextlib.suppress(RolloutError, OSError):
-        told = {"schema": SCHEMA, "slot": slot, "release": release, "tally": api.tallies(application).get(slot)}
-        durable.write_volatile(os.path.join(folder, FILE), json.dumps(told))
+        told = {**whose, "tally": api.tallies(application).get(slot), "process": api.process()}
+        durable.write_volatile(path, json.dumps({"schema": SCHEMA, **told}))
 
 
-def remembered(folder: str, slot: str | None, release: str | None) -> Told | None:
+def remembered(api: Driver, folder: str, slot: str | None, release: str | None) -> Told | None:
     """Returns what *slot* had answered when *release* was confirmed in it; None when nobody knows.
 
     Raises StateUnreadable.
     """
+    return _known(api, os.path.join(folder, CONFIRMED), {"slot": slot, "release": release})
 
-    def of_this_release(told: Told) -> Told | None:
-        if told.get("tally") is None or (told.get("slot"), told.get("release")) != (slot, release):
+
+def at_the_switch(api: Driver, folder: str, run: Run) -> Told | None:
+    """Returns what the slot of *run* had answered before the run switched to it; None when nobody knows.
+
+    Raises StateUnreadable.
+    """
+    return _known(api, os.path.join(folder, SWITCHED), {"run": [run.id, run.epoch]})
+
+
+def _known(api: Driver, path: str, whose: Told) -> Told | None:
+    """A process of HAProxy that began later counts from 0 on."""
+
+    def counted(told: Told) -> Told | None:
+        if told.get("tally") is None or any(told.get(key) != value for key, value in whose.items()):
             return None
-        return parsed(told["tally"])
+        known = parsed(told["tally"])
+        process = _process(api)
+        same = not process or told.get("process", process) == process  # files of before do not tell it
+        return known if same else {**dict.fromkeys(COUNTED, 0), **{name: {} for name in Answers._fields}}
 
     return durable.read_parsed(
-        os.path.join(folder, FILE),
-        of_this_release,
+        path,
+        counted,
         schema=SCHEMA,
         what="What a slot had answered",
         expected=", ".join([*COUNTED, *Answers._fields]),
     )
+
+
+def _process(api: Driver) -> str:
+    try:
+        return api.process()
+    except RolloutError:
+        return ""  # whoever reads its counters will say so
 
 
 def parsed(content: t.Any) -> Told:

@@ -33,7 +33,7 @@ def write_asked(folder: str, asked: t.Mapping[str, t.Any]) -> None:
     """Asks for a watch, durably.
 
     Keys: id, run, environment, phase, gates, seconds, most, public_url, shared, watches, without_users, before,
-    connections, alone; approved once a person did.
+    since, connections, masked, alone; approved once a person did.
     """
     durable.write_json(os.path.join(folder, ASKED), {"schema": SCHEMA, **asked})
 
@@ -51,10 +51,11 @@ def _read(folder: str, name: str, what: str, check: t.Callable[[Told], None], ex
     return durable.read_parsed(os.path.join(folder, name), checked, schema=SCHEMA, what=what, expected=expected)
 
 
-def looked(folder: str, clock: Clock) -> None:
-    """The run that attends has looked just now. Its moment is a boottime, as the wall clock may jump."""
+def looked(folder: str, clock: Clock, *, seconds_ago: float = 0.0) -> None:
+    """The run that attends has looked then. That moment is a boottime, as the wall clock may jump."""
+    moment = clock.boottime() - seconds_ago
     with contextlib.suppress(OSError):
-        os.utime(os.path.join(folder, ASKED), (clock.boottime(), clock.boottime()))
+        os.utime(os.path.join(folder, ASKED), (moment, moment))
 
 
 def silence(folder: str, clock: Clock) -> float:
@@ -78,9 +79,8 @@ def alive(seen: Told, now: float) -> bool:
 def place(application: str, asked: t.Mapping[str, t.Any]) -> Place:
     """Returns what is watched, as samplers want it."""
     slots = Slots(asked["run"]["slot"], asked["run"]["previous"], bool(asked["shared"]))
-    before = asked.get("before")
-    known = Tally(**tally.parsed(before)) if before else None
-    return Place(application, slots, asked["public_url"], asked["connections"], int(asked["watches"]), known)
+    before, since = (Tally(**tally.parsed(told)) if told else None for told in map(asked.get, ("before", "since")))
+    return Place(application, slots, asked["public_url"], asked["connections"], int(asked["watches"]), before, since)
 
 
 def times(asked: t.Mapping[str, t.Any]) -> Times:

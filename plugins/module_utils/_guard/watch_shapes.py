@@ -39,8 +39,10 @@ def check_asked(content: Content) -> None:
     _each(content, "gates", lambda gate: fields.mapping(gate, "a gate"))
     for kind, connection in fields.mapping(content.get("connections"), "connections").items():
         fields.mapping(connection, f"the connection of {kind}")
-    if content.get("before") is not None:
-        tally.parsed(content["before"])
+    for key in ("before", "since"):
+        if content.get(key) is not None:
+            tally.parsed(content[key])
+    _each({"masked": content.get("masked") or []}, "masked", _secret)
     if content.get("alone") is not None:
         alone = fields.mapping(content["alone"], "alone")
         fields.text(fields.mapping(alone.get("release"), "release"), "id")
@@ -72,6 +74,11 @@ def _check_gate(told: t.Any) -> None:
     fields.choice(gate, "verdict", SEVERITY)
     for key in ("words", "answers"):
         _each(gate, key, _line)
+
+
+def _secret(told: t.Any) -> None:
+    if not isinstance(told, str):
+        raise ValueError(f"masked has {type(told).__name__}, not a text")
 
 
 def _line(told: t.Any) -> None:

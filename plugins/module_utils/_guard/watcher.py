@@ -15,6 +15,7 @@ import typing as t
 
 from .._foundation.errors import CommandFailed, RolloutError
 from .._gates import decision, specification
+from .._gates.masking import Masking
 from .._gates.watch import Progress, Watch
 from .._state import journal
 from .._state import lease as leases
@@ -54,7 +55,12 @@ def watch(guard: Guard) -> str:
     run, times = Run.from_dict(asked["run"]), watch_files.times(asked)
     gates = specification.read({asked["phase"]: asked["gates"]}, "rollout_gates")
     place = watch_files.place(guard.application, asked)
-    watching = Watch(samplers.watched(gates, place, times, guard.api), times, without_users=asked["without_users"])
+    watching = Watch(
+        samplers.watched(gates, place, times, guard.api),
+        times,
+        without_users=asked["without_users"],
+        hide=Masking(asked.get("masked") or []),
+    )
     _note(guard, run, "begin", None, f"phase {asked['phase']}")
     watching.start()
     ending = _Watcher(guard, asked, run).until_decided(watching)

@@ -9,7 +9,7 @@ import contextlib
 import os
 import typing as t
 
-from .._foundation.errors import BadInput, CommandFailed, RolloutError, StateUnreadable
+from .._foundation.errors import BadInput, CommandFailed, RolloutError, StateUnreadable, playbook
 from .._gates import specification
 from .._gates.decision import GO, HOLD
 from .._state import intent as intents
@@ -17,6 +17,7 @@ from .._state import lease as leases
 from . import revert as reverting
 from . import samplers, tally, timer, watch_files
 from .call import Call, Result
+from .guard import Guard
 
 _TOLD = ("phase", "gates", "seconds", "most", "public_url")
 _ALONE = ("release", "verify", "lease_seconds")
@@ -26,14 +27,15 @@ def begin(call: Call) -> Result:
     """The step watch: something on this host is watched from now on, until it is decided or nobody needs it any more.
 
     Parameters: phase, gates ([gate, …]), seconds, most, public_url, shared, watches, users_optional, connections;
+    masked: what must not show in answers and words;
     application_host; alone: what nobody looks at is confirmed, or taken back, by the watch itself (release, verify,
     lease_seconds).
     Raises BadInput for gates that cannot be used, before anything is watched.
     """
     guard = call.guard
     _may(call)
-    before, warnings = _before(call)
-    asked = _asked(call, before)
+    before, since, warnings = _answered_before(call)
+    asked = _asked(call, before, since)
     gates = specification.read({asked["phase"]: asked["gates"]}, "rollout_gates")
     if call.check:
         return {"changed": False}
@@ -51,22 +53,35 @@ def begin(call: Call) -> Result:
     return {"changed": False, "watch": asked["id"], **({"warnings": warnings} if warnings else {})}
 
 
-def _before(call: Call) -> tuple[tally.Told | None, list[str]]:
-    """Returns what the live release had answered when it was confirmed, and what a person must know about that.
+def _answered_before(call: Call) -> tuple[tally.Told | None, tally.Told | None, list[str]]:
+    """Returns what the live release had answered when it was confirmed, and the candidate when it got all users.
 
-    Its file is not made to outlive a power cut: a damaged one stops nobody.
+    And what a person must know about that: the files are not made to outlive a power cut, and a damaged one stops
+    nobody.
     """
-    guard, slot = call.guard, call.run.previous
+    guard, run, warnings = call.guard, call.run, list[str]()
+
+    def known(read: t.Callable[[], tally.Told | None], says: str) -> tally.Told | None:
+        try:
+            return read()
+        except StateUnreadable as error:
+            warnings.append(f"{error.what.rstrip('.')} ({error.where}): {says}")
+            return None
+
     state = guard.state()
-    live = state.slots[slot] if state is not None and slot else None
-    try:
-        return tally.remembered(guard.folder, slot, live.release["id"] if live else None), []
-    except StateUnreadable as error:
-        says = "the live release is judged by all that its slot has answered; the next confirmation writes it anew"
-        return None, [f"{error.what.rstrip('.')} ({error.where}): {says}"]
+    live = state.slots[run.previous] if state is not None and run.previous else None
+    before = known(
+        lambda: tally.remembered(guard.api, guard.folder, run.previous, live.release["id"] if live else None),
+        "the live release is judged by all that its slot has answered; the next confirmation writes it anew",
+    )
+    since = known(
+        lambda: tally.at_the_switch(guard.api, guard.folder, run),
+        "the release is judged by what it answers from now on; the next switch writes it anew",
+    )
+    return before, since, warnings
 
 
-def _asked(call: Call, before: tally.Told | None) -> watch_files.Told:
+def _asked(call: Call, before: tally.Told | None, since: tally.Told | None) -> watch_files.Told:
     told, run = call.parameters, call.run
     return {
         "id": os.urandom(8).hex(),
@@ -77,12 +92,14 @@ def _asked(call: Call, before: tally.Told | None) -> watch_files.Told:
         "watches": max(1, int(told.get("watches") or 1)),
         "without_users": _without_users(told),
         "before": before,
+        "since": since,
         # Only what is needed here: it may hold passwords.
         "connections": {
             kind: connection
             for kind, connection in (told.get("connections") or {}).items()
             if any(gate.get("type") == kind for gate in told["gates"])
         },
+        "masked": list(told.get("masked") or []),
         "alone": {key: told[key] for key in _ALONE} if told.get("alone") else None,
     }
 
@@ -147,10 +164,27 @@ def approve(call: Call) -> Result:
         asked = watch_files.read_asked(guard.folder)
         if asked is None or asked["phase"] == "after_roll_back":
             return {"changed": False, "watch": None}
+        silence = watch_files.silence(guard.folder, guard.clock)
+        _must_be_attended(guard, asked, silence)
         if not call.check:
             _seen(call._replace(parameters={"watch": asked["id"]}))
             watch_files.write_asked(guard.folder, {**asked, "approved": f"{call.run.actor} ({call.run.source})"})
+            watch_files.looked(guard.folder, guard.clock, seconds_ago=silence)  # that was the run, and not this one
     return {"changed": True, "watch": asked["id"]}
+
+
+def _must_be_attended(guard: Guard, asked: watch_files.Told, silence: float) -> None:
+    """Raises RolloutError: a watch that a run attends confirms nothing, and a run that has died will not."""
+    if asked["alone"] or silence <= watch_files.STALE:
+        return
+    run = asked["run"]
+    raise RolloutError(
+        f"The run that would confirm this release has died: {run['operation']} {run['id']} by {run['actor']}.",
+        expected=f"a look of it at this watch within {watch_files.STALE:g} s",
+        found=f"none for {silence:.0f} s; without it the guard takes users back at its deadline",
+        where=guard.folder,
+        next_step=f"go on with it: {playbook('deploy')} -e rollout_recovery=resume; or back: {playbook('roll_back')}",
+    )
 
 
 def approved(call: Call) -> Result:

@@ -10,6 +10,7 @@ import functools
 import glob
 import os
 import sys
+import traceback
 import typing as t
 
 from .._foundation.clock import Clock
@@ -60,6 +61,9 @@ def _tried(what: t.Callable[[], t.Any]) -> int:
     except OSError as error:
         _say(str(refusal(error)), sys.stderr)
         return AGAIN
+    except Exception:  # of one application: it must not keep the others from what is due
+        _say(traceback.format_exc(), sys.stderr)
+        return NEVER
     return DONE
 
 

@@ -364,13 +364,13 @@ def definition_from_json(content: t.Any, *, where: str) -> Definition:
             runtime=content["runtime"],
             release=Release(**content["release"]),
             processes=tuple(process_from(one) for one in content["processes"]),
-            port_base=content["port_base"],
+            port_base=int(content["port_base"]),
             bind_address=content["bind_address"],
             environment_file=content["environment_file"],
             variables=tuple(content["variables"]),
             started=tuple(content["started"]),
         )
-    except (KeyError, TypeError, BadInput) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, BadInput) as error:
         raise StateUnreadable(
             "A slot file does not say what the slot runs.",
             expected="a definition written by this collection",

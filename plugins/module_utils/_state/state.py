@@ -96,8 +96,6 @@ def from_dict(content: t.Mapping[str, t.Any], where: str) -> State:
         for slot in SLOTS:
             record = content["slots"][slot]
             slots[slot] = None if record is None else _record(record)
-            if record is not None and not record["release"]["id"]:
-                raise ValueError(f"slot {slot} has a release without id")
         live = content["live"]
         if live is not None and slots[live] is None:
             raise ValueError(f"slot {live} is live but holds no release")
@@ -105,8 +103,8 @@ def from_dict(content: t.Mapping[str, t.Any], where: str) -> State:
             if not isinstance(entry, dict) or HISTORY_KEYS - set(entry):
                 raise ValueError(f"the history has {entry!r:.80}, not an operation")
         return State(
-            application=content["application"],
-            environment=content["environment"],
+            application=fields.text(content, "application"),
+            environment=fields.text(content, "environment"),
             live=live,
             last_good=content["last_good"],
             slots=slots,
@@ -124,7 +122,9 @@ def from_dict(content: t.Mapping[str, t.Any], where: str) -> State:
 
 def _record(content: t.Mapping[str, t.Any]) -> SlotRecord:
     epoch = fields.whole(content, "epoch") if "epoch" in content else 0
-    return SlotRecord(content["release"], content["since"], content["by"], epoch)
+    for key in ("id", "version"):
+        fields.text(fields.mapping(content["release"], "release"), key)
+    return SlotRecord(content["release"], fields.text(content, "since"), fields.text(content, "by"), epoch)
 
 
 def load(application: str, root: str = ROOT) -> State | None:

@@ -74,3 +74,6 @@ class Driver(t.Protocol):
 
     def tallies(self, application: str) -> dict[str, dict[str, t.Any]]:
         """Returns for each slot what its instances have answered. Raises CommandFailed when nobody counts."""
+
+    def process(self) -> str:
+        """Returns what names the process that counts, from 0 on; empty when nobody knows."""

@@ -213,6 +213,11 @@ class RuntimeApi:
             for slot, found in counters(self.statistics(), application).items()
         }
 
+    def process(self) -> str:
+        """Returns what names the current worker, with which all counters began at 0; empty when it does not tell."""
+        told = dict(line.partition(": ")[::2] for line in self.command("show info").splitlines())
+        return ":".join(filter(None, (told.get(key) for key in ("Pid", "Start_time_sec"))))
+
     def in_flight(self, application: str, slot: str) -> int:
         """Returns how many requests to *slot* are in flight or queued, in the current worker and in all old ones.
 

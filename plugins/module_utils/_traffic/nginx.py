@@ -233,6 +233,10 @@ class Nginx:
             next_step="use gates of the types http and prometheus, or HAProxy",
         )
 
+    def process(self) -> str:
+        """Returns nothing: no process counts."""
+        return ""
+
     def _test(self, pointer: pointers.Pointer) -> None:
         """Raises CommandFailed with nginx's own words when it would not load its configuration.
 

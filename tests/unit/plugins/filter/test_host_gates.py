@@ -133,6 +133,12 @@ def test_gates_that_can_look_are_no_problem() -> None:
         ({"before_switch": [{**SMOKE, "interval": "5 s"}]}, {}, "a gate of type command looks once"),
         ({"during_shift": [TRAFFIC]}, {"rollout_shift": [0.5, 100]}, "whole shares that grow"),
         ({"during_shift": [TRAFFIC]}, {"rollout_shift": ["5 %", 100]}, "whole shares that grow"),
+        ({"bake": [{**TRAFFIC, "interval": "10 h"}]}, {"rollout_bake_seconds": 600}, "an interval of at most 600 s"),
+        (
+            {"before_switch": [{**READY, "interval": "6 min"}]},
+            {"rollout_before_switch_seconds": 300},
+            "at most 300 s, which is rollout_before_switch_seconds",
+        ),
     ],
 )
 def test_a_gate_that_proves_nothing_is_told(gates: dict[str, t.Any], variables: dict[str, t.Any], says: str) -> None:

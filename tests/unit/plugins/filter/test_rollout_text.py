@@ -84,6 +84,17 @@ def test_refusal_shows_the_log_of_the_instance_that_failed() -> None:
     assert "boom 1" not in text
 
 
+def test_refusal_shows_the_log_of_the_instance_that_another_host_names() -> None:
+    said = "lb1 refuses.\nready: app1-web-2: status 503"
+    text = refusal({"msg": "Another host failed."}, PLAN, WORDS, elsewhere=said)
+    assert "Last lines of shop-green-web-2 on app1:" in text
+    assert "shop-green-web-1" not in text
+    # Not the first one in place of one of another host, or of one whose name only begins like that.
+    for other in ("app2-web-1: status 503", "app1-web-20: status 503"):
+        assert "Last lines" not in refusal({"msg": "x"}, PLAN, WORDS, elsewhere=other)
+    assert "Last lines of shop-green-web-1 on app1:" in refusal({"msg": "x"}, PLAN, WORDS, elsewhere="it was slow")
+
+
 def test_refusal_says_where_the_release_can_be_looked_at() -> None:
     held = [{"item": "app1", "slots": {"green": {"current": {"id": "1.1.0-bbb"}, "instances": []}}}]
     assert "It stays in slot green, for a look at it, until" in refusal({"msg": "x"}, PLAN, held)

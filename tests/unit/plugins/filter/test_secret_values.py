@@ -39,6 +39,14 @@ def test_the_database_can_be_left_out() -> None:
     assert secret_values({"TOKEN": "abcdef"}) == ["abcdef"]
 
 
+def test_secrets_of_gates_are_listed_with_what_a_body_holds() -> None:
+    gates = [
+        {"secret_headers": {"Authorization": "Bearer abc"}, "secret_body": '{"password": "hidden-value"}'},
+        {"secret_password": "pw"},
+    ]
+    assert secret_values({}, gates=gates) == ["Bearer abc", "hidden-value", "pw", '{"password": "hidden-value"}']
+
+
 @pytest.mark.parametrize("arguments", [("hunter2-text",), (["hunter2-text"],), ({}, "hunter2-text")])
 def test_input_of_another_shape_is_refused_without_showing_it(arguments: t.Any) -> None:
     with pytest.raises(AnsibleFilterError, match=r"^vitalops\.rollout\.secret_values: ") as caught:

@@ -242,6 +242,18 @@ def test_one_of_two_targets_is_bad_and_is_named(peers: Start) -> None:
     ]
 
 
+def test_a_target_that_never_answers_well_fails_whatever_share_of_all_answers_that_is(peers: Start) -> None:
+    good = [peers(says()) for _number in range(9)]
+    seen = look(*good, peers(says(b"no", 503)), at_most={"error_share": "10 %"})
+    assert seen.verdict == FAIL
+    assert seen.words == [
+        "27 of 30 answers good",
+        "no good answer of web-10",
+        "error_share 10 %, at most 10 %",
+        "web-10: status 503 instead of 200",
+    ]
+
+
 def test_a_closed_port_is_a_bad_answer(peers: Start) -> None:
     peer = peers(says())
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -417,6 +429,16 @@ def test_a_secret_header_is_sent_and_never_told_even_when_the_answer_repeats_it(
     assert seen.verdict == FAIL
     assert seen.answers
     assert "t0ken" not in "".join([*seen.words, *seen.answers])
+
+
+def test_a_secret_body_is_sent_and_never_told_even_when_the_answer_repeats_a_part_of_it(peers: Start) -> None:
+    body = '{"user": "smoke-test", "password": "hidden-value", "again": ["deeper-value"], "remember": true}'
+    peer = peers(lambda handler: handler.say(b"hidden-value deeper-value for smoke-test", 401))
+    seen = look(peer, method="POST", secret_body=body)
+    assert peer.requests[0].received.decode() == body
+    assert seen.verdict == FAIL
+    assert "401" in seen.answers[0]
+    assert not any(word in "".join([*seen.words, *seen.answers]) for word in ("hidden", "deeper", "smoke-test"))
 
 
 def test_a_large_body_needs_little_memory(peers: Start) -> None:

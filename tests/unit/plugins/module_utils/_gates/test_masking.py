@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.vitalops.rollout.plugins.module_utils._gates.masking import MASK, Masking
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.masking import MASK, Masking, secrets_in
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,17 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._gates.masking im
 )
 def test_secrets_are_masked(text: str, shown: str) -> None:
     assert Masking(["Bearer abcdefgh.1", 'a"b', ""])(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("user=a&password=hidden+value%21", ["hidden value!"]),
+        ('{"password": "hidden-value", "pin": 1, "list": [{"x": "deeper"}, "short"]}', ["hidden-value", "deeper"]),
+        ("[" * 100_000, []),
+        ("a plain text", []),
+        ("", []),
+    ],
+)
+def test_what_a_secret_body_holds_is_a_secret_too(body: str, found: list[str]) -> None:
+    assert secrets_in(body) == [body, *found]

@@ -177,7 +177,7 @@ def test_a_refused_connection_fails_and_a_mistake_of_the_gate_is_an_error(reason
     ("failure", "verdict", "words"),
     [
         (Failure('relation "x" does not exist\nLINE 1: …', "42P01"), ERROR, "query: relation"),
-        (Failure("canceling statement due to statement timeout", "57014"), ERROR, "query: canceling"),
+        (Failure("canceling statement due to statement timeout", "57014"), FAIL, "query: canceling"),
         (Failure("terminating connection due to administrator command", "57P01"), FAIL, "connection: lost, term"),
         (Failure("server closed the connection unexpectedly"), FAIL, "connection: lost, server"),
         (Failure("it said hunter2-hunter2", "XX000"), ERROR, "query: it said ****"),

@@ -107,6 +107,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
     [
         ({"at_most": {"memory_share": "50 %"}}, {}, PASS, "memory_share 50 %, at most 50 %"),
         ({"at_most": {"memory_share": "49 %"}}, {}, FAIL, "memory_share 50 %, at most 49 %"),
+        ({"at_most": {"memory": "1 kB"}}, {"maxmemory": 0, "used_memory": 1000}, PASS, "memory 1 kB, at most 1 kB"),
+        ({"at_most": {"memory": "1 KiB"}}, {"used_memory": 2048}, FAIL, "memory 2.05 kB, at most 1.02 kB"),
         ({"at_most": {"memory_share": "49 %"}}, {"maxmemory": 0}, NO_DATA, "memory_share unknown, at most 49 %"),
         ({"at_least": {"replicas": 1}}, {"connected_slaves": 1}, PASS, "replicas 1, at least 1"),
         ({"at_least": {"replicas": 1}}, {"connected_slaves": 0}, FAIL, "replicas 0, at least 1"),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import typing as t
 
 import pytest
@@ -129,6 +130,24 @@ def test_every_phase_and_type_can_be_described() -> None:
             {"name": "c", "type": "command", "command": ["k6"], "values": {"p95": "p95["}, "at_most": {"p95": 1}},
             "p95[: ",
         ),
+        (
+            {"name": "p", "type": "prometheus", "url": "u", "query": "q", "at_most": {"value": math.nan}},
+            "at_most.value: expected a number, found nan",
+        ),
+        (
+            {"name": "p", "type": "prometheus", "url": "u", "query": "q", "at_least": {"value": -math.inf}},
+            "at_least.value: expected a number, found -inf",
+        ),
+        (
+            {"name": "c", "type": "redis", "queue": "q", "at_most": {"queue_length": "9" * 400}},
+            "a number that is too large",
+        ),
+        ({"name": "c", "type": "redis", "at_most": {"memory": 1000}}, "at_most.memory: expected a number with one"),
+        (READY | {"body": "a", "secret_body": "b"}, "expected one of body, secret_body"),
+        (
+            {"name": "d", "type": "postgres", "query": "show server_version", "expected": "16"},
+            "query: expected one that begins with select, with, values or table",
+        ),
         ("ready", "gate 1: expected a gate with a name and a type, found 'ready'"),
     ],
 )
@@ -179,3 +198,11 @@ def test_no_problem_repeats_a_secret(gate: dict[str, t.Any]) -> None:
     (found,) = problems({"bake": [gate]})
     assert "s3cr3t" not in found
     assert "secret_" in found
+
+
+@pytest.mark.parametrize(
+    "query", ["select 1", "(SELECT 1)", "-- why\nselect 1", "/* a\nb */ with x as (select 1) table x"]
+)
+def test_a_query_that_can_stand_in_the_place_of_a_table_is_taken(query: str) -> None:
+    [gate] = specification.read({"bake": [{"name": "d", "type": "postgres", "query": query, "expected": "1"}]})
+    assert gate.fields["query"] == query

@@ -16,7 +16,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._gates.traffic im
     Tally,
     TrafficSampler,
     quantile,
-    since,
+    since_then,
     slower,
 )
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.verdict import (
@@ -54,11 +54,10 @@ class Users:
             times,
         )
 
-    def watched(self, gate: dict[str, t.Any], **slots: t.Any) -> TrafficSampler:
+    def watched(self, gate: dict[str, t.Any], since: Tally | None = None, **slots: t.Any) -> TrafficSampler:
         told = {"bake": [{"name": "users", "type": "traffic", **gate}]}
-        return TrafficSampler(
-            specification.read(told)[0], lambda: self.slots, Slots(**{"candidate": "green", "live": "blue", **slots})
-        )
+        among = Slots(**{"candidate": "green", "live": "blue", **slots})
+        return TrafficSampler(specification.read(told)[0], lambda: self.slots, among, since=since)
 
 
 def words(look: Look) -> str:
@@ -270,8 +269,28 @@ def test_times_are_told_to_two_digits() -> None:
 
 def test_only_what_came_since_the_last_look_counts() -> None:
     before = Tally(10, 1, 2, 3, {5: 4})
-    assert since(Tally(15, 1, 4, 3, {5: 6, 7: 3}), before) == Tally(5, 0, 2, 0, {5: 2, 7: 3})
-    assert since(Tally(4, 0, 1, 0, {5: 1}), before) == Tally(4, 0, 1, 0, {5: 1})
+    assert since_then(Tally(15, 1, 4, 3, {5: 6, 7: 3}), before) == Tally(5, 0, 2, 0, {5: 2, 7: 3})
+    assert since_then(Tally(4, 0, 1, 0, {5: 1}), before) == Tally(4, 0, 1, 0, {5: 1})
+
+
+def test_a_counter_that_went_back_tells_that_all_of_them_began_anew() -> None:
+    before = Tally(100_000, 9, 5_000, 3, {5: 90_000, 9000: 5_000})
+    now = Tally(110_000, 12, 110, 4, {5: 109_000, 9000: 1_000})
+    assert since_then(now, before) == now
+    # A time that nothing took for a week is forgotten, and nothing else with it.
+    rare = Tally(110_000, 12, 5_010, 4, {5: 99_000, 9000: 2})
+    assert since_then(rare, before) == Tally(10_000, 3, 10, 1, {5: 9_000, 9000: 2})
+
+
+def test_what_users_got_between_the_switch_and_the_watch_counts() -> None:
+    users = Users()
+    users.get("green", 5000, errors=5000)
+    switched = users.slots["green"]
+    users.get("green", 300, errors=60)
+    look = users.watched(ERRORS, since=switched)
+    found = look(1.0)
+    assert found.verdict == FAIL
+    assert found.words[0] == "300 answers"
 
 
 class Probed:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import typing as t
 
@@ -12,7 +13,14 @@ import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates import specification
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.decision import GO, HOLD, REVERT
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.look import Look
-from ansible_collections.vitalops.rollout.plugins.module_utils._gates.verdict import ERROR, FAIL, NO_DATA, PASS
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.masking import Masking
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.verdict import (
+    ERROR,
+    FAIL,
+    INCONCLUSIVE,
+    NO_DATA,
+    PASS,
+)
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.watch import Progress, Times, Watch, Watched
 
 FOREVER = Times(60.0, 60.0)
@@ -48,6 +56,17 @@ def test_a_phase_without_a_length_is_over_when_every_gate_has_passed() -> None:
     done = until(watch, lambda progress: progress.action != HOLD)
     assert (done.action, list(done.reasons)) == (GO, [])
     assert [told["verdict"] for told in done.gates] == [PASS, PASS]
+
+
+@pytest.mark.parametrize("policy", ["revert", "hold"])
+def test_what_is_inconclusive_in_a_phase_without_a_length_has_its_time(policy: str) -> None:
+    few = says(INCONCLUSIVE, INCONCLUSIVE, INCONCLUSIVE, PASS)
+    watch = Watch([Watched(gate(on_inconclusive=policy), few)], Times(0.0, 5.0))
+    watch.start()
+    assert until(watch, lambda progress: progress.action != HOLD).action == GO
+    watch = Watch([Watched(gate(on_inconclusive=policy), says(INCONCLUSIVE))], Times(0.0, 0.1))
+    watch.start()
+    assert until(watch, lambda progress: progress.action != HOLD).action == REVERT
 
 
 def test_a_phase_with_a_length_is_watched_to_its_end() -> None:
@@ -143,6 +162,47 @@ def test_a_gate_that_breaks_is_an_error_and_told() -> None:
     assert done.action == REVERT
     assert done.gates[0]["looks"] == {ERROR: 4}
     assert done.gates[0]["words"] == ["the gate broke: KeyError: 'nothing'"]
+
+
+def test_a_pass_of_long_ago_does_not_end_a_phase_while_the_next_look_still_waits() -> None:
+    seen: list[str] = []
+
+    def hangs_later(_allowed: float) -> Look:
+        seen.append("look")
+        if len(seen) > 1:
+            time.sleep(0.5)
+        return Look(PASS if len(seen) == 1 else FAIL, [])
+
+    watch = Watch([Watched(gate(), hangs_later)], Times(0.1, 0.1))
+    watch.start()
+    waits = until(watch, lambda progress: progress.elapsed >= 0.2)
+    assert (waits.action, list(waits.reasons)) == (HOLD, ["errors: its last look is not over yet"])
+    done = until(watch, lambda progress: progress.action != HOLD)
+    assert (done.action, list(done.reasons)) == (REVERT, ["errors: failures 1, at most 0"])
+
+
+def test_a_gate_that_only_tells_is_not_waited_for() -> None:
+    ends = threading.Event()
+
+    def hangs(_allowed: float) -> Look:
+        ends.wait(5)
+        return Look(FAIL, [])
+
+    watch = Watch([Watched(gate(enforce=False), hangs), Watched(gate("p95"), says(PASS))], Times(0.1, 0.1))
+    watch.start()
+    assert until(watch, lambda progress: progress.action != HOLD).action == GO
+    ends.set()
+
+
+def test_secrets_are_taken_out_of_what_a_person_is_told() -> None:
+    def tells(_allowed: float) -> Look:
+        return Look(FAIL, ["body has hidden-value"], ["web-1: 500, body: postgres://shop:hidden-value@db1"])
+
+    watch = Watch([Watched(gate(), tells)], FOREVER, hide=Masking(["hidden-value"]))
+    watch.start()
+    told = until(watch, lambda progress: progress.action != HOLD).gates[0]
+    assert told["words"] == ["body has ********"]
+    assert told["answers"] == ["web-1: 500, body: postgres://shop:********@db1"]
 
 
 def test_a_watch_that_is_stopped_looks_no_more() -> None:

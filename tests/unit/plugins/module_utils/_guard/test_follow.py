@@ -286,6 +286,23 @@ def test_what_fails_is_tried_again_at_the_next_turn(fleet: Fleet) -> None:
     assert "is stopped" in fleet.turn()
 
 
+def test_a_slot_file_that_makes_no_sense_keeps_no_other_application_from_its_turn(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def breaks(_name: str, _clock: t.Any) -> str:
+        raise AttributeError("'str' object has no attribute 'get'")
+
+    monkeypatch.setattr(follow, "follow_due", breaks)
+    fleet.app.ask("retire", slot="blue", seconds=60)
+    (fleet.app.root / "shop" / probation.FILE).write_text("{}")
+    monkeypatch.setattr(words, "Clock", lambda: fleet.app.clock)
+    fleet.app.now += 61
+    assert words.main(["retire", "--due"]) == words.NEVER
+    told = capsys.readouterr()
+    assert "AttributeError: 'str' object" in told.err
+    assert "is retired" in told.out
+
+
 def test_the_word_of_the_timer_does_both_and_one_failure_does_not_keep_the_other(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

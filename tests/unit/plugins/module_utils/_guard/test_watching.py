@@ -236,6 +236,38 @@ def test_a_person_says_that_a_watch_which_a_run_attends_has_seen_enough(host: t.
     assert (host.state().history[-1]["by"], host.state().history[-1]["approved_by"]) == ("kim", "lee (AWX job 42)")
 
 
+def test_a_release_whose_run_has_died_is_not_approved(host: t.Any) -> None:
+    run = switched(host)
+    watch = asks(host, run, seconds=60)["watch"]
+    ended = started(host)
+    time.sleep(0.1)
+    host.now += 16
+    with pytest.raises(RolloutError, match="The run that would confirm this release has died") as refused:
+        host.ask("approve", host.run("run-lee", actor="lee"))
+    assert "none for 16 s" in str(refused.value)
+    assert watch_files.read_asked(host.folder).get("approved") is None
+    host.ask("unwatch", run, watch=watch)
+    ended()
+
+
+def test_an_approval_is_no_look_of_the_run_that_attends(host: t.Any) -> None:
+    run = switched(host)
+    asks(host, run, seconds=60)
+    watch_files.write_seen(host.folder, watch_files.told(watch_files.read_asked(host.folder), host.clock), None)
+    host.now += 10
+    host.ask("approve", host.run("run-lee", actor="lee"))
+    assert watch_files.silence(host.folder, host.clock) == pytest.approx(10)
+
+
+def test_answers_show_no_secret_of_the_application(host: t.Any) -> None:
+    run = switched(host)
+    asks(host, run, masked=["hidden-value"])
+    assert watch_files.read_asked(host.folder)["masked"] == ["hidden-value"]
+    damaged(host, "watch.json", {"hidden": "value"}, ("masked",))
+    with pytest.raises(StateUnreadable, match="What is to be watched cannot be understood"):
+        watch_files.read_asked(host.folder)
+
+
 def test_where_nothing_is_watched_nothing_is_approved(host: t.Any) -> None:
     switched(host)
     assert host.ask("approve", host.run("run-lee")) == {"changed": False, "watch": None}
@@ -409,6 +441,42 @@ def test_what_the_live_release_answered_before_it_was_confirmed_is_another_one(h
     ended()
 
 
+def test_errors_between_the_switch_and_the_watch_count(host: t.Any) -> None:
+    users_get(host, 9000, 9000)  # of an older release in this slot
+    run = switched(host)
+    users_get(host, 9400, 9100)
+    watch = asks(host, run)["watch"]
+    ended = started(host)
+    until(lambda: looks(host, run, watch)["ended"] is not None)
+    assert "error_share 20 %" in " ".join(looks(host, run, watch)["progress"]["gates"][0]["words"])
+    ended()
+
+
+def test_only_the_run_that_has_switched_knows_what_was_before(host: t.Any) -> None:
+    run = switched(host)
+    asks(host, run)
+    assert watch_files.read_asked(host.folder)["since"]["responses"] == 300
+    assert tally.at_the_switch(host.peer.api, host.folder, run._replace(epoch=9)) is None
+    (Path(host.folder) / "switched.json").write_text("{")
+    [warning] = asks(host, run)["warnings"]
+    assert "switched.json" in warning
+    assert watch_files.read_asked(host.folder)["since"] is None
+
+
+def test_a_haproxy_that_has_begun_since_counts_from_nothing(host: t.Any) -> None:
+    run = switched(host)
+    tally.remember(host.peer.api, "shop", host.folder, "blue", "1.0.0-aaa")
+    host.peer.pid = 8
+    asks(host, run)
+    asked = watch_files.read_asked(host.folder)
+    assert [asked[key]["responses"] for key in ("before", "since")] == [0, 0]
+    (Path(host.folder) / "tally.json").write_text(
+        (Path(host.folder) / "tally.json").read_text().replace('"process"', '"of an older version"')
+    )
+    asks(host, run)
+    assert watch_files.read_asked(host.folder)["before"]["responses"] == 300
+
+
 def test_a_watch_that_died_is_no_pass(host: t.Any) -> None:
     run = switched(host)
     watch = asks(host, run)["watch"]
@@ -456,7 +524,7 @@ def test_what_is_watched_is_nobody_elses_to_read(host: t.Any) -> None:
     run = switched(host)
     asks(host, run)
     tally.remember(host.peer.api, "shop", host.folder, "blue", "1.0.0-aaa")
-    for name in ("watch.json", "watched.json", "tally.json"):
+    for name in ("watch.json", "watched.json", "tally.json", "switched.json"):
         assert (Path(host.folder) / name).stat().st_mode & 0o777 == 0o600
 
 

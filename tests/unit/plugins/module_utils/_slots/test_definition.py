@@ -93,7 +93,17 @@ def test_a_definition_survives_its_file():
     assert d.definition_from_json(written, where="blue.json") == defined()
 
 
-@pytest.mark.parametrize("damage", [None, [], {}, {**defined().to_json(), "processes": [{"name": "web"}]}])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        None,
+        [],
+        {},
+        {**defined().to_json(), "processes": [{"name": "web"}]},
+        {**defined().to_json(), "processes": ["x"]},
+        {**defined().to_json(), "port_base": "x"},
+    ],
+)
 def test_a_damaged_definition_is_named_with_its_file(damage):
     with pytest.raises(StateUnreadable, match=r"blue\.json"):
         d.definition_from_json(damage, where="blue.json")

@@ -127,6 +127,16 @@ def test_history_keeps_only_the_newest() -> None:
         ({"live": "blue"}, "slot blue is live but holds no release"),
         ({"live": "red"}, "cannot be understood"),
         ({"history": None}, "cannot be understood"),
+        ({"application": 1}, "application is 1, not a text"),
+        ({"slots": {"blue": {"release": {"id": "r1"}, "since": "x", "by": "x"}, "green": None}}, "version is missing"),
+        (
+            {"slots": {"blue": {"release": "r1", "since": "x", "by": "x"}, "green": None}},
+            "release is str, not an object",
+        ),
+        (
+            {"slots": {"blue": {"release": {"id": "r1", "version": "1"}, "since": None, "by": "x"}, "green": None}},
+            "since is None, not a text",
+        ),
         ({"history": ["x"]}, "not an operation"),
         ({"history": [{"at": "2026-11-21T17:20:03Z"}]}, "not an operation"),
     ],
