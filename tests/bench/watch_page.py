@@ -13,11 +13,13 @@ from .watches import (
     BEFORE,
     EARLY,
     FLOOR,
+    HIGH,
     LIVE_TIMES,
     LONG,
     LOOKS,
     NONE,
     P95_LIMIT,
+    SHARED,
     SHIFTED,
     STEPS,
     SWITCHED,
@@ -44,13 +46,17 @@ at its limit: one that is like the live slot is refused far more rarely, as the 
 not averaged: a share can be tested exactly with any number of looks, a mean of latencies cannot, and HAProxy's own
 averages forget all but the last 1024 requests. Simulated are limits of {FLOOR:.1%} more errors, and of a p95 that is
 {P95_LIMIT:.0%} longer; what is worse by less is within its limit. A gate with several limits, and a rollout over
-several load balancers and shares, divides the {RISK_AGAINST_LIVE:.0%} among them. Limits that stand for themselves
-(`at_most`) have {RISK:.0%}.
+several load balancers and shares, divides the {RISK_AGAINST_LIVE:.0%} among them: it is wrong as rarely as with one,
+and finds what is worse a little later ("{SHARED}"). Limits that stand for themselves (`at_most`) have {RISK:.0%}.
+
+"Found worse" is what the evidence said. A watch that ends without that and without enough to pass is refused, too,
+unless somebody has said otherwise ([gates.md](gates.md#what-every-gate-can-say)); so is one that stays above an
+`at_most`.
 
 Simulated with that code by `make bench` (`--only watches`); the same seed gives the same figures. "{SHIFTED}": both
 slots have traffic, the live one {LIVE_TIMES} times as much. "{SWITCHED}": the live slot has none any more, and is known
 by its last {BEFORE:,} requests. Between two looks the candidate gets {TRAFFIC["low"].requests} requests when traffic is
-low, and {TRAFFIC["high"].requests} when it is high: a watch with low traffic ends before {EARLY} requests have come,
+low, and {TRAFFIC[HIGH].requests} when it is high: a watch with low traffic ends before {EARLY} requests have come,
 unless it lasts for {TRAFFIC[LONG].looks} looks.
 """
 
@@ -63,12 +69,12 @@ def page(rows: t.Sequence[Row]) -> str:
 
 
 def table(rows: t.Sequence[Row]) -> list[str]:
-    """Returns a line for each point: how many watches reverted, in all and early, and after how many requests."""
+    """Returns a line for each point: how many watches found it worse, in all and early, and after how many requests."""
     titles = [
         "compared",
         "candidate",
         "traffic",
-        "reverted",
+        "found worse",
         f"within {EARLY} requests",
         "requests until then (median)",
     ]
@@ -88,9 +94,10 @@ def summary(rows: t.Sequence[Row]) -> str:
     lines = [
         f"False alarms: at most {alike:.2%} of watches with slots that are alike (goal 1%), {below:.2%} up to a limit."
     ]
-    found = [row for row in rows if row["traffic"] == "high" and "+5.0%" in row["words"]]
-    told = "; ".join(f"{row['words']}, {row['mode']}: {row['early']:.2%}" for row in found)
-    lines.append(f"Found within {EARLY} requests with high traffic: {told} (goal 99 %).")
+    for traffic in (HIGH, SHARED):
+        found = [row for row in rows if row["traffic"] == traffic and "+5.0%" in row["words"]]
+        told = "; ".join(f"{row['words']}, {row['mode']}: {row['early']:.2%}" for row in found)
+        lines.append(f"Found within {EARLY} requests, traffic {traffic}: {told} (goal 99 %).")
     unused = [row["passed"] for row in rows if row["traffic"] == NONE]
     return "\n".join([*lines, *([f"Passed without traffic: {max(unused):.2%} (goal: none)."] if unused else [])])
 
@@ -131,7 +138,7 @@ def plot(rows: t.Sequence[Row]) -> str:
     chart.uuid = "comparison"  # a random one would make every drawing another one
     chart.x_labels = [str(step) for step in STEPS]
     for row in rows:
-        if (row["mode"], row["traffic"]) == (SHIFTED, "high"):
+        if (row["mode"], row["traffic"]) == (SHIFTED, HIGH):
             chart.add(row["words"], [round(100 * share, 2) for share in row["curve"]])
     return str(chart.render(is_unicode=True)).rstrip() + "\n"
 

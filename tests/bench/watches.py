@@ -31,14 +31,21 @@ EARLY = 500  # requests of the candidate
 
 
 class Users(t.NamedTuple):
-    """How many requests the candidate gets between two looks, and how many looks there are."""
+    """How many requests the candidate gets between two looks, how many looks there are, and of how many limits."""
 
     requests: int
     looks: int = LOOKS
+    limits: int = 1
 
 
-NONE, LONG = "none", "low, 100 looks"
-TRAFFIC = {NONE: Users(0), "low": Users(5), LONG: Users(5, EARLY // 5), "high": Users(100)}
+NONE, LONG, HIGH, SHARED = "none", "low, 100 looks", "high", "high, one of 4 limits"
+TRAFFIC = {
+    NONE: Users(0),
+    "low": Users(5),
+    LONG: Users(5, EARLY // 5),
+    HIGH: Users(100),
+    SHARED: Users(100, limits=4),
+}
 #: While traffic is shifted the live slot has three times as much; after the switch, what it showed before.
 SHIFTED, SWITCHED = "25 % shifted", "all switched"
 LIVE_TIMES = 3
@@ -120,20 +127,19 @@ def told(found: t.Sequence[int | None], passed: int = 0) -> dict[str, t.Any]:
 
 def watch(point: Point, chance: random.Random, times: t.Mapping[int, int]) -> Ended:
     """Returns how one watch ended; *times*: of the live slot."""
-    switched, (size, looks) = point.mode == SWITCHED, TRAFFIC[point.traffic]
+    switched, (size, looks, limits) = point.mode == SWITCHED, TRAFFIC[point.traffic]
+    risk = traffic.RISK_AGAINST_LIVE / limits
     if point.what == "errors":
         live, candidate = point.live, point.candidate
         comparison = Comparison(
             floor=FLOOR,
-            risk=traffic.RISK_AGAINST_LIVE,
+            risk=risk,
             looks=looks,
             before=_draw(chance, BEFORE, live),
             retired=switched,
         )
     else:
-        slowness = traffic.against(
-            times, 0.95, P95_LIMIT, risk=traffic.RISK_AGAINST_LIVE, looks=looks, shared=not switched
-        )
+        slowness = traffic.against(times, 0.95, P95_LIMIT, risk=risk, looks=looks, shared=not switched)
         live, candidate = (slow(1000 * slowness.longest, factor) for factor in (point.live, point.candidate))
         comparison = slowness.comparison
     verdict = ""

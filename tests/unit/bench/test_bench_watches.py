@@ -21,7 +21,7 @@ def row(words: str, live: float, candidate: float, found: list[int | None]) -> d
 
 def test_there_are_points_with_slots_that_are_alike_and_worse_ones_with_little_and_much_traffic() -> None:
     points = watches.points()
-    assert len(points) == len(set(points)) == 2 * (3 * (8 + 3) + 2)
+    assert len(points) == len(set(points)) == 2 * (4 * (8 + 3) + 2)
     alike = [point for point in points if point.live == point.candidate]
     assert {(point.what, point.traffic, point.mode) for point in alike} == {
         (what, traffic, mode)
