@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 import tempfile
-import threading
 import time
 import typing as t
 
@@ -83,6 +83,25 @@ def five_times(lab: t.Any, host: str = "client1", **headers: str) -> list[tuple[
     return list(map(tuple, json.loads(told)))
 
 
+def refusal(output: str, gate: str) -> str:
+    """Returns what the refusal of a bake says of the gate that failed: what it saw, next to its limits."""
+    assert f"refuse it (bake): {gate}: failures 1, at most 0." in output
+    (words,) = set(re.findall(rf"^  {gate}: fail \((.*)\)$", output, re.MULTILINE))
+    return str(words)
+
+
+def error_share(words: str) -> tuple[float, float]:
+    """Returns the share of errors that a gate saw, and its limit, in %."""
+    found = re.search(r"error_share ([\d.]+) %, at most ([\d.]+) %", words)
+    assert found, words
+    return float(found[1]), float(found[2])
+
+
+def times_of_failures(told: dict[str, t.Any]) -> list[float]:
+    """Returns when the requests that failed were due, in the order of time."""
+    return sorted(one["time"] for target in told["targets"].values() for one in target["failed"])
+
+
 def live(lab: t.Any) -> str:
     return str(lab.ask("/version")["version"])
 
@@ -107,66 +126,75 @@ def switch_faults(lab: t.Any, slot: str, **faults: t.Any) -> None:
 
 
 def test_a_release_that_is_as_good_is_confirmed_when_its_bake_is_over(lab: t.Any, load: t.Any) -> None:
+    before = lab.pointed()
     time.sleep(5)  # the live slot must have shown what users are used to
     played = deploy(lab, "1.1.0")
     assert played.code == 0
     assert live(lab) == "1.1.0"
+    assert lab.pointed() == other(before)
     assert "users: pass (" in played.output
     assert load()["failures"] == 0
 
 
 def test_a_slow_release_is_taken_back(lab: t.Any, load: t.Any) -> None:
+    before = lab.pointed()
     time.sleep(5)
     played = deploy(lab, "1.0.0", SLOWER, faults=SLOW)
     assert played.code != 0
-    assert "users: fail (" in played.output
-    assert "at most 100 % more" in played.output
+    assert re.search(r"p95 2(\.\d+)? s, live [\d.]+ ms, at most 100 % more$", refusal(played.output, "users"))
     assert "Users had it for a moment; 1.1.0-" in played.output
     assert "Last lines of reference-" in played.output
-    assert f"It stays in slot {other(lab.pointed())}, for a look at it" in played.output
-    assert not [name for process in ("web", "worker") for name in lab.running(process) if other(lab.pointed()) in name]
+    assert lab.pointed() == before
+    assert f"It stays in slot {other(before)}, for a look at it" in played.output
+    assert not [name for process in ("web", "worker") for name in lab.running(process) if other(before) in name]
     assert live(lab) == "1.1.0"
     assert load()["failures"] == 0
 
 
 def test_errors_on_one_endpoint_are_found(lab: t.Any, load: t.Any) -> None:
+    before = lab.pointed()
     time.sleep(5)
     faults = {"FAULT_ERROR_SHARE": "0.03", "FAULT_ERROR_PATH": "/api/v1/patients"}
-    # One request in three asks there: 1 % of all, which a limit of 1 % would not always refuse, and should not.
-    strict = {**TRAFFIC, "at_most": {"error_share": "0.3 %"}}
+    # Lists and writes ask there, 45 of 100 requests: 1.4 % of all, which a limit of 1 % would not refuse so soon.
+    strict = {**TRAFFIC, "at_most": {"error_share": "0.3 %"}, "worse_than_live_by": {}}
     played = deploy(lab, "1.0.0", strict, faults=faults, rollout_bake_seconds=60)
     assert played.code != 0
-    assert "error_share" in played.output
+    seen, limit = error_share(refusal(played.output, "users"))
+    assert seen > limit == 0.3
     assert live(lab) == "1.1.0"
-    assert set(load()["failures_by_reason"]) == {FAULTY}
+    assert lab.pointed() == before
+    told = load()
+    assert set(told["failures_by_reason"]) == {FAULTY}
+    assert {kind for kind, one in told["kinds"].items() if one["failures"]} <= {"list", "write"}
 
 
 def test_errors_that_begin_late_are_taken_back_within_an_interval(lab: t.Any, load: t.Any) -> None:
+    before, name = lab.pointed(), lab.group("load_balancer")[0]
     time.sleep(5)
-    struck: list[float] = []
-    slots: list[str] = []
-    name = lab.group("load_balancer")[0]
-
-    def strike() -> None:
-        lab.wait_for(name, "cat /var/lib/rollout/reference/watch.json", '"phase": "bake"', seconds=120)
+    with tempfile.TemporaryFile("w+") as output:
+        driver = lab.begun("deploy", "-e", wanted("1.0.0", rollout_bake_seconds=60), after="switch", output=output)
         time.sleep(20)
-        slots.append(lab.pointed())
-        switch_faults(lab, slots[0], error_share=0.3)
-        struck.append(time.time())
-
-    striker = threading.Thread(target=strike)
-    striker.start()
-    played = deploy(lab, "1.0.0", rollout_bake_seconds=60)
-    striker.join(30)
-    assert played.code != 0
+        lab.wait_for(name, "cat /var/lib/rollout/reference/watch.json", '"phase": "bake"', seconds=0)
+        began = time.time()
+        switch_faults(lab, other(before), error_share=0.3)
+        struck = time.time()
+        assert driver.wait(60) != 0
+        output.seek(0)
+        said = output.read()
+    print(said[-6000:])
+    assert "users: pass (" in said  # as it was until then
+    seen, limit = error_share(refusal(said, "users"))
+    assert seen > limit == 1
     assert live(lab) == "1.1.0"
+    assert lab.pointed() == before
     told = load()
     assert set(told["failures_by_reason"]) == {FAULTY}
-    last = max(target["last_failure"] for target in told["targets"].values())
-    print(f"users were back {last - struck[0]:.1f} s after the first bad answer could come")
-    assert last - struck[0] <= INTERVAL + 2.0
+    first, *_rest, last = times_of_failures(told)
+    print(f"users were back {last - struck:.1f} s after the first bad answer could come")
+    assert began <= first
+    assert last - struck <= INTERVAL + 2.0
     # The release that was there before is the same one, and so are its instances.
-    switch_faults(lab, slots[0], error_share=0)
+    switch_faults(lab, other(before), error_share=0)
 
 
 def test_a_healthy_release_that_nobody_uses_proves_nothing(lab: t.Any) -> None:
@@ -174,20 +202,32 @@ def test_a_healthy_release_that_nobody_uses_proves_nothing(lab: t.Any) -> None:
     idle = {"name": "users", "type": "traffic", "interval": "1 s", "min_samples": 5, "at_most": {"error_share": "1 %"}}
     site = {**READY, "interval": "1 s"}
     address = {**site, "name": "address", "path": None, "url": f"{lab.urls()[0]}ready"}
+    before = lab.pointed()
     played = deploy(lab, "1.0.0", idle, site, address, rollout_bake_seconds=8, rollout_bake_most_seconds=8)
     assert played.code != 0
     assert "too few users came" in played.output
     assert "users: no_data (0 answers, at least 5" in played.output
+    assert "users: pass" not in played.output
+    assert "ready: pass (" in played.output
     assert live(lab) == "1.1.0"
+    assert lab.pointed() == before
 
 
 def test_a_live_release_that_is_worse_keeps_no_better_one_out(lab: t.Any, load: t.Any) -> None:
-    switch_faults(lab, lab.pointed(), error_share=0.05)
+    before = lab.pointed()
+    switch_faults(lab, before, error_share=0.05)
     time.sleep(8)
     played = deploy(lab, "1.0.0")
+    ended = time.time()
     assert played.code == 0
+    found = re.findall(r"users: pass \(.* error_share 0 %, live ([\d.]+) %", played.output)
+    assert found and float(found[-1]) > 0, "the gate did not know that the live slot fails"
     assert live(lab) == "1.0.0"
-    assert set(load()["failures_by_reason"]) == {FAULTY}
+    assert lab.pointed() == other(before)
+    told = load()
+    assert set(told["failures_by_reason"]) == {FAULTY}
+    # Those were of the release before: none came while the better one was watched.
+    assert times_of_failures(told)[-1] < ended - BAKE
 
 
 def test_a_growing_share_of_users_gets_a_release_and_a_bad_one_goes_back(lab: t.Any, load: t.Any) -> None:
@@ -220,11 +260,16 @@ def test_a_growing_share_of_users_gets_a_release_and_a_bad_one_goes_back(lab: t.
 def test_a_prometheus_that_is_down_is_no_pass(lab: t.Any, load: t.Any) -> None:
     query = {"name": "alerts", "type": "prometheus", "url": "http://127.0.0.1:9", "query": "up", "interval": "1 s"}
     told = {**query, "name": "told", "at_least": {"value": 1}, "enforce": False}
+    before = lab.pointed()
     played = deploy(lab, "1.1.0", READY, {**query, "at_least": {"value": 1}}, told, rollout_bake_seconds=8)
     assert played.code != 0
     assert live(lab) == "1.0.0"
-    assert "alerts: errors 4, at most 3" in played.output
+    assert lab.pointed() == before
+    assert "refuse it (bake): alerts: errors 4, at most 3." in played.output
+    assert re.search(r"^  alerts: error \(connection.*refused", played.output, re.MULTILINE)
+    assert "alerts: pass" not in played.output
     assert "told (not enforced): error" in played.output
+    assert "ready: pass (" in played.output
     assert load()["failures"] == 0
 
 
