@@ -1,7 +1,7 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What gates ask is real: a Prometheus, and the Redis of the application.
+"""What gates ask is real: a Prometheus, the Redis of the application, and Locust, as the examples have it.
 
 A deploy asks several gates at once: those that are not enforced say what they see, and stop nothing. These tests need
 what those of test_gates.py have installed, and deploy whichever version users do not have.
@@ -12,13 +12,18 @@ from __future__ import annotations
 import base64
 import re
 import typing as t
+from pathlib import Path
 
 import pytest
+import yaml
 
 from . import prometheus
 from .prometheus import Prometheus
 from .test_gates import READY, deploy, live, other
 
+PROJECT = Path(__file__).parents[3]
+#: The worked example, with a thousand users.
+LOAD = yaml.safe_load((PROJECT / "examples/gates/load.yml").read_text())["rollout_gates"]["before_switch"][0]
 #: What the Redis of the application does meanwhile: of a hundred lookups a second four in five find something, and
 #: hundreds of keys are forgotten.
 BUSY = {
@@ -107,6 +112,42 @@ def test_prometheus_is_asked_by_tls_and_with_a_password(lab: t.Any, monitor: Pro
     assert "bad_data" in told(played.output, "mistaken", "error")
     assert hidden(played.output, monitor.password)
     assert hidden(played.output, "of-somebody-else")
+
+
+def smaller(run_time: str, **more: t.Any) -> dict[str, t.Any]:
+    """Returns the gate of the example with 20 users, who come from the controller."""
+    file = f"{PROJECT}/examples/load_test/locustfile.py"
+    command = list(LOAD["command"])
+    for option, value in {"-f": file, "--users": "20", "--spawn-rate": "20", "--run-time": run_time}.items():
+        command[command.index(option) + 1] = value
+    return {**LOAD, "host": "localhost", "command": command, "at_least": {"users": 20, "requests": 30}, **more}
+
+
+def test_a_load_test_with_locust_refuses_what_is_too_slow(lab: t.Any) -> None:
+    before, version = lab.pointed(), another(lab)
+    gate = smaller("3s", at_least={"users": 20}, at_most={"p95": 0, "errors": 0.1})
+    played = deploy(lab, version, rollout_gates={"before_switch": [gate]}, rollout_bake_seconds=0)
+    assert played.code != 0
+    assert "refuse it (before the switch): load did not pass." in played.output
+    found = re.match(
+        r"exit code 0, p95 ([\d.]+), at most 0, errors 0, at most 0.1, ", told(played.output, "load", "fail")
+    )
+    assert found and float(found[1]) > 0
+    assert "Users noticed nothing: " in played.output
+    assert lab.pointed() == before
+
+
+def test_a_load_test_with_locust_passes_as_the_example_has_it(lab: t.Any) -> None:
+    before, version = lab.pointed(), another(lab)
+    played = deploy(lab, version, rollout_gates={"before_switch": [smaller("10s")]}, rollout_bake_seconds=0)
+    assert played.code == 0
+    words = told(played.output, "load", "pass")
+    found = re.match(
+        r"exit code 0, p95 ([\d.]+), at most 195, errors 0, at most 0.1, users 20, at least 20, requests (\d+),", words
+    )
+    assert found and 0 < float(found[1]) <= 195 and int(found[2]) >= 30, words
+    assert live(lab) == version
+    assert lab.pointed() == other(before)
 
 
 @pytest.fixture
