@@ -67,7 +67,7 @@ options:
   processes:
     description: The processes of the application. Needed for O(state=present).
   processes_started:
-    description: Names of the processes that run after this; the others do not run.
+    description: Names of the processes that run after this; the others do not run, unless O(resume=true).
     type: list
     elements: str
     default: []
@@ -86,6 +86,14 @@ options:
     description: Secret environment variables.
     type: dict
     default: {}
+  resume:
+    description:
+      - Whether this run goes on with O(release) where an earlier one, which had put it there, was cut off.
+      - Then what runs of it in the slot runs on, also what O(processes_started) does not name; and what this host does
+        by itself when users are taken back stays planned, although a newer run is here.
+      - For O(state=present) only.
+    type: bool
+    default: false
   kept_release_id:
     description:
       - Id of the confirmed release that the load balancer's state names for this slot - what a roll back goes to.
@@ -171,7 +179,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation import names
-from ansible_collections.vitalops.rollout.plugins.module_utils._guard import retire
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import probation, retire
 from ansible_collections.vitalops.rollout.plugins.module_utils._module import journaled, run_module
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import definition
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.record import Paths
@@ -194,11 +202,16 @@ def _changed(module: AnsibleModule, paths: Paths) -> dict[str, t.Any]:
     if wanted["state"] == "absent":
         return slot.empty(runtime=wanted["runtime"]).result()
     release = definition.release_from(wanted["release"])
+    folder = states.folder_of(wanted["application"])
+    run = None if module.check_mode or not wanted["run"] else Run.from_dict(wanted["run"])
     if wanted["state"] == "withheld":
         outcome = slot.withhold(release.id, kept=wanted["kept_release_id"]).result()
-        if wanted["run"] and not module.check_mode:
-            retire.carry_over(states.folder_of(wanted["application"]), Run.from_dict(wanted["run"]), wanted["slot"])
+        if run:
+            retire.carry_over(folder, run, wanted["slot"])
         return outcome
+    if run and wanted["resume"]:
+        # First: whoever dies after this leaves work that knows where to go.
+        probation.carry_over(folder, run, wanted["slot"], release.id)
     return _place(slot, paths, release, wanted).result()
 
 
@@ -219,7 +232,8 @@ def _place(slot: Slot, paths: Paths, release: definition.Release, wanted: dict[s
         started=tuple(wanted["processes_started"]),
     )
     definition.check_definition(defined)
-    return slot.place(defined.starting(defined.started), variables, kept=wanted["kept_release_id"])
+    started = defined.starting(defined.started)
+    return slot.place(started, variables, kept=wanted["kept_release_id"], resumes=wanted["resume"])
 
 
 def main() -> None:
@@ -238,6 +252,7 @@ def main() -> None:
             "bind_address": {"type": "str", "default": "0.0.0.0"},  # noqa: S104
             "environment": {"type": "dict", "default": {}},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
+            "resume": {"type": "bool", "default": False},
             "kept_release_id": {"type": "str"},
             "masked": {"type": "list", "elements": "str", "default": [], "no_log": True},
         },

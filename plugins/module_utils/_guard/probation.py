@@ -4,7 +4,7 @@
 """What an application host knows of a release on probation, and what load balancers tell it of users. PRIVATE.
 
 They take traffic back alone, and have no way to application hosts; see follow.py. probation.json says what this host
-does when all of them have taken back; a newer run on the host voids it.
+does when all of them have taken back; a newer run on the host voids it, unless it goes on with the same release.
 """
 
 from __future__ import annotations
@@ -112,6 +112,13 @@ def _parsed(content: t.Mapping[str, t.Any]) -> Probation:
 def forget(folder: str) -> None:
     """Nothing is planned any more. The caller is alone()."""
     durable.remove(os.path.join(folder, FILE))
+
+
+def carry_over(folder: str, run: Run, slot: str, release_id: str) -> None:
+    """What was planned still holds: *run*, a newer one, goes on with that release in *slot*. The caller is alone()."""
+    found = read(folder)
+    if found is not None and (found.slot, found.release_id) == (slot, release_id):
+        write(folder, found._replace(run=run))
 
 
 def ask(places: t.Mapping[str, str], timeout: float = TIMEOUT) -> Told:

@@ -87,13 +87,23 @@ class Slot:
         self._recording = threading.Lock()
         self._drivers = drivers or {"docker": Docker(paths), "systemd": Systemd(paths)}
 
-    def place(self, definition: Definition, variables: t.Mapping[str, str], *, kept: str | None = None) -> Outcome:
+    def place(
+        self,
+        definition: Definition,
+        variables: t.Mapping[str, str],
+        *,
+        kept: str | None = None,
+        resumes: bool = False,
+    ) -> Outcome:
         """Puts a release into the slot and runs exactly its processes in ``definition.started``.
 
+        With *resumes*, what the slot runs of that release already runs on as well.
         What the slot ran before, when it was another release, stays on record as *previous*: the release with the id
         *kept* when the slot holds it, else the one that was current.
         """
         recorded = record.read(self._paths, self._slot)
+        if resumes:
+            definition = _running_on(recorded, definition)
         encoded = encode(definition.runtime, variables)
         target = Record(definition, _replaced(recorded, definition.release.id, kept))
         outcome, observed, steps = self._prepare(recorded, target, only=None)
@@ -424,6 +434,14 @@ def report(
         "processes_started": list(current.started) if current else [],
         "instances": instances,
     }
+
+
+def _running_on(recorded: Record, placed: Definition) -> Definition:
+    """Returns *placed* with what the slot runs of the same release started, too."""
+    current = recorded.current
+    if current is None or current.release.id != placed.release.id:
+        return placed
+    return placed.starting({*placed.started, *current.started})
 
 
 def _replaced(recorded: Record, placed: str, kept: str | None) -> Definition | None:

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import json
+import os
 import types
 
 import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.clock import Clock
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import BadInput
-from ansible_collections.vitalops.rollout.plugins.module_utils._guard import change
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard import change, probation
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import record, registry
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import journal
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import state as states
@@ -49,7 +50,7 @@ def information(**changes):
     return release_info.tell(checking(**{**base, **changes}))
 
 
-def placed(release, **changes):
+def placed(release, *, check_mode=True, **changes):
     base = {
         "application": "shop",
         "slot": "blue",
@@ -63,8 +64,10 @@ def placed(release, **changes):
         "environment": {"PAGE_SIZE": 20},
         "secrets": {"PASSWORD": "hidden-value"},
         "kept_release_id": None,
+        "resume": False,
+        "run": None,
     }
-    return slot_release.change(checking(**{**base, **changes}))
+    return slot_release.change(types.SimpleNamespace(params={**base, **changes}, check_mode=check_mode))
 
 
 def test_what_release_info_returns_is_what_slot_release_takes():
@@ -148,6 +151,50 @@ def test_a_run_that_a_newer_one_has_overtaken_changes_no_slot(monkeypatch, tmp_p
         changed_by("run-1", 7)
     assert [tuple(entry) for entry in journal.read(folder)] == before
     assert [entry.run for entry in journal.read(folder)] == ["run-1", "run-1", "run-2", "run-2"]
+
+
+def a_run(name, epoch):
+    told = {"operation": "deploy", "actor": "kim", "source": "command line", "release": None}
+    return {"id": name, "epoch": epoch, **told, "slot": "green", "previous": "blue"}
+
+
+@pytest.mark.parametrize(
+    ("resumes", "check", "run"), [(True, False, "run-2"), (False, False, "run-1"), (True, True, "run-1")]
+)
+def test_who_goes_on_with_a_release_first_carries_over_what_follows_users_then_changes_the_slot(
+    monkeypatch, tmp_path, resumes, check, run
+):
+    """The fetch of the artefact takes long, and the run dies in it."""
+    release = information()["release"]
+    monkeypatch.setattr(states, "folder_of", lambda application: str(tmp_path / "state" / application))
+    folder = states.folder_of("shop")
+    os.makedirs(folder)
+    planned = {
+        "slot": "green",
+        "release_id": release["id"],
+        "previous_slot": "blue",
+        "previous_release_id": "1.0.0-aaa",
+        "kinds": ["worker"],
+        "load_balancers": {"lb1": "192.0.2.10:80"},
+        "withholds": True,
+        "drain_seconds": 20,
+        "seconds": 300,
+    }
+    probation.plan(folder, Run.from_dict(a_run("run-1", 1)), planned, Clock())
+    asked = []
+
+    class DyingSlot:
+        def __init__(self, *unused, **options):
+            pass
+
+        def place(self, definition, variables, **options):
+            asked.append(options["resumes"])
+            raise InterruptedError
+
+    monkeypatch.setattr(slot_release, "Slot", DyingSlot)
+    with pytest.raises(InterruptedError):
+        placed(release, slot="green", resume=resumes, run=a_run("run-2", 2), check_mode=check)
+    assert (probation.read(folder).run.id, asked) == (run, [resumes])
 
 
 def test_the_step_that_changes_a_host_is_told_and_the_one_that_died_in_it(tmp_path):

@@ -218,6 +218,30 @@ def test_a_newer_run_on_the_host_voids_what_was_planned(fleet: Fleet) -> None:
     assert (fleet.turn(), fleet.asked, fleet.planned, fleet.places) == ("", [], None, [])
 
 
+@pytest.mark.parametrize(
+    ("slot", "release_id", "followed"),
+    [("green", R2["id"], True), ("green", "1.2.0-ccc", False), ("blue", R2["id"], False)],
+    ids=["the same release", "another release", "another slot"],
+)
+def test_a_newer_run_that_goes_on_with_the_release_keeps_what_was_planned(
+    fleet: Fleet, slot: str, release_id: str, followed: bool
+) -> None:
+    """It dies right after its first change on this host, and its users are taken back."""
+    newer = fleet.app.run("run-lee", epoch=2)
+    with change.change(fleet.app.folder, newer, "stage", fleet.app.clock):
+        probation.carry_over(fleet.app.folder, newer, slot, release_id)
+    assert (fleet.turn(), fleet.asked, fleet.planned is not None) == ("", [], followed)
+    fleet.told = {"lb1": BLUE}
+    assert ("and work follows" in fleet.turn(), sorted(fleet.asked[:4])) == (followed, BACK if followed else [])
+    told = {one.run for one in journal.read(fleet.app.folder) if one.step == "withhold"}
+    assert told == ({"run-lee"} if followed else set())
+
+
+def test_where_nothing_was_planned_nothing_is_carried_over(app: Host) -> None:
+    probation.carry_over(app.folder, app.run(), "green", R2["id"])
+    assert probation.read(app.folder) is None
+
+
 def test_a_newer_run_that_came_while_load_balancers_were_asked_is_left_alone(fleet: Fleet) -> None:
     ask = fleet.ask
 

@@ -260,6 +260,34 @@ def test_a_confirmed_release_deployed_again_changes_nothing(paths, host):
     assert slot_of(paths, host).place(release(paths, "1", "web"), VALUES, kept="1-111111111111").actions == []
 
 
+WORK = {"shop-blue-stubborn-1": "1", "shop-blue-worker-1": "1"}
+
+
+@pytest.mark.parametrize(
+    ("worked", "version", "running"),
+    [
+        (True, "1", {**BOTH_WEB, **WORK}),
+        (False, "1", BOTH_WEB),
+        (True, "2", BOTH_WEB_OF_2),
+    ],
+    ids=["work had moved here", "it had not", "another release comes"],
+)
+def test_who_goes_on_with_a_release_leaves_its_work_where_it_runs(paths, host, worked, version, running):
+    slot_of(paths, host).place(release(paths, "1", "web"), VALUES)
+    slot_of(paths, host).switch_processes(kinds=["worker"], on=worked)
+    resumed = slot_of(paths, host).place(release(paths, version, "web"), VALUES, resumes=True)
+    assert (host.running, resumed.changed) == (running, version != "1")
+
+
+def test_work_that_has_died_meanwhile_runs_again(paths, host):
+    slot_of(paths, host).place(release(paths, "1", "web", "worker"), VALUES)
+    del host.instances["shop-blue-worker-1"]
+    resumed = slot_of(paths, host).place(release(paths, "1", "web"), VALUES, resumes=True)
+    assert verbs(resumed) == ["create shop-blue-worker-1"]
+    ended = slot_of(paths, host).place(release(paths, "1", "web"), VALUES)
+    assert verbs(ended) == ["record blue.json", "stop shop-blue-worker-1"]
+
+
 def test_a_write_that_was_cut_short_leaves_no_secret(paths, host, monkeypatch):
     def killed(temporary, path):
         raise Killed
