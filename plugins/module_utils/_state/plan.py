@@ -97,7 +97,8 @@ def resume(state: State, slot: str, release: dict[str, str]) -> Plan:
         *_gate_and_switch(slot),
         f"Move workers and scheduler to slot {slot}.",
     )
-    return Plan("deploy", slot, release, state.live, live.release if live else None, False, None, steps)
+    previous = live.release if live else None
+    return Plan("deploy", slot, release, state.live, previous, False, _kept(state, slot), steps)
 
 
 def _gate_and_switch(slot: str) -> tuple[str, str]:

@@ -97,6 +97,8 @@ def test_a_second_roll_back_in_a_row_changes_nothing() -> None:
 def test_a_deploy_knows_which_confirmed_release_a_refusal_must_bring_back() -> None:
     assert plan.deploy(state("green", R1, R2), "green", R3).kept_release_id == "1.0.0-aaa"
     assert plan.deploy(state("blue", R1), "blue", R2).kept_release_id is None
+    assert plan.resume(state("green", R1, R2), "blue", R3).kept_release_id == "1.0.0-aaa"
+    assert plan.resume(state("blue", R1), "green", R2).kept_release_id is None
 
 
 @pytest.mark.parametrize(
