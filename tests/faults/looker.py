@@ -136,6 +136,14 @@ def words(*command: str) -> str:
     return ""
 
 
+def containers() -> dict[str, str]:
+    """Returns since when each container runs, by its name."""
+    names = words("docker", "ps", "--format", "{{.Names}}").split()
+    shown = words("docker", "inspect", "--format", "{{.Name}} {{.State.StartedAt}}", *names) if names else ""
+    rows = [line.lstrip("/").split() for line in shown.splitlines()]
+    return {row[0]: row[1] for row in rows if len(row) == 2}  # more words: it has ended meanwhile
+
+
 def everything(application: str, first: int, full: bool) -> dict[str, t.Any]:
     """Returns everything about this host."""
     folder = f"{ROOT}/{application}"
@@ -148,7 +156,7 @@ def everything(application: str, first: int, full: bool) -> dict[str, t.Any]:
     if lines(f"{folder}/traffic.map", 0):
         told |= load_balancer(application, folder, full)
     elif full:
-        told["containers"] = words("docker", "ps", "--format", "{{.Names}}").split()
+        told["containers"] = containers()
     return told
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import types
 import typing as t
 
 APPLICATION = "reference"
@@ -13,7 +14,10 @@ LOAD_BALANCERS = ("lb1", "lb2")
 
 
 class Look(t.NamedTuple):
-    """A host at one moment; looker.py says what the parts are. Load balancers only: file to status."""
+    """A host at one moment; looker.py says what the parts are. Load balancers only: file to status.
+
+    *containers*: since when each one runs, by its name.
+    """
 
     boottime: float
     boot: str
@@ -28,7 +32,7 @@ class Look(t.NamedTuple):
     state: t.Any = None
     answers: tuple[tuple[int, str | None], ...] = ()
     status: str = ""
-    containers: tuple[str, ...] = ()
+    containers: t.Mapping[str, str] = types.MappingProxyType({})
 
 
 def parse(text: str) -> Look:
@@ -42,7 +46,6 @@ def parse(text: str) -> Look:
             torn += 1
     for key in ("servers", "answers"):
         told[key] = tuple(tuple(row) for row in told.get(key, ()))
-    told["containers"] = tuple(told.get("containers", ()))
     return Look(journal=tuple(entries), torn=torn, **told)
 
 
@@ -132,6 +135,21 @@ def may_roll_back(seen: Look | None) -> bool:
         return False
     confirmed = [entry for entry in seen.state["history"] if entry["outcome"] == "confirmed"]
     return bool(confirmed) and confirmed[-1]["operation"] != "roll_back"
+
+
+def works(seen: Look | None, slot: str) -> bool:
+    """Whether a worker of *slot* runs on an application host."""
+    return seen is not None and any(name.startswith(f"{APPLICATION}-{slot}-worker-") for name in seen.containers)
+
+
+def restarted(before: t.Mapping[str, Look], after: t.Mapping[str, Look], live: str) -> list[str]:
+    """Returns what ran in slot *live* before a run that goes on there, and did not run on through it."""
+    return [
+        f"{name} on {host} ran since {since}, then {seen.containers.get(name, 'no more')}"
+        for host, seen in after.items()
+        for name, since in (before[host].containers.items() if host in before else ())
+        if name.startswith(f"{APPLICATION}-{live}-") and seen.containers.get(name) != since
+    ]
 
 
 def strays(hosts: t.Mapping[str, Look], live: str) -> list[str]:

@@ -64,6 +64,7 @@ class OneCase:
         self._left = False
         self._more: tuple[str, ...] = ()
         self._renewed: dict[str, float] = {}
+        self._at_death: dict[str, Look] = {}
 
     def run(self) -> Result:
         """Runs the case. Raises Broken when the fleet is not fit for a case before or after it."""
@@ -237,7 +238,10 @@ class OneCase:
         """
         seen = self.fleet.look_at(LOAD_BALANCERS, self._first, full=True)
         self._more = scenarios.again(self.case, seen["lb1"])
-        if self.case.scenario != "resumed":
+        if self.case.scenario == "resumed":
+            rooms = self.fleet.look_at(self.fleet.applications, self._first, full=True)
+            self._at_death = {name: one for name, one in rooms.items() if one is not None}
+        else:
             self._outlive(max(looks.lease_left(one) for one in seen.values()))
             seen = self.fleet.look_at(LOAD_BALANCERS, self._first, full=True)
             for name, one in seen.items():
@@ -333,6 +337,14 @@ class OneCase:
         live = looks.slot_of(lb1.haproxy) if lb1 else None
         if live:
             self.problems += looks.strays(applications, live)
+        if live and case.scenario == "resumed":
+            self._ran_on(applications, live)
+
+    def _ran_on(self, seen: t.Mapping[str, Look], live: str) -> None:
+        """What ran where users are was neither stopped nor started by the run that went on there."""
+        if self.case.step == "workers" and not looks.works(self._at_death.get(self.case.host), live):
+            self.problems.append(f"no worker of slot {live} ran on {self.case.host} when the run was taken up")
+        self.problems += looks.restarted(self._at_death, seen, live)
 
     def _in_order(self, seen: t.Mapping[str, Look]) -> None:
         """Every run went hand in hand over the load balancers, and the next one, which ended with 0, to its end."""

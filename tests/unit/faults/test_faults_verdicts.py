@@ -539,7 +539,7 @@ def test_a_second_roll_back_would_move_nothing() -> None:
 
 
 def containers(*names: str) -> Look:
-    return Look(boottime=1.0, boot="7", journal=(), containers=names)
+    return Look(boottime=1.0, boot="7", journal=(), containers=dict.fromkeys(names, "10:00"))
 
 
 def test_workers_follow_the_traffic_and_one_scheduler_runs() -> None:
@@ -551,6 +551,17 @@ def test_workers_follow_the_traffic_and_one_scheduler_runs() -> None:
     assert len(looks.strays(good, "green")) == 3
     twice = {**good, "app2": containers("reference-blue-worker-1", "reference-blue-scheduler-1")}
     assert looks.strays(twice, "blue") != []
+
+
+def test_what_runs_where_users_are_runs_on_through_a_run_that_goes_on_with_it() -> None:
+    names = ("reference-green-web-1", "reference-green-worker-1", "reference-blue-scheduler-1")
+    before = {"app1": containers(*names), "app2": containers()}
+    moved = containers(*names[:2], "reference-green-scheduler-1")  # blue's stops when its turn comes
+    assert looks.restarted(before, {"app1": moved, "app2": containers(*names)}, "green") == []
+    again = moved._replace(containers={**moved.containers, names[1]: "10:05"})
+    assert looks.restarted(before, {"app1": again}, "green") == [f"{names[1]} on app1 ran since 10:00, then 10:05"]
+    assert len(looks.restarted(before, {"app1": containers()}, "green")) == 2
+    assert [looks.works(before.get(host), "green") for host in ("app1", "app2", "app3")] == [True, False, False]
 
 
 def test_what_the_next_run_says_is_found_in_its_output() -> None:
