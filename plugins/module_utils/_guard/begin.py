@@ -128,15 +128,18 @@ def _watched(call: Call, *, alone: bool = False) -> bool:
 
 
 def _would_begin(call: Call) -> Result:
-    """What begin would find in its way, and the view."""
+    """What begin would find in its way, and the view, with the traffic where begin would have put it."""
     guard = call.guard
     where = os.path.join(guard.folder, leases.FILE)
     stored = leases.read(guard.folder)
     if call.run.operation != "roll_back" or _on_probation(call) is None:
         leases.taken(stored, call.run, call.lease_seconds, guard.clock, where=where, **_known(call))
-    finding = views.find(guard)
-    resume = _resumes(call, finding, guard.intent())
+    finding, intent = views.find(guard), guard.intent()
+    resume = _resumes(call, finding, intent)
     told = views.view(guard, finding, environment=call.environment, servers_too=False)
+    if finding.action is Action.REVERT and not resume:
+        previous = reverting.heir_of(call.run, intent, finding).previous
+        told["pointer"]["file"] = pointers.Pointer(previous, None, 0).text()
     return {"changed": bool(finding.says), "run": call.run.to_dict(), "view": {**told, "resume": resume}}
 
 

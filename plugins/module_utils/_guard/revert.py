@@ -86,7 +86,7 @@ def recover(guard: Guard, run: Run, finding: view.Finding) -> tuple[str, str]:
         what, says = recover(guard, run, again) if again.action is not Action.REPAIR else (again.action.value, "")
         return what, " ".join(part for part in (finding.says, says) if part)
     intent = guard.intent()
-    heir = _heir(run, intent, finding)
+    heir = heir_of(run, intent, finding)
     if finding.action is Action.REVERT:
         if _only(guard, heir, intent):
             return KEPT, _keep_for_good(guard, heir, intent)
@@ -100,7 +100,7 @@ def recover(guard: Guard, run: Run, finding: view.Finding) -> tuple[str, str]:
     return finding.action.value, finding.says
 
 
-def _heir(run: Run, intent: Intent | None, finding: view.Finding) -> Run:
+def heir_of(run: Run, intent: Intent | None, finding: view.Finding) -> Run:
     """Returns *run* as the one that answers for what was found."""
     if intent is not None:
         return towards(run, intent)

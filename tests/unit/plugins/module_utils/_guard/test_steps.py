@@ -570,7 +570,10 @@ def test_check_mode_of_begin_says_what_would_be_done_about_an_earlier_run(host: 
     switched(host)
     told = host.ask("begin", next_run(host), dry=True, **BREAK)
     assert (told["changed"], told["view"]["action"]) == (True, "revert")
+    assert told["view"]["pointer"]["file"] == "blue:none:0"  # the plan is made as if it had been done
     assert host.traffic() == ("green", "green")
+    told = host.ask("begin", next_run(host), dry=True, recovery="resume", **BREAK)
+    assert (told["view"]["resume"], told["view"]["pointer"]["file"]) == (True, "green:none:0")
 
 
 @pytest.mark.parametrize(
