@@ -11,9 +11,11 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.error
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import fleet
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import plan as plans
 from ansible_collections.vitalops.rollout.plugins.module_utils._state.state import State
+from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import pointer as pointers
 
 Begun = t.Mapping[str, t.Mapping[str, t.Any]]
 View = t.Mapping[str, t.Any]
+Traffic = t.Mapping[str, pointers.Pointer]
 
 
 def plan(
@@ -30,22 +32,25 @@ def plan(
     agreed = fleet.agree(views)
     state = agreed.state or State(application, environment)
     resumed = _resumed(views, release, state.live)
-    leader = views[agreed.leader or next(iter(views))]
-    live = _live(leader, state)
+    traffic = {host: _pointer(host, view) for host, view in views.items()}
+    live = _live(traffic, state)
     if operation == "deploy":
         if release is None:
             raise BadInput("A deploy needs a release.")
         planned = plans.resume(state, resumed, release) if resumed else plans.deploy(state, live, release)
     else:
-        left = _left(views, state) or live
+        left = _left(views, state) or _unrecorded(traffic, views, state) or live
         back = operation == "roll_back"
         planned = (
             plans.roll_back(state, left, undone=undone(views.values(), state)) if back else plans.retire(state, live)
         )
     first = next(iter(begun.values())).get("run") or {}
     # A roll back sends nobody first to what all shall leave: whatever a host did before, it goes to the same slot. One
-    # that only some hosts have confirmed moves nothing any more, and the others follow.
-    behind = {} if operation == "roll_back" and not planned.converge else agreed.lags
+    # that only some hosts have confirmed moves nothing any more, and the others follow. Nobody follows to where no
+    # users are: then the way is forward.
+    together = operation == "roll_back" and not planned.converge
+    astray = {} if resumed else _astray(traffic, live, state, agreed.behind)
+    behind = {**astray, **agreed.lags} if resumed or (live == state.live and not together) else {}
     return {
         "plan": planned.to_dict(),
         "run": {
@@ -65,6 +70,7 @@ def plan(
             *(f"{host}: {view['says']}" for host, view in views.items() if view["says"]),
             *agreed.says,
             *(f"{host} {lag}: it goes to slot {state.live} first." for host, lag in behind.items()),
+            *(f"{host} {lag}: it goes to slot {planned.slot}, too." for host, lag in astray.items() if together),
         ],
     }
 
@@ -88,12 +94,32 @@ def _work(state: State, live: str | None) -> dict[str, str | None]:
     return {"slot": state.live, "release": record.release["id"]}
 
 
-def _live(view: View, state: State) -> str | None:
-    """The slot that has the traffic; in check mode, the one that will have it once an earlier switch is taken back."""
-    if view["action"] == "revert":
-        return state.live
-    live = (view["pointer"]["file"] or "none").split(":", 1)[0]
-    return None if live == "none" else live
+def _pointer(host: str, view: View) -> pointers.Pointer:
+    """The traffic pointer of *host*, once it has dealt with what an earlier run left."""
+    return pointers.parse(view["pointer"]["file"] or "none:none:0", f"the traffic map of {host}")
+
+
+def _live(traffic: Traffic, state: State) -> str | None:
+    """The slot that has the traffic: the live one if any host sends users there, else what users were left in."""
+    used = set[str]().union(*(one.slots for one in traffic.values()))
+    return state.live if state.live in used else min(used, default=None)
+
+
+def _astray(traffic: Traffic, live: str | None, state: State, known: t.Collection[str]) -> dict[str, str]:
+    """The hosts, apart from *known*, that do not send users to the live slot, where others do; and how that shows."""
+    there = pointers.Pointer(state.live, None, 0)
+    if live != state.live:
+        return {}
+    found = {host: one for host, one in traffic.items() if host not in known and one != there}
+    return {host: f"has the traffic pointer {one.text()}" for host, one in found.items()}
+
+
+def _unrecorded(traffic: Traffic, views: t.Mapping[str, View], state: State) -> str | None:
+    """The slot that has users of any host although no confirmation says so: a roll back leaves that one, everywhere."""
+    for host, one in traffic.items():
+        for slot in one.slots - {state.live, (views[host]["state"] or {}).get("live")}:
+            return slot
+    return None
 
 
 def _left(views: t.Mapping[str, View], state: State) -> str | None:

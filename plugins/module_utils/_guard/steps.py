@@ -75,13 +75,13 @@ def adopt(call: Call) -> Result:
     try:
         traffic.wait_for_servers(guard.api, guard.application, wanted.live, 1, float(call.parameters.get("wait") or 30))
     except CommandFailed as error:
-        known = guard.state()
-        stay = known.live if known else None
+        in_file = pointers.read_file(guard.application, guard.map_path)
+        stay = in_file.target if in_file else None
         raise CommandFailed(
-            "This load balancer was left behind, and the release that leads does not answer: users stay on slot "
-            f"{stay or 'none'} here.",
+            f"This load balancer was left behind, and slot {wanted.live}, where the others are, does not answer: "
+            f"users stay on slot {stay or 'none'} here.",
             found=error.found,
-            next_step=f"{playbook('roll_back')} brings the fleet back to the release before it",
+            next_step=f"{playbook('roll_back')} brings all to a confirmed release, which it starts first",
         ) from error
     with call.alone("adopt"):
         return {"changed": guard.follow(call.run, wanted)}

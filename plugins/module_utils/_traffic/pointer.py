@@ -35,6 +35,11 @@ class Pointer(t.NamedTuple):
         """The slot that traffic moves to: the candidate as soon as it has a share, else the live one."""
         return self.candidate if self.candidate and self.weight else self.live
 
+    @property
+    def slots(self) -> frozenset[str]:
+        """The slots that get users."""
+        return frozenset(slot for slot in (self.live, self.target) if slot)
+
 
 def parse(text: str, where: str) -> Pointer:
     """Returns the pointer that *text* states. Raises StateUnreadable naming *where* it was found."""

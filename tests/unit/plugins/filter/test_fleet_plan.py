@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 
 import pytest
@@ -144,9 +145,10 @@ def test_a_roll_back_after_a_roll_back_that_was_cut_off_still_goes_back() -> Non
     assert (told["run"]["slot"], told["run"]["previous"]) == ("blue", "green")
 
 
-def test_check_mode_plans_as_if_the_switch_had_been_taken_back() -> None:
-    told = planned(release=R3, lb1=begun(FIRST, live="green", **left_over()))
-    assert (told["plan"]["slot"], told["plan"]["previous_slot"]) == ("green", "blue")
+def test_what_a_run_that_rolled_forward_left_has_users_where_they_were_before_it() -> None:
+    """Green was kept, as blue was dead; the next deploy into blue died, and users are in green again."""
+    told = planned(release=R3, lb1=begun(FIRST, live="green", **left_over("blue")))
+    assert (told["plan"]["slot"], told["plan"]["previous_slot"]) == ("blue", "green")
 
 
 def test_an_earlier_run_is_taken_up_where_users_have_its_release() -> None:
@@ -218,3 +220,88 @@ def test_work_is_where_users_are_when_only_an_unconfirmed_slot_answers(operation
 def test_work_goes_back_to_the_release_on_record_after_a_switch_that_was_taken_back() -> None:
     told = planned("deploy", R3, lb1=begun(FIRST, action="revert", says="Found it."))
     assert (told["recovered"], told["work"]) == (True, {"slot": "blue", "release": R1["id"]})
+
+
+# Traffic may be elsewhere than the states say: blue, which is on record, was dead when green was refused on one host.
+KEPT_GREEN = {"live": "green"}
+THIRD = confirmed(confirmed(EMPTY, "green", {**R1, "id": "0.9.0-zzz"}, 1), "blue", R1, 2)
+
+
+@pytest.mark.parametrize("astray", ["lb1", "lb2"], ids=["the leader", "another one"])
+@pytest.mark.parametrize(
+    ("operation", "release", "slot"), [("deploy", R1, "blue"), ("deploy", R3, "green"), ("retire", None, "green")]
+)
+def test_a_host_that_sends_users_elsewhere_follows_the_others_first(
+    operation: str, release: t.Any, slot: str, astray: str
+) -> None:
+    hosts = {host: begun(THIRD, **KEPT_GREEN if host == astray else {}) for host in ("lb1", "lb2")}
+    told = planned(operation, release, **hosts)
+    assert (told["behind"], told["state"]["live"], told["plan"]["slot"]) == ([astray], "blue", slot)
+    assert told["work"] == {"slot": "blue", "release": R1["id"]}
+    assert told["says"][-1] == f"{astray} has the traffic pointer green:none:0: it goes to slot blue first."
+
+
+@pytest.mark.parametrize("astray", ["lb1", "lb2"], ids=["the leader", "another one"])
+def test_a_host_that_has_lost_its_map_follows_the_others_first(astray: str) -> None:
+    hosts = {host: begun(SECOND, **{"live": None} if host == astray else {}) for host in ("lb1", "lb2")}
+    told = planned(release=R2, **hosts)
+    assert (told["plan"]["converge"], told["behind"]) == (True, [astray])
+    assert told["says"][-1] == f"{astray} has the traffic pointer none:none:0: it goes to slot green first."
+    assert planned("roll_back", **hosts)["plan"]["slot"] == "blue"  # where it goes, all go
+
+
+def test_a_share_that_nobody_takes_back_is_taken_back_first() -> None:
+    told = planned(release=R3, lb1=begun(THIRD, pointer={"file": "blue:green:25", "haproxy": None}))
+    assert (told["behind"], told["plan"]["slot"], told["plan"]["previous_slot"]) == (["lb1"], "green", "blue")
+
+
+def test_where_nobody_is_in_the_live_slot_the_way_is_forward_for_all() -> None:
+    told = planned(release=R3, lb1=begun(THIRD, live=None), lb2=begun(THIRD, **KEPT_GREEN))
+    assert (told["behind"], told["plan"]["slot"], told["plan"]["previous_slot"]) == ([], "blue", "green")
+
+
+def test_nobody_follows_into_the_slot_that_the_way_forward_goes_through() -> None:
+    """Green is on record and dead, and blue was kept; lb2 missed that green was confirmed."""
+    told = planned(release=R3, lb1=begun(SECOND, live="blue"), lb2=begun(FIRST), lb3=begun(None))
+    assert (told["behind"], told["plan"]["slot"], told["plan"]["previous_slot"]) == ([], "green", "blue")
+
+
+@pytest.mark.parametrize("hosts", [("lb1", "lb2"), ("lb2", "lb1")])
+def test_a_first_release_that_was_kept_anywhere_is_not_replaced_under_its_users(hosts: tuple[str, str]) -> None:
+    told = planned(release=R2, **dict(zip(hosts, (begun(None, live="blue"), begun(None)))))
+    assert (told["behind"], told["plan"]["slot"], told["run"]["previous"]) == ([], "green", "blue")
+
+
+def test_a_run_that_goes_on_sends_nobody_back_first() -> None:
+    told = planned(release=R2, lb1=begun(FIRST, **resumed()), lb2=begun(FIRST), lb3=begun(FIRST, live=None))
+    assert (told["resume"], told["behind"]) == (True, [])
+
+
+@pytest.mark.parametrize("astray", ["lb1", "lb2"], ids=["the leader", "another one"])
+@pytest.mark.parametrize(
+    "last", [{}, {"unsettled": {"epoch": 8, "operation": "deploy", "step": "end", "release": "1.1"}}]
+)
+def test_a_roll_back_goes_to_the_live_slot_while_users_of_any_host_are_elsewhere(
+    astray: str, last: dict[str, t.Any]
+) -> None:
+    hosts = {host: begun(THIRD, **KEPT_GREEN if host == astray else last) for host in ("lb1", "lb2")}
+    told = planned("roll_back", **hosts)
+    assert (told["run"]["slot"], told["run"]["release"], told["run"]["previous"]) == ("blue", R1["id"], "green")
+    assert (told["behind"], told["work"]["slot"]) == ([], "blue")
+    assert told["says"][-1] == f"{astray} has the traffic pointer green:none:0: it goes to slot blue, too."
+
+
+@pytest.mark.parametrize(
+    "pointers", list(itertools.product(["none:none:0", "blue:none:0", "green:none:0", "blue:green:25"], repeat=2))
+)
+@pytest.mark.parametrize("history", [THIRD, confirmed(THIRD, "blue", R1, 4, by="roll_back")], ids=["deployed", "back"])
+@pytest.mark.parametrize("last", [{}, died()], ids=["settled", "died"])
+def test_a_roll_back_replaces_nothing_under_users(
+    pointers: tuple[str, str], history: states.State, last: dict[str, t.Any]
+) -> None:
+    hosts = [begun(history, pointer={"file": text, "haproxy": None}, **last) for text in pointers]
+    told = planned("roll_back", lb1=hosts[0], lb2=hosts[1])
+    elsewhere = any("green" in text for text in pointers)
+    assert not (elsewhere and told["plan"]["slot"] == "green")
+    if told["plan"]["converge"]:
+        assert told["behind"] == [host for host, text in zip(("lb1", "lb2"), pointers) if text != "blue:none:0"]

@@ -380,6 +380,27 @@ def test_nobody_follows_to_a_release_that_does_not_answer_and_the_way_out_is_tol
     assert host.traffic() == ("blue", "blue")
 
 
+def test_a_host_that_kept_users_in_a_slot_nobody_confirmed_follows_once_the_live_one_answers(
+    host: Host, peer: t.Any
+) -> None:
+    switched(host)
+    state = host.state().to_dict()
+    host.blue.status = 503
+    run, view = host.begins(next_run(host), **BREAK)
+    assert (view["action"], view["pointer"]["file"], host.intent()) == ("keep", "green:none:0", None)
+    peer.rows[0] = peer.server("blue", "app1-web-1", "DOWN", host.blue.address)
+    with pytest.raises(
+        RolloutError, match="slot blue, where the others are, does not answer: users stay on slot green"
+    ):
+        host.ask("adopt", run, state=state, wait=0.2)
+    assert host.traffic() == ("green", "green")
+    peer.rows[0] = peer.server("blue", "app1-web-1", "UP", host.blue.address)
+    assert host.ask("adopt", run, state=state)["changed"] is True
+    assert (host.traffic(), host.state().to_dict()) == (("blue", "blue"), state)
+    host.ask("end", run)
+    assert host.begins(host.run("run-mia", epoch=0))[1]["action"] == "nothing"
+
+
 def test_a_run_whose_lease_is_broken_waits_for_no_instance(host: Host, peer: t.Any) -> None:
     run, _view = host.begins()
     peer.rows[1] = peer.server("green", "app1-web-1", "DOWN", host.green.address)
