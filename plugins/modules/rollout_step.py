@@ -36,9 +36,9 @@ options:
         that lost it. V(verify) only asks what users get. V(confirm) records the release as good and disarms. V(revert)
         takes this run's switch back. V(end) gives the lease back without a confirmation. V(approve) ends a bake that
         nobody attends before its time, V(approved) says how it ended.
-      - On application hosts. V(wake) starts what is kept in a slot, or empties a slot that does not hold the release.
-        V(workers) lets workers and scheduler follow the traffic. V(stop) stops processes. V(retire) stops a slot that
-        has no traffic, now or later.
+      - On application hosts. V(wake) starts what is kept in a slot, or empties a slot that does not hold the release;
+        connections of another release there are waited for, C(drain_seconds) at most. V(workers) lets workers and
+        scheduler follow the traffic. V(stop) stops processes. V(retire) stops a slot that has no traffic, now or later.
     type: str
     required: true
     choices:

@@ -14,6 +14,7 @@ from .._slots import definition, handover, record
 from .._slots.record import Paths
 from .._slots.slot import Outcome, Slot
 from .._state.state import other_slot
+from . import busy
 from . import change as changes
 from . import probation as probations
 from . import retire as retiring
@@ -21,26 +22,44 @@ from .call import Call, Result
 
 
 def wake(call: Call) -> Result:
-    """What is kept in a slot runs again. Parameters: slot, kinds, release_id.
+    """What is kept in a slot runs again. Parameters: slot, kinds, release_id; drain_seconds: for how long connections
+    of another release in the slot are waited for.
 
     A host that was added later never held that release. Nothing else may get users there, so its slot is emptied.
     """
     paths, slot, release = Paths(call.guard.application), _slot(call, _name(call)), str(call.parameters["release_id"])
     kinds = _kinds(call)
     with _change(call, "wake"):
+        stopped = _let_end(call, paths, release)
         held = slot.holds(release)  # what one empties nobody else may be filling
         outcome = slot.switch_processes([], kinds=kinds, on=True, release_id=release) if held else slot.empty()
     records = {name: record.read(paths, name) for name in definition.SLOTS}
-    said = (
-        f"{socket.gethostname()} does not hold release {release} in slot {_name(call)}: no users until the next deploy"
-    )
+    lacks = "" if held else f"does not hold release {release} in slot {_name(call)}: no users until the next deploy"
+    warnings = [f"{socket.gethostname()} {said}" for said in (stopped, lacks) if said]
     return {
         **_told([outcome]),
         "held": held,
         "slots": {name: one.release_id for name, one in records.items()},
         "runs_scheduler": any("scheduler" in one.kinds_started for one in records.values()),
-        **({} if held else {"warnings": [said]}),
+        **({"warnings": warnings} if warnings else {}),
     }
+
+
+def _let_end(call: Call, paths: Paths, release: str) -> str:
+    """What another release in the slot had begun may end, for drain_seconds at most: users wait for a roll back.
+
+    Returns what is stopped all the same, or an empty string.
+    """
+    slot, seconds, clock = _name(call), float(call.parameters.get("drain_seconds") or 0), call.guard.clock
+    replaced = record.read(paths, slot).release_id
+    if call.check or seconds <= 0 or replaced in (None, release):
+        return ""
+    ends = clock.boottime() + seconds
+    used = busy.lasting(paths, slot)
+    while used and clock.boottime() < ends:
+        used = busy.lasting(paths, slot)
+    lasting = f"{used} connections that had not ended after {seconds:g} s"
+    return f"stopped release {replaced} in slot {slot} with {lasting}" if used else ""
 
 
 def stop(call: Call) -> Result:

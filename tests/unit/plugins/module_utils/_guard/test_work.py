@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import typing as t
 from pathlib import Path
@@ -19,6 +20,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.error
 )
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard import change, retire, work
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots import record
+from ansible_collections.vitalops.rollout.plugins.module_utils._slots.definition import Definition, Process, Release
 from ansible_collections.vitalops.rollout.plugins.module_utils._slots.slot import Outcome
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import journal, lease, state
 from ansible_collections.vitalops.rollout.plugins.module_utils._state.lease import LeaseLost
@@ -84,6 +86,61 @@ def test_what_such_a_host_has_in_that_slot_goes(app: Host, asked: list[tuple[t.A
     told = app.ask("wake", slot="blue", kinds=["web"], release_id=R1["id"])
     assert (told["held"], told["instances"], "warnings" in told) == (True, [{"name": "shop-blue-web-1"}], False)
     assert asked == [("green", "empty"), ("blue", "web", True, R1["id"])]
+
+
+class Uploads:
+    """Two connections that end after some looks of a second each."""
+
+    def __init__(self, app: Host, looks: int) -> None:
+        self.app, self.left, self.looked = app, looks, 0
+
+    def lasting(self, _paths: record.Paths, slot: str) -> int:
+        assert slot == "green"
+        self.looked += 1
+        self.app.now += 1
+        self.left -= 1
+        return 2 if self.left >= 0 else 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "looks", "seconds", "looked", "cut"),
+    [
+        ("0.9.0-zzz", 0, 20, 1, False),
+        ("0.9.0-zzz", 5, 20, 6, False),
+        ("0.9.0-zzz", 99, 20, 20, True),
+        ("0.9.0-zzz", 99, 0, 0, False),
+        (R2["id"], 99, 20, 0, False),
+    ],
+    ids=[
+        "nothing lasts",
+        "it ends",
+        "it outlasts the deadline",
+        "no drain is allowed by name",
+        "it is the release wanted",
+    ],
+)
+def test_a_release_that_is_replaced_may_end_what_it_had_begun(
+    app: Host,
+    asked: list[tuple[t.Any, ...]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: str,
+    looks: int,
+    seconds: float,
+    looked: int,
+    cut: bool,
+) -> None:
+    release = Release(R2["id"], "1.1.0", "sha256:2", "registry/shop")
+    running = Definition("shop", "green", "systemd", release, (Process("web", "web"),), 18100, "127.0.0.1", "/shop.env")
+    record.write(record.Paths("shop", str(tmp_path)), "green", record.Record(running, None))
+    seen = Uploads(app, looks)
+    monkeypatch.setattr(work.busy, "lasting", seen.lasting)
+    monkeypatch.setattr(FakeSlot, "holds", lambda _self, _release: True)
+    told = app.ask("wake", slot="green", kinds=["web"], release_id=wanted, drain_seconds=seconds)
+    assert (seen.looked, asked) == (looked, [("green", "web", True, wanted)])
+    host = socket.gethostname()
+    says = f"{host} stopped release {R2['id']} in slot green with 2 connections that had not ended after 20 s"
+    assert told.get("warnings", []) == ([says] if cut else [])
 
 
 def test_no_work_starts_where_the_release_is_not_held(app: Host, asked: list[tuple[t.Any, ...]]) -> None:
