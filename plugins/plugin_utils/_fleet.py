@@ -51,7 +51,14 @@ def combine(
         _undone(answered.values(), told.get("state")),
         _watched(answered),
         _router(answered.values()),
+        any(_is_astray(result, told["state"]) for result in answered.values()),
     )
+
+
+def _is_astray(result: Fields, state: Fields | None) -> bool:
+    """Whether users of a load balancer are where neither it nor the fleet has a confirmation: a roll back ends that."""
+    known = {None, *((one or {}).get("live") for one in (result.get("state"), state))}
+    return state is not None and (result["pointer"] or {}).get("live") not in known
 
 
 def _router(answered: t.Iterable[Fields]) -> str:

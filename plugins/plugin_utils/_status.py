@@ -32,6 +32,7 @@ class Status(t.NamedTuple):
     load balancer. instances: result of slot_info by host. problems: sentences. now: seconds since 1970-01-01 UTC.
     run: the run that is under way, its step, and what happens next, in words. undone: whether the last deploy died, and
     users are where they were. watch: what the gates see at this moment. router: what routes, of all load balancers.
+    astray: whether one of them sends users to a slot that nobody confirmed.
     """
 
     application: str
@@ -46,6 +47,7 @@ class Status(t.NamedTuple):
     undone: bool = False
     watch: str = ""
     router: str = "HAProxy"
+    astray: bool = False
 
     @property
     def live(self) -> str | None:
@@ -260,7 +262,7 @@ def _cell(status: Status, host: str, slot: str) -> str:
 def _way_back(status: Status) -> str:
     if status.live is None:
         return "no: nothing is live"
-    if status.pointed not in (None, status.live):
+    if status.astray or status.pointed not in (None, status.live):
         record = status.record(status.live)
         return f"to {record['release']['id'] if record else '?'} in {status.live}: a run was cut off after its switch"
     done = _done_already(status)

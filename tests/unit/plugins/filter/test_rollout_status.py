@@ -381,6 +381,8 @@ def test_a_roll_back_after_a_deploy_that_died_is_not_promised_to_go_further() ->
     last = {"epoch": 8, "operation": "deploy", "step": "revert", "release": "1.2.0-bad"}
     told["lb2"]["__status_load_balancer"]["unsettled"] = last
     assert "  roll back   done already, for the last deploy was cut off; a second one goes" in "\n".join(drawn(told))
+    told["lb2"]["__status_load_balancer"]["pointer"] = {"live": "green", "candidate": None, "weight": 0}
+    assert f"  roll back   to {NEW} in blue: a run was cut off after its switch" in drawn(told)
 
 
 @pytest.mark.parametrize(
