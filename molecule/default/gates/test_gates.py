@@ -197,6 +197,37 @@ def test_errors_that_begin_late_are_taken_back_within_an_interval(lab: t.Any, lo
     switch_faults(lab, other(before), error_share=0)
 
 
+@pytest.fixture
+def slow_requests(lab: t.Any) -> t.Iterator[None]:
+    """Some users wait for long answers, so that the slot which loses its traffic drains for seconds."""
+    asks = f"curl -s -o /dev/null '{lab.urls()[0]}api/v1/slow?seconds=9'"
+    run = "systemd-run --quiet --collect --unit=slow-users --property=RuntimeMaxSec=90"
+    lab.connect("client1").check_output(f"{run} sh -c %s", f"while sleep 0.5; do {asks} & done")
+    yield
+    lab.connect("client1").run("systemctl stop slow-users")
+
+
+def test_a_release_that_is_bad_at_once_is_taken_back_while_the_slot_before_it_drains(
+    lab: t.Any, load: t.Any, slow_requests: None
+) -> None:
+    before = lab.pointed()
+    time.sleep(5)
+    faults = {"FAULT_ERROR_SHARE": "1", "FAULT_ERROR_PATH": "/api/v1/patients"}
+    played = deploy(lab, "1.0.0", faults=faults, rollout_bake_seconds=60)
+    assert played.code != 0
+    assert "Gates refuse the release while the slot before it still drains." in played.output
+    seen, limit = error_share(played.output)
+    assert seen > limit == 1
+    assert "Users had it for a moment; 1.1.0-" in played.output
+    assert live(lab) == "1.1.0"
+    assert lab.pointed() == before
+    told = load()
+    assert set(told["failures_by_reason"]) == {FAULTY}
+    first, *_rest, last = times_of_failures(told)
+    print(f"users were back {last - first:.1f} s after the first bad answer")
+    assert last - first <= INTERVAL + 2.0
+
+
 def test_a_healthy_release_that_nobody_uses_proves_nothing(lab: t.Any) -> None:
     # What gates ask themselves comes more often than this, and is no user.
     idle = {"name": "users", "type": "traffic", "interval": "1 s", "min_samples": 5, "at_most": {"error_share": "1 %"}}

@@ -172,7 +172,7 @@ def _shown(call: Call, in_file: pointers.Pointer | None, in_use: pointers.Pointe
 
 
 def drain(call: Call) -> Result:
-    """Watches the slot that lost its traffic. Parameters: slot, deadline, required."""
+    """Watches the slot that lost its traffic. Parameters: slot, deadline, required; early: see early.py."""
     call.alive()
     slot, deadline = str(call.parameters["slot"]), float(call.parameters["deadline"])
     guard = call.guard
@@ -187,7 +187,16 @@ def drain(call: Call) -> Result:
                 where=guard.map_path,
                 next_step="move the traffic to the other slot first",
             )
-    ended = traffic.drain(guard.api, guard.application, slot, deadline, while_waiting=_now_and_then(call.alive))
+    from . import early  # noqa: PLC0415 - all samplers: loaded when needed
+
+    alive = _now_and_then(call.alive)
+    with early.looking(call) as gates_agree:
+
+        def between() -> None:
+            alive()
+            gates_agree()
+
+        ended = traffic.drain(guard.api, guard.application, slot, deadline, while_waiting=between)
     if not ended.done and call.parameters.get("required", True):
         where, look = guard.api.in_flight_hint(guard.application, slot)
         raise RolloutError(

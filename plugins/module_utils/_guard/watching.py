@@ -34,38 +34,38 @@ def begin(call: Call) -> Result:
     """
     guard = call.guard
     _may(call)
-    before, since, warnings = _answered_before(call)
-    asked = _asked(call, before, since)
-    gates = specification.read({asked["phase"]: asked["gates"]}, "rollout_gates")
+    warnings: list[str] = []
+    wanted = asked_for(call, warnings.append)
+    gates = specification.read({wanted["phase"]: wanted["gates"]}, "rollout_gates")
     if call.check:
         return {"changed": False}
     # Whoever can never look must be told to the run, and not to a log.
-    samplers.watched(gates, watch_files.place(guard.application, asked), watch_files.times(asked), guard.api)
+    samplers.watched(gates, watch_files.place(guard.application, wanted), watch_files.times(wanted), guard.api)
     guard.timer.stop_watch()  # an old one must not speak for this one
     with guard.alone():
-        if asked["alone"]:
+        if wanted["alone"]:
             _must_be_armed(call)
-        watch_files.write_seen(guard.folder, watch_files.told(asked, guard.clock), None)
-        watch_files.write_asked(guard.folder, asked)
+        watch_files.write_seen(guard.folder, watch_files.told(wanted, guard.clock), None)
+        watch_files.write_asked(guard.folder, wanted)
         watch_files.looked(guard.folder, guard.clock)
     guard.renew(call.run)
     guard.timer.start_watch()
-    return {"changed": False, "watch": asked["id"], **({"warnings": warnings} if warnings else {})}
+    return {"changed": False, "watch": wanted["id"], **({"warnings": warnings} if warnings else {})}
 
 
-def _answered_before(call: Call) -> tuple[tally.Told | None, tally.Told | None, list[str]]:
+def _answered_before(call: Call, warn: t.Callable[[str], object]) -> tuple[tally.Told | None, tally.Told | None]:
     """Returns what the live release had answered when it was confirmed, and the candidate when it got all users.
 
-    And what a person must know about that: the files are not made to outlive a power cut, and a damaged one stops
-    nobody.
+    *warn* is called with what a person must know: the files are not made to outlive a power cut, and a damaged one
+    stops nobody.
     """
-    guard, run, warnings = call.guard, call.run, list[str]()
+    guard, run = call.guard, call.run
 
     def known(read: t.Callable[[], tally.Told | None], says: str) -> tally.Told | None:
         try:
             return read()
         except StateUnreadable as error:
-            warnings.append(f"{error.what.rstrip('.')} ({error.where}): {says}")
+            warn(f"{error.what.rstrip('.')} ({error.where}): {says}")
             return None
 
     state = guard.state()
@@ -78,10 +78,12 @@ def _answered_before(call: Call) -> tuple[tally.Told | None, tally.Told | None, 
         lambda: tally.at_the_switch(guard.api, guard.folder, run),
         "the release is judged by what it answers from now on; the next switch writes it anew",
     )
-    return before, since, warnings
+    return before, since
 
 
-def _asked(call: Call, before: tally.Told | None, since: tally.Told | None) -> watch_files.Told:
+def asked_for(call: Call, warn: t.Callable[[str], object] = lambda _says: None) -> watch_files.Told:
+    """Returns the watch that the parameters of the step watch ask for."""
+    before, since = _answered_before(call, warn)
     told, run = call.parameters, call.run
     return {
         "id": os.urandom(8).hex(),

@@ -452,6 +452,33 @@ def test_errors_between_the_switch_and_the_watch_count(host: t.Any) -> None:
     ended()
 
 
+def early(**change: t.Any) -> dict[str, t.Any]:
+    told = {"phase": "bake", "gates": [ERRORS], "seconds": 60, "most": 60, "public_url": "http://127.0.0.1/"}
+    return {**told, **change}
+
+
+def test_a_bad_release_does_not_wait_for_its_bake_while_the_slot_before_drains(host: t.Any) -> None:
+    run = switched(host)
+    host.peer.rows[2] = host.peer.backend("blue", 1)  # a request that lasts
+    users_get(host, 300 + 300, 100)
+    began = time.monotonic()
+    with pytest.raises(RolloutError, match="Gates refuse the release while the slot before it still drains") as refused:
+        host.ask("drain", run, slot="blue", deadline=9, required=False, early=early())
+    assert time.monotonic() - began < 5
+    assert "at most 0 (errors 401 answers, error_share 24.4 %, at most 1 %)" in str(refused.value)
+    assert host.ask("info")["view"]["pointer"]["file"] == "blue:none:0"
+    assert host.intent() is None
+
+
+@pytest.mark.parametrize("told", [early(), early(gates=[]), early(seconds=0.01, most=0.01), None])
+def test_a_drain_ends_as_ever_where_users_see_nothing_bad(host: t.Any, told: t.Any) -> None:
+    run = switched(host)
+    host.peer.rows[2] = host.peer.backend("blue", 1)
+    drained = host.ask("drain", run, slot="blue", deadline=0.5, required=False, early=told)
+    assert (drained["drained"], drained["in_flight"]) == (False, 1)
+    assert host.intent() is not None
+
+
 def test_only_the_run_that_has_switched_knows_what_was_before(host: t.Any) -> None:
     run = switched(host)
     asks(host, run)
