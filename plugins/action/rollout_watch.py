@@ -101,7 +101,7 @@ class ActionModule(Step):
             seen = self._seen(watch)
             if seen.get("failed"):
                 return seen
-            progress = _watch.both(seen.get("progress"), commands.told())
+            progress = _watch.both(seen.get("progress"), commands.told(), commands.elapsed())
             self._say(progress)
             result = self._result(watch, seen, progress, commands, together)
             if result is None and time.monotonic() >= ends:
@@ -186,7 +186,7 @@ class ActionModule(Step):
 
     def _say(self, progress: t.Mapping[str, t.Any] | None) -> None:
         """Says what is seen: every few seconds, and at once when a verdict changes."""
-        if not progress:
+        if not progress or not progress["gates"]:
             return
         verdicts, now = _watch.verdicts(progress), time.monotonic()
         if now - self._said >= _SPEAK or verdicts != self._known:
@@ -220,12 +220,12 @@ class _Commands:
         self._stop = stop
         self._stopped = False
         self._told: list[Result] = []
-        self._began = 0.0
+        self._since = self._began = 0.0  # of all of them, and of the one that runs
         self._thread = threading.Thread(target=self._run_all, daemon=True)
 
     def start(self) -> None:
         """The first one begins."""
-        self._began = time.monotonic()
+        self._since = self._began = time.monotonic()
         if self._gates:
             self._thread.start()
 
@@ -255,6 +255,10 @@ class _Commands:
             why = str(answer.get("msg") or "it ended without an answer").strip()
             return {"verdict": "error", "words": [why.partition("\n")[0]], "answers": why.splitlines()[1:]}
         return answer
+
+    def elapsed(self) -> float:
+        """Returns for how many s they have run."""
+        return time.monotonic() - self._since
 
     def told(self) -> list[Result]:
         """Returns those that have ended, and the one that runs."""

@@ -73,7 +73,7 @@ def ended(told: t.Mapping[str, t.Any], answer: t.Mapping[str, t.Any]) -> Fields:
 
 def progress(gates: t.Sequence[Fields], elapsed: float) -> Fields:
     """Returns the progress of commands, as a watch tells its own."""
-    return {"elapsed": elapsed, "seconds": elapsed, "gates": list(gates)}
+    return {"elapsed": elapsed, "seconds": 0.0, "gates": list(gates)}
 
 
 def verdicts(progress: t.Mapping[str, t.Any]) -> list[str]:
@@ -94,10 +94,10 @@ def saw_users(progress: t.Mapping[str, t.Any]) -> bool:
     return any(one["enforce"] and one["verdict"] == "pass" and one.get("type") == "traffic" for one in gates)
 
 
-def both(first: t.Mapping[str, t.Any] | None, gates: t.Sequence[Fields]) -> Fields | None:
-    """Returns the progress *first* of a watch together with what commands gave."""
+def both(first: t.Mapping[str, t.Any] | None, gates: t.Sequence[Fields], elapsed: float) -> Fields | None:
+    """Returns the progress *first* of a watch together with what commands gave, which have begun *elapsed* s ago."""
     if first is None:
-        return progress(gates, 0.0) if gates else None
+        return progress(gates, elapsed) if gates else None
     return {**first, "gates": [*first["gates"], *gates]}
 
 

@@ -19,7 +19,7 @@ from .masking import Masking
 from .specification import GateSpecification
 from .verdict import FAIL, INCONCLUSIVE, NO_DATA
 
-_APART = 1.0  # s between the two readings of a first look
+_APART = 1.0  # s between two readings of which a rate is made
 _COUNTERS = ("evicted_keys", "keyspace_hits", "keyspace_misses")
 _LENGTHS = {"list": "LLEN", "zset": "ZCARD", "stream": "XLEN"}
 
@@ -133,14 +133,20 @@ class _Cache:
         return Look(INCONCLUSIVE if lookups else NO_DATA, words)
 
     def _readings(self, client: t.Any, allowed: float) -> tuple[_Reading | None, _Reading]:
-        """Returns two readings of the same counters, the first one None where only the last one matters."""
+        """Returns two readings of the same counters, the first one None where only the last one matters.
+
+        A rate is taken over no less than _APART: over milliseconds it would be nothing, or a lot.
+        """
         now = _read(client)
-        if self._before and _goes_on(self._before, now):
-            return self._before, now
+        before = self._before if self._before and _goes_on(self._before, now) else None
         if "evictions" not in self._gate.at_most:
-            return None, now
-        time.sleep(min(_APART, allowed / 2))
-        return now, _read(client)
+            return before, now
+        before = before or now
+        early = _APART - (now.moment - before.moment)
+        if early <= 0:
+            return before, now
+        time.sleep(min(early, allowed / 2))
+        return before, _read(client)
 
 
 def _read(client: t.Any) -> _Reading:

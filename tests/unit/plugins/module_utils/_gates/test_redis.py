@@ -133,6 +133,16 @@ def test_evictions_are_counted_from_look_to_look_and_within_the_first_one(clock:
     assert server.readings == 3
 
 
+def test_a_rate_is_never_taken_over_a_moment(clock: types.SimpleNamespace) -> None:
+    server = Server(evicted_keys=1000)
+    look = sampler(server, at_most={"evictions": "5 /s"})
+    look(5)
+    clock.now = 1.005  # the next look, of a gate that looks every second
+    server.info_now["evicted_keys"] += 1
+    assert look(5) == Look(PASS, ["evictions 1 /s, at most 5 /s"])
+    assert clock.now == 2.0
+
+
 @pytest.mark.parametrize("change", [{"run_id": "b", "evicted_keys": 2000}, {"evicted_keys": 3}])
 def test_counters_that_began_anew_are_read_twice_again(change: dict[str, t.Any], clock: types.SimpleNamespace) -> None:
     server = Server(evicted_keys=1000)
