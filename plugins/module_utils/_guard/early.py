@@ -24,11 +24,7 @@ def looking(call: Call) -> t.Iterator[t.Callable[[], None]]:
     Parameter: early, which has those of the step watch, with gates of type traffic only: their words are numbers, and
     give no secret away. Users leave a refused release at once, as in its bake.
     """
-    told = call.parameters.get("early") or {}
-    if not told.get("gates"):
-        yield lambda: None
-        return
-    asked = watching.asked_for(call._replace(parameters=told))
+    asked = watching.asked_for(call._replace(parameters=call.parameters["early"]))
     gates = specification.read({asked["phase"]: asked["gates"]}, "rollout_gates")
     watched = samplers.watched(
         gates, watch_files.place(call.guard.application, asked), watch_files.times(asked), call.guard.api

@@ -187,10 +187,8 @@ def drain(call: Call) -> Result:
                 where=guard.map_path,
                 next_step="move the traffic to the other slot first",
             )
-    from . import early  # noqa: PLC0415 - all samplers: loaded when needed
-
     alive = _now_and_then(call.alive)
-    with early.looking(call) as gates_agree:
+    with _early(call) as gates_agree:
 
         def between() -> None:
             alive()
@@ -207,6 +205,15 @@ def drain(call: Call) -> Result:
             next_step=f"{look}; raise rollout_drain_deadline if they are meant to last",
         )
     return {"changed": False, "drained": ended.done, "in_flight": ended.in_flight, "seconds": ended.seconds}
+
+
+def _early(call: Call) -> t.ContextManager[t.Callable[[], None]]:
+    """Gates that look while a slot drains; nothing where there are none."""
+    if not (call.parameters.get("early") or {}).get("gates"):
+        return contextlib.nullcontext(lambda: None)
+    from . import early  # noqa: PLC0415 - all samplers: loaded when needed
+
+    return early.looking(call)
 
 
 def verify(call: Call) -> Result:

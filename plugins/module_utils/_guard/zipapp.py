@@ -15,10 +15,10 @@ import zipfile
 
 from .._slots import artefact
 from .._traffic import haproxy, nginx
-from . import cli, verify, watcher, watching, words, work
+from . import cli, early, verify, watcher, watching, words, work
 
 # What is imported is packed; those after the first are what the program itself loads late.
-PARTS = (cli, verify, watcher, watching, words, work, artefact, haproxy, nginx)
+PARTS = (cli, early, verify, watcher, watching, words, work, artefact, haproxy, nginx)
 SHEBANG = b"#!/usr/bin/python3 -I\n"
 ROOMS = ("_foundation", "_state", "_traffic", "_gates", "_slots", "_guard")
 PACKAGE = "rollout"
