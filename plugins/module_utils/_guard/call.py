@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from .._foundation.errors import BadInput
+from .._foundation.errors import BadInput, RolloutError
 from .._state import journal, machine
 from .._state import lease as leases
 from .._state.run import Run
@@ -19,6 +19,10 @@ RESUMED = "resume"
 POLICIES = ("revert", RESUMED, "ask")
 
 Result = dict[str, t.Any]
+
+
+class TakenBack(RolloutError):
+    """The release was refused while users had it, and this host has given them back the one before."""
 
 
 class Call(t.NamedTuple):

@@ -13,6 +13,7 @@ from .._foundation.errors import BadInput, RolloutError, playbook
 from .._foundation.refusal import refusal
 from .._state.lease import LeaseLost
 from . import steps
+from .call import TakenBack
 from .guard import Guard
 
 
@@ -58,6 +59,6 @@ def step() -> int:
 
 
 def _failure(error: RolloutError) -> dict[str, t.Any]:
-    told = {"failed": True, "changed": False, "msg": str(error), "error": error.details()}
+    told = {"failed": True, "changed": isinstance(error, TakenBack), "msg": str(error), "error": error.details()}
     # What another run decides now is no failure of the host: whoever asks must be able to tell.
     return {**told, "lost": error.found} if isinstance(error, LeaseLost) else told

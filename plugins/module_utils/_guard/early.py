@@ -9,17 +9,17 @@ import contextlib
 import math
 import typing as t
 
-from .._foundation.errors import CommandFailed, RolloutError
+from .._foundation.errors import CommandFailed
 from .._gates import decision, specification
 from .._gates.watch import Times, Watch
 from . import revert as reverting
 from . import samplers, watch_files, watcher, watching
-from .call import Call
+from .call import Call, TakenBack
 
 
 @contextlib.contextmanager
 def looking(call: Call) -> t.Iterator[t.Callable[[], None]]:
-    """Gives what is to be called now and then. It raises RolloutError when gates refuse the release.
+    """Gives what is to be called now and then. It raises TakenBack when gates refuse the release.
 
     Parameter: early, which has those of the step watch, with gates of type traffic only: their words are numbers, and
     give no secret away. Users leave a refused release at once, as in its bake.
@@ -46,7 +46,7 @@ def _check(call: Call, watch: Watch, phase: str) -> None:
     with contextlib.suppress(CommandFailed):  # then the run that withdraws it asks once more, and says so
         reverting.refuse(call.guard, call.run, says[:300])
     answers = [answer for gate in progress.gates for answer in gate["answers"]]
-    raise RolloutError(
+    raise TakenBack(
         "Gates refuse the release while the slot before it still drains.",
         found="\n    ".join([says, *answers]),
         where="rollout_gates.bake",

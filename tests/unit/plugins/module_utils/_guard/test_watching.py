@@ -22,6 +22,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.error
 )
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.watch import Progress
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard import tally, watch_files, watcher, words
+from ansible_collections.vitalops.rollout.plugins.module_utils._guard.call import TakenBack
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import intent as intents
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import journal
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import lease as leases
@@ -462,7 +463,7 @@ def test_a_bad_release_does_not_wait_for_its_bake_while_the_slot_before_drains(h
     host.peer.rows[2] = host.peer.backend("blue", 1)  # a request that lasts
     users_get(host, 300 + 300, 100)
     began = time.monotonic()
-    with pytest.raises(RolloutError, match="Gates refuse the release while the slot before it still drains") as refused:
+    with pytest.raises(TakenBack, match="Gates refuse the release while the slot before it still drains") as refused:
         host.ask("drain", run, slot="blue", deadline=9, required=False, early=early())
     assert time.monotonic() - began < 5
     assert "at most 0 (errors 401 answers, error_share 24.4 %, at most 1 %)" in str(refused.value)
