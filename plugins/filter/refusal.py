@@ -77,9 +77,11 @@ def _logs(plan: dict[str, t.Any], last_words: t.Sequence[t.Mapping[str, t.Any]],
     }
     lines = []
     names = set(_NAME.findall(said))
+    named = [name for name, (_host, instance) in found.items() if {name, instance["name"]} & names]
     processes = {str(instance["process"]) for _host, instance in found.values()}
-    someone = any(name.rpartition("-")[0].endswith(f"-{process}") for name in names for process in processes)
-    for name in [name for name in found if name in names] or ([] if someone else list(found)[:1]):
+    others = names - {host for host, _instance in found.values()}
+    someone = any(name.rpartition("-")[0].endswith(f"-{process}") for name in others for process in processes)
+    for name in named or ([] if someone else list(found)[:1]):
         host, instance = found[name]
         lines.append(f"Last lines of {instance['name']} on {host}:")
         lines.extend(f"  | {line}" for line in instance["log"])

@@ -47,7 +47,8 @@ not averaged: a share can be tested exactly with any number of looks, a mean of 
 averages forget all but the last 1024 requests. Simulated are limits of {FLOOR:.1%} more errors, and of a p95 that is
 {P95_LIMIT:.0%} longer; what is worse by less is within its limit. A gate with several limits, and a rollout over
 several load balancers and shares, divides the {RISK_AGAINST_LIVE:.0%} among them: it is wrong as rarely as with one,
-and finds what is worse a little later ("{SHARED}"). Limits that stand for themselves (`at_most`) have {RISK:.0%}.
+and finds what is worse a little later ("{SHARED}"). Looks while a slot drains add a tenth. Limits that stand for
+themselves (`at_most`) have {RISK:.0%}.
 
 "Found worse" is what the evidence said. A watch that ends without that and without enough to pass is refused, too,
 unless somebody has said otherwise ([gates.md](gates.md#what-every-gate-can-say)); so is one that stays above an

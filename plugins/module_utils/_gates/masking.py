@@ -35,17 +35,21 @@ class Masking:
 
 
 def secrets_in(body: str) -> list[str]:
-    """Returns what a secret *body* of a request must not give away: itself, and the texts of its JSON or its form."""
+    """Returns what a secret *body* of a request must not give away: itself, and what its JSON or its form has.
+
+    Left out are texts and numbers of fewer than 6 characters.
+    """
     try:
         found = list(_texts(json.loads(body)))
     except (ValueError, RecursionError):
         found = [value for _name, value in urllib.parse.parse_qsl(body)]
-    return [body, *(text for text in found if len(text) >= _SHORTEST)]
+        found += [part.partition("=")[2] for part in body.split("&")]  # as it is written
+    return list(dict.fromkeys([body, *(text for text in found if len(text) >= _SHORTEST)]))
 
 
 def _texts(content: t.Any) -> t.Iterator[str]:
-    if isinstance(content, str):
-        yield content
+    if isinstance(content, (str, int, float)) and not isinstance(content, bool):
+        yield str(content)
     elif isinstance(content, (dict, list)):
         for one in content.values() if isinstance(content, dict) else content:
             yield from _texts(one)

@@ -169,7 +169,7 @@ TYPES: t.Mapping[str, Type] = {
     ),
 }
 #: What can stand in the place of a table: the server makes a short text of its first value.
-_SELECTS = re.compile(r"(\s|\(|--.*\n|/\*(.|\n)*?\*/)*(select|with|values|table)\b", re.IGNORECASE)
+_SELECTS = re.compile(r"(\s|\(|--.*\n|/\*(?:[^*]|\*(?!/))*\*/)*(select|with|values|table)\b", re.IGNORECASE)
 #: What is about more than one look.
 _OF_LOOKS = ("interval", "on_inconclusive", "failures_at_most", "errors_at_most", "no_data_at_most")
 _LIMITS = ("at_most", "at_least", "worse_than_live_by")

@@ -58,15 +58,16 @@ Reader = t.Callable[[], t.Mapping[str, Tally]]
 def since_then(now: Tally, before: Tally) -> Tally:
     """Returns what came after *before*. When a counter went back, all began anew: HAProxy was reloaded.
 
-    A time that nothing took for a week leaves HAProxy's table alone, and says nothing about the others.
+    What its table counts is another matter: a person may clear the counters alone, and a time that nothing took for a
+    week leaves the table alone.
     """
-    if any(one < then for one, then in zip(now[:4], before[:4])):
-        return now
+    anew = any(one < then for one, then in zip(now[:4], before[:4]))
+    counted = Tally() if anew else before
     return Tally(
-        now.responses - before.responses,
-        now.responses_4xx - before.responses_4xx,
-        now.responses_5xx - before.responses_5xx,
-        now.connection_errors - before.connection_errors,
+        now.responses - counted.responses,
+        now.responses_4xx - counted.responses_4xx,
+        now.responses_5xx - counted.responses_5xx,
+        now.connection_errors - counted.connection_errors,
         {took: _since(answers, before.times.get(took, 0)) for took, answers in now.times.items()},
         {kind: _since(answers, before.probes.get(kind, 0)) for kind, answers in now.probes.items()},
     )

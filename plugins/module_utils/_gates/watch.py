@@ -83,7 +83,7 @@ class Watch:
     def progress(self) -> Progress:
         """Returns what to do now, and why."""
         elapsed = self._clock() - self._began
-        late = [gate.name for gate in self._gates if gate.is_late()]
+        late = [gate.name for gate in self._gates if gate.is_late(self._began + self._times.seconds)]
         seen = [gate.seen() for gate in self._gates]
         over, may_extend = elapsed >= self._times.seconds, elapsed < self._times.most
         gates = [gate for gate, _told in seen]
@@ -96,9 +96,9 @@ class Watch:
         if decided.action == decision.HOLD and over and not may_extend and not lacks_users:
             decided = decision.Decision(decision.REVERT, [*decided.reasons, "nobody decided in time"])
         told = [told for _gate, told in seen]
-        if decided.action == decision.GO and late:  # every look has a deadline
+        if late and (decided.action == decision.GO or lacks_users):  # every look has a deadline
             waits = [f"{name}: its last look is not over yet" for name in late]
-            decided = decision.Decision(decision.HOLD, [*decided.reasons, *waits])
+            decided, lacks_users = decision.Decision(decision.HOLD, [*decided.reasons, *waits]), False
         return Progress(decided.action, decided.reasons, round(elapsed, 1), self._times.seconds, told, lacks_users)
 
 
@@ -135,10 +135,14 @@ class _Gate:
         except Exception as error:  # whatever it is, it must become a verdict and not a silent thread
             return broken(f"the gate broke: {type(error).__name__}: {error}")
 
-    def is_late(self) -> bool:
-        """Whether the next verdict should be known by now: the newest one may be a pass of long ago."""
+    def is_late(self, over: float) -> bool:
+        """Whether a look that began before *over*, the end of the phase, should have ended by now.
+
+        The newest verdict may be a pass of long ago then. Looks that begin after that moment hold nobody up.
+        """
         since = self._looks_since
-        return self._gate.enforce and since is not None and time.monotonic() - since > self._gate.interval
+        overdue = since is not None and since < over and time.monotonic() - since > self._gate.interval
+        return self._gate.enforce and overdue
 
     def seen(self) -> tuple[decision.Gate, dict[str, t.Any]]:
         """Returns what decides, and what a person is told."""

@@ -9,7 +9,7 @@ import contextlib
 import math
 import typing as t
 
-from .._foundation.errors import CommandFailed
+from .._foundation.errors import CommandFailed, RolloutError
 from .._gates import decision, specification
 from .._gates.watch import Times, Watch
 from . import revert as reverting
@@ -42,11 +42,11 @@ def _check(call: Call, watch: Watch, phase: str) -> None:
     progress = watch.progress()
     if progress.action != decision.REVERT:
         return
-    says = watcher.says(phase, progress)
+    says, armed = watcher.says(phase, progress), call.guard.intent() is not None
     with contextlib.suppress(CommandFailed):  # then the run that withdraws it asks once more, and says so
         reverting.refuse(call.guard, call.run, says[:300])
     answers = [answer for gate in progress.gates for answer in gate["answers"]]
-    raise TakenBack(
+    raise (TakenBack if armed and call.guard.intent() is None else RolloutError)(
         "Gates refuse the release while the slot before it still drains.",
         found="\n    ".join([says, *answers]),
         where="rollout_gates.bake",

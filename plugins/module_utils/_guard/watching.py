@@ -101,7 +101,7 @@ def asked_for(call: Call, warn: t.Callable[[str], object] = lambda _says: None) 
             for kind, connection in (told.get("connections") or {}).items()
             if any(gate.get("type") == kind for gate in told["gates"])
         },
-        "masked": list(told.get("masked") or []),
+        "masked": list(told.get("masked") or []) if told["gates"] else [],
         "alone": {key: told[key] for key in _ALONE} if told.get("alone") else None,
     }
 

@@ -61,9 +61,9 @@ def _tried(what: t.Callable[[], t.Any]) -> int:
     except OSError as error:
         _say(str(refusal(error)), sys.stderr)
         return AGAIN
-    except Exception:  # of one application: it must not keep the others from what is due
+    except Exception:  # of one application: it must not keep the others from what is due, nor the guard from its switch
         _say(traceback.format_exc(), sys.stderr)
-        return NEVER
+        return AGAIN
     return DONE
 
 

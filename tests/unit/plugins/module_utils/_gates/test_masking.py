@@ -26,8 +26,11 @@ def test_secrets_are_masked(text: str, shown: str) -> None:
 @pytest.mark.parametrize(
     ("body", "found"),
     [
-        ("user=a&password=hidden+value%21", ["hidden value!"]),
-        ('{"password": "hidden-value", "pin": 1, "list": [{"x": "deeper"}, "short"]}', ["hidden-value", "deeper"]),
+        ("user=a&password=hidden+value%21", ["hidden value!", "hidden+value%21"]),
+        (
+            '{"password": "hidden-value", "pin": 1, "code": 987654, "list": [{"x": "deeper"}, "short"]}',
+            ["hidden-value", "987654", "deeper"],
+        ),
         ("[" * 100_000, []),
         ("a plain text", []),
         ("", []),

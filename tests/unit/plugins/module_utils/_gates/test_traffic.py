@@ -275,8 +275,12 @@ def test_only_what_came_since_the_last_look_counts() -> None:
 
 def test_a_counter_that_went_back_tells_that_all_of_them_began_anew() -> None:
     before = Tally(100_000, 9, 5_000, 3, {5: 90_000, 9000: 5_000})
-    now = Tally(110_000, 12, 110, 4, {5: 109_000, 9000: 1_000})
+    now = Tally(110_000, 12, 110, 4, {5: 1_000, 9000: 10})
     assert since_then(now, before) == now
+    # A person has cleared the counters, and not the table: what it tells of probes and times goes on.
+    probed = before._replace(probes={2: 3_000})
+    cleared = Tally(1_000, 0, 450, 0, {5: 90_500, 9000: 5_500}, {2: 3_002})
+    assert since_then(cleared, probed) == cleared._replace(times={5: 500, 9000: 500}, probes={2: 2})
     # A time that nothing took for a week is forgotten, and nothing else with it.
     rare = Tally(110_000, 12, 5_010, 4, {5: 99_000, 9000: 2})
     assert since_then(rare, before) == Tally(10_000, 3, 10, 1, {5: 9_000, 9000: 2})

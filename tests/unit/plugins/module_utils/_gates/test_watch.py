@@ -181,6 +181,38 @@ def test_a_pass_of_long_ago_does_not_end_a_phase_while_the_next_look_still_waits
     assert (done.action, list(done.reasons)) == (REVERT, ["errors: failures 1, at most 0"])
 
 
+def test_gates_whose_looks_last_longer_than_their_interval_end_a_phase() -> None:
+    def slow(_allowed: float) -> Look:
+        time.sleep(0.06)
+        return Look(PASS, [])
+
+    def later(allowed: float) -> Look:
+        time.sleep(0.03)
+        return slow(allowed)
+
+    watch = Watch([Watched(gate(), slow), Watched(gate("p95"), later)], Times(0.2, 0.4))
+    watch.start()
+    done = until(watch, lambda progress: progress.action != HOLD)
+    assert done.action == GO
+    assert done.elapsed < 0.6
+
+
+def test_a_gate_that_lacks_users_is_not_content_while_a_look_of_another_one_is_overdue() -> None:
+    seen: list[str] = []
+
+    def hangs_later(_allowed: float) -> Look:
+        seen.append("look")
+        if len(seen) > 1:
+            time.sleep(0.5)
+        return Look(PASS if len(seen) == 1 else FAIL, [])
+
+    watch = Watch([Watched(gate(), unused), Watched(gate("site"), hangs_later)], Times(0.1, 0.1), without_users="hold")
+    watch.start()
+    waits = until(watch, lambda progress: progress.elapsed >= 0.2)
+    assert (waits.action, waits.lacks_users) == (HOLD, False)
+    assert until(watch, lambda progress: progress.action != HOLD).action == REVERT
+
+
 def test_a_gate_that_only_tells_is_not_waited_for() -> None:
     ends = threading.Event()
 

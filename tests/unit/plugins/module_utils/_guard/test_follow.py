@@ -321,7 +321,7 @@ def test_a_slot_file_that_makes_no_sense_keeps_no_other_application_from_its_tur
     (fleet.app.root / "shop" / probation.FILE).write_text("{}")
     monkeypatch.setattr(words, "Clock", lambda: fleet.app.clock)
     fleet.app.now += 61
-    assert words.main(["retire", "--due"]) == words.NEVER
+    assert words.main(["retire", "--due"]) == words.AGAIN
     told = capsys.readouterr()
     assert "AttributeError: 'str' object" in told.err
     assert "is retired" in told.out

@@ -264,6 +264,8 @@ def test_answers_show_no_secret_of_the_application(host: t.Any) -> None:
     run = switched(host)
     asks(host, run, masked=["hidden-value"])
     assert watch_files.read_asked(host.folder)["masked"] == ["hidden-value"]
+    asks(host, run, gates=[], masked=["hidden-value"])
+    assert watch_files.read_asked(host.folder)["masked"] == []  # where nothing looks, nothing can be repeated
     damaged(host, "watch.json", {"hidden": "value"}, ("masked",))
     with pytest.raises(StateUnreadable, match="What is to be watched cannot be understood"):
         watch_files.read_asked(host.folder)
