@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import math
+import socket
 import typing as t
 
 from .._foundation.errors import CommandFailed, RolloutError
 from .._gates import decision, specification
+from .._gates.verdict import PASS
 from .._gates.watch import Times, Watch
 from . import revert as reverting
 from . import samplers, watch_files, watcher, watching
 from .call import Call, TakenBack
+
+_WHEN = "bake, while the slot before it still drains"
 
 
 @contextlib.contextmanager
@@ -45,9 +49,10 @@ def _check(call: Call, watch: Watch, phase: str) -> None:
     says, armed = watcher.says(phase, progress), call.guard.intent() is not None
     with contextlib.suppress(CommandFailed):  # then the run that withdraws it asks once more, and says so
         reverting.refuse(call.guard, call.run, says[:300])
-    answers = [answer for gate in progress.gates for answer in gate["answers"]]
-    raise (TakenBack if armed and call.guard.intent() is None else RolloutError)(
-        "Gates refuse the release while the slot before it still drains.",
-        found="\n    ".join([says, *answers]),
-        where="rollout_gates.bake",
-    )
+    # As the action plugin of a bake says it.
+    told = [f"The gates of {socket.gethostname()} refuse it ({_WHEN}): {'; '.join(progress.reasons)}."]
+    for gate in progress.gates:
+        if gate["verdict"] != PASS or gate["answers"]:
+            told.append(f"  {gate['name']}: {gate['verdict']} ({', '.join(gate['words'])})")
+            told += [f"    {answer}" for answer in gate["answers"]]
+    raise (TakenBack if armed and call.guard.intent() is None else RolloutError)("\n".join(told))
