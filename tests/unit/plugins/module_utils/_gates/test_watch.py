@@ -42,6 +42,19 @@ def says(*verdicts: str) -> t.Callable[[float], Look]:
     return look
 
 
+def hangs_later() -> t.Callable[[float], Look]:
+    """A sampler that passes at once, and then fails after a while."""
+    seen: list[str] = []
+
+    def look(_allowed: float) -> Look:
+        seen.append("look")
+        if len(seen) > 1:
+            time.sleep(0.5)
+        return Look(PASS if len(seen) == 1 else FAIL, [])
+
+    return look
+
+
 def until(watch: Watch, wanted: t.Callable[[Progress], bool]) -> Progress:
     ends = time.monotonic() + 5
     while not wanted(watch.progress()):
@@ -165,15 +178,7 @@ def test_a_gate_that_breaks_is_an_error_and_told() -> None:
 
 
 def test_a_pass_of_long_ago_does_not_end_a_phase_while_the_next_look_still_waits() -> None:
-    seen: list[str] = []
-
-    def hangs_later(_allowed: float) -> Look:
-        seen.append("look")
-        if len(seen) > 1:
-            time.sleep(0.5)
-        return Look(PASS if len(seen) == 1 else FAIL, [])
-
-    watch = Watch([Watched(gate(), hangs_later)], Times(0.1, 0.1))
+    watch = Watch([Watched(gate(), hangs_later())], Times(0.1, 0.1))
     watch.start()
     waits = until(watch, lambda progress: progress.elapsed >= 0.2)
     assert (waits.action, list(waits.reasons)) == (HOLD, ["errors: its last look is not over yet"])
@@ -198,15 +203,9 @@ def test_gates_whose_looks_last_longer_than_their_interval_end_a_phase() -> None
 
 
 def test_a_gate_that_lacks_users_is_not_content_while_a_look_of_another_one_is_overdue() -> None:
-    seen: list[str] = []
-
-    def hangs_later(_allowed: float) -> Look:
-        seen.append("look")
-        if len(seen) > 1:
-            time.sleep(0.5)
-        return Look(PASS if len(seen) == 1 else FAIL, [])
-
-    watch = Watch([Watched(gate(), unused), Watched(gate("site"), hangs_later)], Times(0.1, 0.1), without_users="hold")
+    watch = Watch(
+        [Watched(gate(), unused), Watched(gate("site"), hangs_later())], Times(0.1, 0.1), without_users="hold"
+    )
     watch.start()
     waits = until(watch, lambda progress: progress.elapsed >= 0.2)
     assert (waits.action, waits.lacks_users) == (HOLD, False)
