@@ -15,6 +15,7 @@ from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.vitalops.rollout.plugins.action.rollout_step import ActionModule as Step
 from ansible_collections.vitalops.rollout.plugins.action.rollout_step import run_id
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.refusal import refusal
 from ansible_collections.vitalops.rollout.plugins.plugin_utils import _watch
 
 ARGUMENTS: dict[str, t.Any] = {
@@ -195,7 +196,7 @@ class ActionModule(Step):
             self._display.display(_watch.line(self._host, self._wanted["phase"], progress), color=color)
 
     def _refused(self, says: str, progress: t.Mapping[str, t.Any] | None) -> Result:
-        msg = _watch.refusal(self._host, self._wanted["phase"], says, progress or {"gates": []})
+        msg = refusal(self._host, _watch.PHASES[self._wanted["phase"]], says, progress or {"gates": []})
         return {"failed": True, "changed": self._moved(), "msg": msg, "progress": dict(progress or {})}
 
     def _step(self, step: str, parameters: Result) -> Result:

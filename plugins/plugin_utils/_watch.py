@@ -13,6 +13,7 @@ import typing as t
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import RolloutError, playbook
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates import quantity
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.quantity import DURATION
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.refusal import gate
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.specification import TYPES
 
 PROGRAM = str(TYPES["command"].fields["timeout"].default)
@@ -27,8 +28,6 @@ PHASES = {
 SEEN_USERS, CONTENT, LACKS_USERS, DOUBT = "seen_users", "content", "lacks_users", "doubt"
 STANDINGS = (SEEN_USERS, CONTENT, LACKS_USERS)
 Fields = dict[str, t.Any]
-_LONG = 1000
-_SHOWN = 120  # characters of what a gate has seen, in a line that is about many gates
 
 
 def clock(seconds: float) -> str:
@@ -44,14 +43,6 @@ def line(host: str, phase: str, progress: t.Mapping[str, t.Any]) -> str:
     of = f" of {clock(planned)}{', longer than planned' if progress['elapsed'] > planned else ''}" if planned else ""
     gates = "; ".join([*(progress.get("reasons") or []), *map(gate, progress["gates"])])
     return f"  {host}  {PHASES[phase]}, {clock(progress['elapsed'])}{of}  {gates}"
-
-
-def gate(told: t.Mapping[str, t.Any], most: int = _SHOWN) -> str:
-    """Returns what one gate says, with numbers next to limits, in about *most* characters."""
-    words = ", ".join(told["words"])
-    words = words if len(words) <= most else f"{words[: most - 1]}…"
-    name = told["name"] if told["enforce"] else f"{told['name']} (not enforced)"
-    return f"{name}: {told['verdict']} ({words})"
 
 
 def longest(programs: t.Iterable[t.Mapping[str, t.Any]]) -> float:
@@ -99,18 +90,6 @@ def both(first: t.Mapping[str, t.Any] | None, gates: t.Sequence[Fields], elapsed
     if first is None:
         return progress(gates, elapsed) if gates else None
     return {**first, "gates": [*first["gates"], *gates]}
-
-
-def refusal(host: str, phase: str, says: str, progress: t.Mapping[str, t.Any]) -> str:
-    """Returns why a release is refused: by which gates, what they saw next to their limits, and their last answers."""
-    reasons = [reason for reason in progress.get("reasons") or [says] if "(not enforced)" not in reason]
-    lines = [f"The gates of {host} refuse it ({PHASES[phase]}): {'; '.join(reasons)}."]
-    if "could not be taken back" in says:
-        lines.append(f"  {says}")
-    for told in progress["gates"]:
-        if told["verdict"] != "pass" or told["answers"]:
-            lines += [f"  {gate(told, _LONG)}", *(f"    {answer}" for answer in told["answers"])]
-    return "\n".join(lines)
 
 
 def unequal(host: str, hosts: int) -> str:

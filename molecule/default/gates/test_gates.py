@@ -85,7 +85,7 @@ def five_times(lab: t.Any, host: str = "client1", **headers: str) -> list[tuple[
 
 def refusal(output: str, gate: str) -> str:
     """Returns what the refusal of a bake says of the gate that failed: what it saw, next to its limits."""
-    when = r"bake(?:, while the slot before it still drains)?"
+    when = "bake|after the switch, before the bake"
     assert re.search(rf"refuse it \({when}\): {gate}: failures \d+, at most 0\.", output)
     (words,) = set(re.findall(rf"^  {gate}: fail \((.*)\)$", output, re.MULTILINE))
     return str(words)
@@ -216,7 +216,7 @@ def test_a_release_that_is_bad_at_once_is_taken_back_while_the_slot_before_it_dr
     faults = {"FAULT_ERROR_SHARE": "1", "FAULT_ERROR_PATH": "/api/v1/patients"}
     played = deploy(lab, "1.0.0", faults=faults, rollout_bake_seconds=60)
     assert played.code != 0
-    assert "refuse it (bake, while the slot before it still drains): users: " in played.output
+    assert "refuse it (after the switch, before the bake): users: " in played.output
     seen, limit = error_share(refusal(played.output, "users"))
     assert seen > limit == 1
     assert "Users had it for a moment; 1.1.0-" in played.output
@@ -227,6 +227,50 @@ def test_a_release_that_is_bad_at_once_is_taken_back_while_the_slot_before_it_dr
     first, *_rest, last = times_of_failures(told)
     print(f"users were back {last - first:.1f} s after the first bad answer")
     assert last - first <= INTERVAL + 2.0
+
+
+@pytest.fixture
+def slow_workers(lab: t.Any) -> None:
+    """Workers of the release that is live stand still, so that work takes 20 s to move: their stop_timeout."""
+    names = "docker ps --quiet --filter name=^reference-.*-worker-"
+    for name in lab.group("application"):
+        lab.connect(name).check_output(f"kill -STOP $(docker inspect --format '{{{{.State.Pid}}}}' $({names}))")
+
+
+def test_a_release_that_gets_bad_while_workers_move_is_taken_back_within_an_interval(
+    lab: t.Any, load: t.Any, slow_workers: None
+) -> None:
+    before, name = lab.pointed(), lab.group("load_balancer")[0]
+    time.sleep(5)
+    with tempfile.TemporaryFile("w+") as output:
+        driver = lab.begun("deploy", "-e", wanted("1.0.0", rollout_bake_seconds=60), after="switch", output=output)
+        lab.wait_for(name, "cat /var/lib/rollout/reference/watch.json", '"early": true', seconds=5)
+        time.sleep(4)  # users are content, and a look is over
+        began = time.time()
+        switch_faults(lab, other(before), error_share=0.3)
+        struck = time.time()
+        lab.wait_for(name, "rollout-guard status", "nothing armed", f"slot {before}", seconds=10)
+        assert driver.poll() is None
+        output.seek(0)
+        assert "TASK [vitalops.rollout.rollout : Gates pass]" not in output.read().partition("Switch")[2]
+        assert driver.wait(90) != 0
+        output.seek(0)
+        said = output.read()
+    assert "refuse it (after the switch, before the bake): users: " in said
+    seen, limit = error_share(refusal(said, "users"))
+    assert seen > limit == 1
+    assert "Users had it for a moment; 1.1.0-" in said
+    assert live(lab) == "1.1.0"
+    assert lab.pointed() == before
+    told = load()
+    assert set(told["failures_by_reason"]) == {FAULTY}
+    first, *_rest, last = times_of_failures(told)
+    print(f"users were back {last - struck:.1f} s after the first bad answer could come")
+    assert began <= first
+    assert last - struck <= INTERVAL + 2.0
+    for host in lab.group("application"):  # workers, too
+        lab.wait_for(host, "docker ps --format '{{.Names}}'", f"reference-{before}-worker-1", seconds=5)
+        lab.connect(host).run_expect([1], f"docker ps --format '{{{{.Names}}}}' | grep reference-{other(before)}-")
 
 
 def test_a_healthy_release_that_nobody_uses_proves_nothing(lab: t.Any) -> None:
@@ -477,6 +521,29 @@ def test_what_users_went_back_to_is_watched_too_and_stays(lab: t.Any, load: t.An
         lab.wait_for(name, "rollout-guard status", "nothing armed", "live 1.0.0-", "lease free", seconds=5)
     assert live(lab) == "1.0.0"
     assert load()["failures"] == 0
+
+
+def test_a_person_ends_what_waits_before_its_switch(lab: t.Any) -> None:
+    name, before, was = lab.group("load_balancer")[0], lab.pointed(), live(lab)
+    never = {**ANSWERS, "json": "status == 'never'", "interval": "1 s", "failures_at_most": 1000}
+    told = {"rollout_gates": {"before_switch": [never]}, "rollout_before_switch_seconds": 300}
+    with tempfile.TemporaryFile("w+") as output:
+        driver = lab.begun("deploy", "-e", wanted("1.1.0", **told), after="begin", output=output)
+        lab.wait_for(name, "cat /var/lib/rollout/reference/watch.json", '"phase": "before_switch"', seconds=60)
+        played = lab.play("roll_back")
+        asked = time.monotonic()
+        assert played.code != 0
+        assert "users have nothing of it, so nothing goes back" in played.output
+        assert driver.wait(30) != 0
+        print(f"the deploy had ended {time.monotonic() - asked:.1f} s after the roll back that ended it")
+        output.seek(0)
+        said = output.read()
+    assert "Users noticed nothing: " in said
+    journal = lab.connect(name).check_output("cat /var/lib/rollout/reference/journal.ndjson")
+    assert "rolled back before its switch" in journal
+    lab.wait_for(name, "rollout-guard status", "nothing armed", "lease free", seconds=5)
+    lab.wait_for(name, "systemctl is-active rollout-watch@reference || true", "inactive", seconds=5)
+    assert (lab.pointed(), live(lab)) == (before, was)
 
 
 @pytest.mark.parametrize("waits", ["drain", "bake"])

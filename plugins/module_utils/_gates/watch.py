@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import typing as t
@@ -26,7 +27,7 @@ class Watched(t.NamedTuple):
 
 
 class Times(t.NamedTuple):
-    """Of a phase, in s: how long it lasts (0: until its gates have passed), and how long at most."""
+    """Of a phase, in s: how long it lasts (0: until its gates have passed; inf: until it is stopped), and at most."""
 
     seconds: float
     most: float
@@ -99,7 +100,8 @@ class Watch:
         if late and (decided.action == decision.GO or lacks_users):  # every look has a deadline
             waits = [f"{name}: its last look is not over yet" for name in late]
             decided, lacks_users = decision.Decision(decision.HOLD, [*decided.reasons, *waits]), False
-        return Progress(decided.action, decided.reasons, round(elapsed, 1), self._times.seconds, told, lacks_users)
+        seconds = self._times.seconds if math.isfinite(self._times.seconds) else 0.0  # JSON has no infinity
+        return Progress(decided.action, decided.reasons, round(elapsed, 1), seconds, told, lacks_users)
 
 
 class _Gate:

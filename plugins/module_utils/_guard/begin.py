@@ -18,6 +18,7 @@ from .._traffic import pointer as pointers
 from . import revert as reverting
 from . import view as views
 from .call import RESUMED, Call, Result
+from .guard import Guard
 from .place import WATCH_FILE
 
 #: What an earlier run left is cleared without a question, because users do not notice it.
@@ -42,6 +43,7 @@ def begin(call: Call) -> Result:
         return _would_begin(call)
     if call.run.operation == "roll_back":
         _cut_short(call)
+        _end_waiting(call)
     before = leases.read(guard.folder)
     try:
         lease, took = leases.acquire(guard.folder, call.run, call.lease_seconds, guard.clock, **_known(call))
@@ -53,11 +55,6 @@ def begin(call: Call) -> Result:
             )
         elif _watched(call, alone=True):
             error.next_step = f"end its bake first: {playbook('confirm')}, or {playbook('roll_back')}"
-        elif call.run.operation == "roll_back" and _nothing_moved(call):
-            error.next_step = (
-                "users do not have its release, so there is nothing of it to take back; Ctrl-C ends that run; "
-                f"{error.next_step}"
-            )
         raise
     run = call.run._replace(epoch=lease.epoch)
     call = call._replace(run=run)
@@ -109,6 +106,45 @@ def _on_probation(call: Call) -> Run | None:
     return intent.run if held and lease.operation == "deploy" else None
 
 
+def _end_waiting(call: Call) -> None:
+    """A deploy that has the lease and has moved nothing yet ends, whatever it waits for.
+
+    Raises RolloutError that says so: who rolls back while it waits need not mean the release before the live one.
+    """
+    guard, by = call.guard, call.run
+    with guard.alone():  # it does not arm meanwhile
+        lease = leases.read(guard.folder)
+        if lease is None or lease.operation != "deploy" or not leases.remaining(lease, guard.clock):
+            return
+        if call.parameters.get("break_lease") or not _nothing_moved(call):
+            return
+        state = guard.state()
+        live = state.live_record if state is not None else None
+        ended = by._replace(id=lease.id, epoch=lease.epoch, operation=lease.operation, release=None)
+        if not call.check:
+            _end(guard, ended, f"{by.actor} ({by.source}) rolled back before its switch")
+    raise RolloutError(
+        f"The deploy of {lease.actor} ({lease.source}) ends; users have nothing of it, so nothing goes back.",
+        expected="a release that users have",
+        found=f"run {lease.id} before its switch",
+        where=guard.folder,
+        next_step=f"nothing; to go back from {live.release['id']}, too, run {playbook('roll_back')} again"
+        if live
+        else "nothing; it was the first rollout",
+    )
+
+
+def _end(guard: Guard, run: Run, why: str) -> None:
+    """Takes the lease of *run* away, so that its next look at this host is its last one."""
+    from . import watch_files  # noqa: PLC0415 - loaded when needed: users wait for a roll back
+
+    with journal.step(guard.folder, run, "end", guard.clock, detail=why):
+        leases.release(guard.folder, run)
+    asked = watch_files.read_asked(guard.folder)
+    if asked is not None and asked["run"]["id"] == run.id:
+        watch_files.remove_asked(guard.folder)
+
+
 def _nothing_moved(call: Call) -> bool:
     """Whether users have what was confirmed last, and nothing is about to change that."""
     guard = call.guard
@@ -132,6 +168,8 @@ def _would_begin(call: Call) -> Result:
     guard = call.guard
     where = os.path.join(guard.folder, leases.FILE)
     stored = leases.read(guard.folder)
+    if call.run.operation == "roll_back":
+        _end_waiting(call)
     if call.run.operation != "roll_back" or _on_probation(call) is None:
         leases.taken(stored, call.run, call.lease_seconds, guard.clock, where=where, **_known(call))
     finding, intent = views.find(guard), guard.intent()

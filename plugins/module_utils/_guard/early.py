@@ -1,58 +1,60 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Gates on what users get look while the slot before the release drains: its bake has not begun yet. PRIVATE."""
+"""The watch between a switch and its bake, which takes a bad release back while a slot drains and work moves. PRIVATE.
+
+It is asked for by the step drain. The run is at work elsewhere then, so it hears of a refusal by its next step here.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import math
 import socket
-import typing as t
+import time
 
-from .._foundation.errors import CommandFailed, RolloutError
-from .._gates import decision, specification
-from .._gates.verdict import PASS
-from .._gates.watch import Times, Watch
-from . import revert as reverting
-from . import samplers, watch_files, watcher, watching
+from .._foundation.errors import RolloutError, StateUnreadable
+from .._gates.decision import REVERT
+from .._gates.refusal import refusal
+from . import watch_files
 from .call import Call, TakenBack
 
-_WHEN = "bake, while the slot before it still drains"
+_WHEN = "after the switch, before the bake"
+_POLL = 0.05  # s
 
 
-@contextlib.contextmanager
-def looking(call: Call) -> t.Iterator[t.Callable[[], None]]:
-    """Gives what is to be called now and then. It raises TakenBack when gates refuse the release.
+def must_not_have_refused(call: Call, phase: str) -> None:
+    """Raises TakenBack when a watch of this run has refused the release in *phase*.
 
-    Parameter: early, which has those of the step watch, with gates of type traffic only: their words are numbers, and
-    give no secret away. Users leave a refused release at once, as in its bake.
+    RolloutError when users have it all the same.
     """
-    asked = watching.asked_for(call._replace(parameters=call.parameters["early"]))
-    gates = specification.read({asked["phase"]: asked["gates"]}, "rollout_gates")
-    watched = samplers.watched(
-        gates, watch_files.place(call.guard.application, asked), watch_files.times(asked), call.guard.api
-    )
-    # Nothing passes here, and nobody is late: only what refuses a release at any moment does so.
-    watch = Watch(watched, Times(math.inf, math.inf))
-    watch.start()
-    try:
-        yield lambda: _check(call, watch, asked["phase"])
-    finally:
-        watch.stop()
-
-
-def _check(call: Call, watch: Watch, phase: str) -> None:
-    progress = watch.progress()
-    if progress.action != decision.REVERT:
+    guard, run = call.guard, call.run
+    seen = _seen(call)
+    if seen is None or seen["run"] != [run.id, run.epoch] or (seen["phase"], seen["ended"]) != (phase, REVERT):
         return
-    says, armed = watcher.says(phase, progress), call.guard.intent() is not None
-    with contextlib.suppress(CommandFailed):  # then the run that withdraws it asks once more, and says so
-        reverting.refuse(call.guard, call.run, says[:300])
-    # As the action plugin of a bake says it.
-    told = [f"The gates of {socket.gethostname()} refuse it ({_WHEN}): {'; '.join(progress.reasons)}."]
-    for gate in progress.gates:
-        if gate["verdict"] != PASS or gate["answers"]:
-            told.append(f"  {gate['name']}: {gate['verdict']} ({', '.join(gate['words'])})")
-            told += [f"    {answer}" for answer in gate["answers"]]
-    raise (TakenBack if armed and call.guard.intent() is None else RolloutError)("\n".join(told))
+    told = refusal(socket.gethostname(), _WHEN, seen["says"], seen["progress"] or {"gates": []})
+    raise (RolloutError if guard.moved_to(run.slot) else TakenBack)(told)
+
+
+def _seen(call: Call) -> watch_files.Told | None:
+    """Returns what was seen last; nothing of a damaged file, which need not outlive a power cut: the guard knows."""
+    with contextlib.suppress(StateUnreadable):
+        return watch_files.read_seen(call.guard.folder)
+    return None
+
+
+def end(call: Call, phase: str) -> None:
+    """The watch of *phase* that this run begins takes the place of an early one. Raises as must_not_have_refused does.
+
+    One that is about to take users back does that first, and says so.
+    """
+    guard = call.guard
+    with guard.alone():
+        asked = watch_files.read_asked(guard.folder)
+        if asked is not None and asked.get("early") and asked["run"]["id"] == call.run.id:
+            watch_files.remove_asked(guard.folder)
+    while asked is not None and asked.get("early"):
+        seen = _seen(call)
+        if seen is None or seen["id"] != asked["id"] or not watch_files.alive(seen, guard.clock.boottime()):
+            break  # ended, or dead: it tells that it lives several times a second
+        time.sleep(_POLL)
+    must_not_have_refused(call, phase)

@@ -172,12 +172,17 @@ def _shown(call: Call, in_file: pointers.Pointer | None, in_use: pointers.Pointe
 
 
 def drain(call: Call) -> Result:
-    """Watches the slot that lost its traffic. Parameters: slot, deadline, required; early: see early.py."""
+    """Waits for the slot that lost its traffic. Parameters: slot, deadline, required.
+
+    early: parameters of the step watch, for gates on what users get from now on until the bake begins. Raises TakenBack
+    when these refuse the release meanwhile.
+    """
     call.alive()
     slot, deadline = str(call.parameters["slot"]), float(call.parameters["deadline"])
     guard = call.guard
     if call.check:
         return {"changed": False, "drained": False, "in_flight": 0, "seconds": 0.0}
+    alive, gates_agree = _now_and_then(call.alive), _early(call)
     for used in traffic.current(guard.api, guard.application, guard.map_path):
         if used and (used.live == slot or (used.candidate == slot and used.weight)):
             raise BadInput(
@@ -187,14 +192,12 @@ def drain(call: Call) -> Result:
                 where=guard.map_path,
                 next_step="move the traffic to the other slot first",
             )
-    alive = _now_and_then(call.alive)
-    with _early(call) as gates_agree:
 
-        def between() -> None:
-            alive()
-            gates_agree()
+    def between() -> None:
+        alive()
+        gates_agree()
 
-        ended = traffic.drain(guard.api, guard.application, slot, deadline, while_waiting=between)
+    ended = traffic.drain(guard.api, guard.application, slot, deadline, while_waiting=between)
     if not ended.done and call.parameters.get("required", True):
         where, look = guard.api.in_flight_hint(guard.application, slot)
         raise RolloutError(
@@ -207,13 +210,15 @@ def drain(call: Call) -> Result:
     return {"changed": False, "drained": ended.done, "in_flight": ended.in_flight, "seconds": ended.seconds}
 
 
-def _early(call: Call) -> t.ContextManager[t.Callable[[], None]]:
-    """Gates that look while a slot drains; nothing where there are none."""
-    if not (call.parameters.get("early") or {}).get("gates"):
-        return contextlib.nullcontext(lambda: None)
-    from . import early  # noqa: PLC0415 - all samplers: loaded when needed
+def _early(call: Call) -> t.Callable[[], None]:
+    """Begins the watch before the bake, and returns what raises when it refuses; nothing where it has no gates."""
+    told = call.parameters.get("early") or {}
+    if not told.get("gates"):
+        return lambda: None
+    from . import early, watching  # noqa: PLC0415 - all samplers: loaded when needed
 
-    return early.looking(call)
+    watching.begin(call._replace(parameters={**told, "early": True}))
+    return lambda: early.must_not_have_refused(call, told["phase"])
 
 
 def verify(call: Call) -> Result:

@@ -33,7 +33,7 @@ def write_asked(folder: str, asked: t.Mapping[str, t.Any]) -> None:
     """Asks for a watch, durably.
 
     Keys: id, run, environment, phase, gates, seconds, most, public_url, shared, watches, without_users, before,
-    since, connections, masked, alone; approved once a person did.
+    since, connections, masked, alone, early; approved once a person did.
     """
     durable.write_json(os.path.join(folder, ASKED), {"schema": SCHEMA, **asked})
 
@@ -84,7 +84,7 @@ def place(application: str, asked: t.Mapping[str, t.Any]) -> Place:
 
 
 def times(asked: t.Mapping[str, t.Any]) -> Times:
-    """Returns how long it is watched."""
+    """Returns how long its phase is watched."""
     seconds = float(asked["seconds"])
     return Times(seconds, max(seconds, float(asked["most"])))
 

@@ -33,6 +33,7 @@ def check_asked(content: Content) -> None:
     for key in ("seconds", "most"):
         fields.seconds(content, key)
     fields.flag(content, "shared")
+    fields.flag({"early": content.get("early") or False}, "early")  # the first versions did not have it
     fields.whole(content, "watches")
     for key in ("without_users", "approved"):
         fields.message(content, key)

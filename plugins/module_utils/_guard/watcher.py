@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import time
 import typing as t
 
 from .._foundation.errors import CommandFailed, RolloutError
 from .._gates import decision, specification
 from .._gates.masking import Masking
-from .._gates.watch import Progress, Watch
+from .._gates.watch import Progress, Times, Watch
 from .._state import journal
 from .._state import lease as leases
 from .._state.run import Run
@@ -57,11 +58,12 @@ def watch(guard: Guard) -> str:
     place = watch_files.place(guard.application, asked)
     watching = Watch(
         samplers.watched(gates, place, times, guard.api),
-        times,
+        # Nothing passes before the phase has begun: only what is plainly bad is found.
+        Times(math.inf, math.inf) if asked.get("early") else times,
         without_users=asked["without_users"],
         hide=Masking(asked.get("masked") or []),
     )
-    _note(guard, run, "begin", None, f"phase {asked['phase']}")
+    _note(guard, run, "begin", None, f"{'before ' if asked.get('early') else ''}phase {asked['phase']}")
     watching.start()
     ending = _Watcher(guard, asked, run).until_decided(watching)
     watching.stop()
@@ -121,13 +123,21 @@ class _Watcher:
                 by = str(now["approved"])
                 told = f"phase {self._asked['phase']}: approved by {by} after {progress.elapsed:g} s"
                 return Ending(decision.GO, told, progress, approved=by)
-            if not self._asked["alone"] and watch_files.silence(self._guard.folder, self._guard.clock) > _LEFT:
-                return Ending(
-                    STOPPED, f"the run has not looked for {_LEFT:g} s, and nobody needs this any more", progress
-                )
+            if self._is_left():
+                return Ending(STOPPED, "the run does not look, and nobody needs this any more", progress)
             # With GO, too: the run looks on until all others are content, and so does this.
             _tell(self._guard, self._asked, progress, None)
             time.sleep(_TICK)
+
+    def _is_left(self) -> bool:
+        """Whether the run that attends has died. Before a bake it does not look; then what its guard says counts."""
+        if self._asked["alone"]:
+            return False
+        with contextlib.suppress(RolloutError):
+            intent = self._guard.intent() if self._asked.get("early") else None
+            if intent is not None:
+                return intent.run.id != self._run.id
+        return watch_files.silence(self._guard.folder, self._guard.clock) > _LEFT
 
     def _lives(self) -> bool:
         """Keeps guard and lease where no run does. Whether this run still has the lease."""

@@ -14,8 +14,8 @@ from .._gates import specification
 from .._gates.decision import GO, HOLD
 from .._state import intent as intents
 from .._state import lease as leases
+from . import early, samplers, tally, timer, watch_files
 from . import revert as reverting
-from . import samplers, tally, timer, watch_files
 from .call import Call, Result
 from .guard import Guard
 
@@ -27,20 +27,23 @@ def begin(call: Call) -> Result:
     """The step watch: something on this host is watched from now on, until it is decided or nobody needs it any more.
 
     Parameters: phase, gates ([gate, …]), seconds, most, public_url, shared, watches, users_optional, connections;
+    early: nothing passes, it only refuses, until the watch of the phase itself begins;
     masked: what must not show in answers and words;
     application_host; alone: what nobody looks at is confirmed, or taken back, by the watch itself (release, verify,
     lease_seconds).
-    Raises BadInput for gates that cannot be used, before anything is watched.
+    Raises BadInput for gates that cannot be used, before anything is watched; TakenBack when an early watch of this run
+    has refused the release.
     """
     guard = call.guard
     _may(call)
     warnings: list[str] = []
-    wanted = asked_for(call, warnings.append)
+    wanted = _asked_for(call, warnings.append)
     gates = specification.read({wanted["phase"]: wanted["gates"]}, "rollout_gates")
     if call.check:
         return {"changed": False}
     # Whoever can never look must be told to the run, and not to a log.
     samplers.watched(gates, watch_files.place(guard.application, wanted), watch_files.times(wanted), guard.api)
+    early.end(call, wanted["phase"])
     guard.timer.stop_watch()  # an old one must not speak for this one
     with guard.alone():
         if wanted["alone"]:
@@ -81,7 +84,7 @@ def _answered_before(call: Call, warn: t.Callable[[str], object]) -> tuple[tally
     return before, since
 
 
-def asked_for(call: Call, warn: t.Callable[[str], object] = lambda _says: None) -> watch_files.Told:
+def _asked_for(call: Call, warn: t.Callable[[str], object]) -> watch_files.Told:
     """Returns the watch that the parameters of the step watch ask for."""
     before, since = _answered_before(call, warn)
     told, run = call.parameters, call.run
@@ -103,6 +106,7 @@ def asked_for(call: Call, warn: t.Callable[[str], object] = lambda _says: None) 
         },
         "masked": list(told.get("masked") or []) if told["gates"] else [],
         "alone": {key: told[key] for key in _ALONE} if told.get("alone") else None,
+        "early": bool(told.get("early")),
     }
 
 
@@ -159,12 +163,13 @@ def _seen(call: Call) -> watch_files.Told:
 def approve(call: Call) -> Result:
     """The step approve: a watch ends now as if every gate had passed, as this run's actor wants it to.
 
-    Needs no lease: the watch has it, of the run that began it. Without one, the watch of the answer is None.
+    Needs no lease: the watch has it, of the run that began it. Without one that waits for a confirmation, the watch of
+    the answer is None.
     """
     guard = call.guard
     with guard.alone():
         asked = watch_files.read_asked(guard.folder)
-        if asked is None or asked["phase"] == "after_roll_back":
+        if asked is None or asked.get("early") or asked["phase"] == "after_roll_back":
             return {"changed": False, "watch": None}
         silence = watch_files.silence(guard.folder, guard.clock)
         _must_be_attended(guard, asked, silence)

@@ -29,12 +29,16 @@ UTC = "2026-11-21T17:20:03Z"
 
 
 class FakeTimer:
-    """Remembers what systemd would: seconds by token. *broken* takes no timer, *stuck* stops none."""
+    """Remembers what systemd would: seconds by token. *broken* takes no timer, *stuck* stops none.
+
+    *runs*: what the unit of a watch does when it starts.
+    """
 
     def __init__(self) -> None:
         self.running: dict[str, float] = {}
         self.broken = self.stuck = False
         self.watches = 0
+        self.runs: t.Callable[[], object] = lambda: None
 
     def start(self, token: str, seconds: float) -> None:
         if self.broken:
@@ -51,6 +55,7 @@ class FakeTimer:
 
     def start_watch(self) -> None:
         self.watches += 1
+        self.runs()
 
     def stop_watch(self) -> None:
         self.watches = 0

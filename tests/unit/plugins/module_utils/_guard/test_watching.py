@@ -379,10 +379,29 @@ def test_a_first_rollout_has_nothing_to_go_back_to_and_goes_on(host: t.Any) -> N
     assert host.ask("drain", run, slot="blue", deadline=0)["changed"] is False
 
 
-def test_who_rolls_back_before_a_switch_is_told_that_users_have_nothing_of_it(host: t.Any) -> None:
+@pytest.mark.parametrize("check", [True, False])
+def test_who_rolls_back_before_a_switch_ends_the_deploy_that_waits_and_no_more(host: t.Any, check: bool) -> None:
+    run, _view = host.begins()
+    watch = asks(host, run, phase="before_switch", seconds=60)["watch"]
+    ended = started(host)
+    until(lambda: looks(host, run, watch)["progress"] is not None)
+    with pytest.raises(RolloutError, match="users have nothing of it, so nothing goes back") as told:
+        host.ask("begin", host.run("run-lee", operation="roll_back", actor="lee"), dry=check)
+    assert "to go back from 1.0.0-aaa, too, run ansible-playbook vitalops.rollout.roll_back" in str(told.value)
+    assert host.traffic() == ("blue", "blue")
+    if check:
+        assert looks(host, run, watch)["ended"] is None
+        return
+    with pytest.raises(LeaseLost, match="has ended"):
+        looks(host, run, watch)
+    assert "ended before its time" in ended()
+    ends = [one.detail for one in journal.read(host.folder) if one.step == "end"]
+    assert ends[-1] == "lee (AWX job 42) rolled back before its switch"
+    host.begins(host.run("run-lee", operation="roll_back"))  # who asks once more means the live release
+
+
+def test_a_deploy_is_told_who_is_at_work(host: t.Any) -> None:
     host.begins()
-    with pytest.raises(LeaseHeld, match="users do not have its release, so there is nothing of it to take back"):
-        host.begins(host.run("run-lee", operation="roll_back"))
     with pytest.raises(LeaseHeld) as held:
         host.begins(host.run("run-lee"))
     assert "users do not have" not in str(held.value)
@@ -465,7 +484,8 @@ def test_a_bad_release_does_not_wait_for_its_bake_while_the_slot_before_drains(h
     host.peer.rows[2] = host.peer.backend("blue", 1)  # a request that lasts
     users_get(host, 300 + 300, 100)
     began = time.monotonic()
-    with pytest.raises(TakenBack, match=r"refuse it \(bake, while the slot before it still drains\)") as refused:
+    host.timer.runs = lambda: started(host)
+    with pytest.raises(TakenBack, match=r"refuse it \(after the switch, before the bake\)") as refused:
         host.ask("drain", run, slot="blue", deadline=9, required=False, early=early())
     assert time.monotonic() - began < 5
     assert "): errors: failures " in str(refused.value)
@@ -481,6 +501,97 @@ def test_a_drain_ends_as_ever_where_users_see_nothing_bad(host: t.Any, told: t.A
     drained = host.ask("drain", run, slot="blue", deadline=0.5, required=False, early=told)
     assert (drained["drained"], drained["in_flight"]) == (False, 1)
     assert host.intent() is not None
+
+
+def before_the_bake(host: t.Any) -> tuple[t.Any, t.Callable[[], str]]:
+    """The slot before has drained, and the run is at work elsewhere."""
+    run, ends = switched(host), []
+    host.timer.runs = lambda: ends.append(started(host))
+    assert host.ask("drain", run, slot="blue", deadline=9, required=False, early=early())["drained"]
+    host.timer.runs = lambda: None
+    until(lambda: progress(host) is not None)
+    return run, ends[0]
+
+
+def progress(host: t.Any) -> t.Any:
+    return (watch_files.read_seen(host.folder) or {}).get("progress")
+
+
+def test_a_release_that_gets_bad_while_workers_move_is_taken_back_at_once(
+    host: t.Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher, "_LEFT", 0.0)  # nobody looks on meanwhile, and that is no sign of a death
+    run, ended = before_the_bake(host)
+    host.now += 1
+    time.sleep(0.5)
+    assert host.traffic() == ("green", "green")
+    users_get(host, 600, 100)
+    assert "traffic is back on blue" in ended()
+    assert (host.traffic(), host.intent()) == (("blue", "blue"), None)
+    assert host.journal(run.id)[-1] == ("watch", "end", "failed")
+    for _again in range(2):
+        with pytest.raises(TakenBack, match=r"refuse it \(after the switch, before the bake\): errors: failures 1"):
+            asks(host, run)
+    with pytest.raises(TakenBack):
+        alone(host, run)
+    with pytest.raises(TakenBack):
+        host.ask("drain", run, slot="blue", deadline=9, required=False, early=early())
+
+
+def test_the_bake_takes_the_place_of_the_watch_before_it(host: t.Any) -> None:
+    run, ended = before_the_bake(host)
+    [gate] = progress(host)["gates"]
+    assert (progress(host)["action"], progress(host)["seconds"], gate["verdict"]) == ("hold", 0.0, "no_data")
+    json.loads((Path(host.folder) / "watched.json").read_text(), parse_constant=pytest.fail)
+    assert host.ask("approve", host.run("run-lee", operation="confirm"))["watch"] is None  # nothing waits yet
+    watch = asks(host, run)["watch"]
+    assert "was ended before its time" in ended()
+    bake = started(host)
+    until(lambda: looks(host, run, watch)["progress"] is not None)
+    users_get(host, 600, 2)
+    until(lambda: looks(host, run, watch)["progress"]["action"] == "go")
+    host.ask("unwatch", run, watch=watch)
+    assert "every gate has passed" in bake()
+
+
+def test_a_watch_before_a_bake_that_takes_users_back_is_not_cut_off(host: t.Any) -> None:
+    run, ended = before_the_bake(host)
+    host.blue.status = 503
+    users_get(host, 600, 100)
+    until(lambda: progress(host)["action"] == "revert")
+    threading.Timer(0.5, lambda: setattr(host.blue, "status", 200)).start()
+    with pytest.raises(TakenBack, match="before the bake"):
+        asks(host, run)
+    assert "traffic is back on blue" in ended()
+
+
+def test_a_dead_watch_before_a_bake_keeps_nobody_waiting(host: t.Any) -> None:
+    run = switched(host)
+    host.ask("drain", run, slot="blue", deadline=9, required=False, early=early())
+    host.now += watch_files.STALE
+    assert asks(host, run)["watch"]
+
+
+def test_a_watch_before_a_bake_ends_with_the_guard_or_its_run(host: t.Any) -> None:
+    _run, ended = before_the_bake(host)
+    again = host.guard()
+    intent = again.intent()
+    intents.write(host.folder, intent._replace(run=intent.run._replace(id="run-lee")))
+    assert "nobody needs this any more" in ended()
+
+
+def test_without_a_guard_the_run_takes_back_what_is_refused_before_the_bake(host: t.Any) -> None:
+    run, _view = host.begins()
+    host.ask("switch", run, guarded=False)
+    ends: list[t.Any] = []
+    host.timer.runs = lambda: ends.append(started(host))
+    host.ask("drain", run, slot="blue", deadline=9, required=False, early=early())
+    users_get(host, 600, 100)
+    ends[0]()
+    assert host.traffic() == ("green", "green")
+    with pytest.raises(RolloutError, match="before the bake") as told:
+        asks(host, run)
+    assert not isinstance(told.value, TakenBack)
 
 
 def test_only_the_run_that_has_switched_knows_what_was_before(host: t.Any) -> None:
