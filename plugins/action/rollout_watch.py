@@ -193,7 +193,7 @@ class ActionModule(Step):
         if now - self._said >= _SPEAK or verdicts != self._known:
             self._said, self._known = now, verdicts
             color = getattr(constants, _COLORS[_watch.worst(verdicts)])
-            self._display.display(_watch.line(self._host, self._wanted["phase"], progress), color=color)
+            self._display.display(_watch.line(self._host, _watch.PHASES[self._wanted["phase"]], progress), color=color)
 
     def _refused(self, says: str, progress: t.Mapping[str, t.Any] | None) -> Result:
         msg = refusal(self._host, _watch.PHASES[self._wanted["phase"]], says, progress or {"gates": []})

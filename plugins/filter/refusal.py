@@ -152,6 +152,8 @@ def refusal(
     cause = str(result.get("msg") or "the failed task left no message").strip()
     outcome, following = _outcome(plan, reverts, watched=bool(result.get("changed")))
     verb = {"deploy": "was refused", "roll_back": "could not be brought back"}[plan["operation"]]
+    if result.get("lost"):  # nothing is wrong with the release
+        verb, following = "was not rolled out", f"see what users have, and who is at work: {_STATUS}; then run again"
     return "\n".join(
         [
             f"Release {plan['release']['id']} {verb}. {outcome}",

@@ -120,7 +120,9 @@ def _watched(answered: t.Mapping[str, Fields]) -> str:
     if not seen:
         return ""
     host = max(seen, key=lambda one: sum(gate["verdict"] != "pass" for gate in seen[one]["progress"]["gates"]))
-    return watch_words.line(host, seen[host]["phase"], seen[host]["progress"]).strip()
+    told = seen[host]
+    phase = watch_words.BEFORE_BAKE if told.get("early") else watch_words.PHASES[told["phase"]]
+    return watch_words.line(host, phase, told["progress"]).strip()
 
 
 def _unfinished(answered: t.Mapping[str, Fields]) -> list[str]:

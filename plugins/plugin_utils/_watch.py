@@ -23,6 +23,7 @@ PHASES = {
     "bake": "bake",
     "after_roll_back": "after the roll back",
 }
+BEFORE_BAKE = "after the switch, before the bake"
 #: How a host stands to a release: all its gates pass, and users have come; all pass; nothing is missing but users, who
 #: may have come through another load balancer; or anything else.
 SEEN_USERS, CONTENT, LACKS_USERS, DOUBT = "seen_users", "content", "lacks_users", "doubt"
@@ -37,12 +38,12 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def line(host: str, phase: str, progress: t.Mapping[str, t.Any]) -> str:
-    """Returns one line about all gates at this moment."""
+def line(host: str, when: str, progress: t.Mapping[str, t.Any]) -> str:
+    """Returns one line about all gates at this moment, *when*: in which phase."""
     planned = progress["seconds"]
     of = f" of {clock(planned)}{', longer than planned' if progress['elapsed'] > planned else ''}" if planned else ""
     gates = "; ".join([*(progress.get("reasons") or []), *map(gate, progress["gates"])])
-    return f"  {host}  {PHASES[phase]}, {clock(progress['elapsed'])}{of}  {gates}"
+    return f"  {host}  {when}, {clock(progress['elapsed'])}{of}  {gates}"
 
 
 def longest(programs: t.Iterable[t.Mapping[str, t.Any]]) -> float:

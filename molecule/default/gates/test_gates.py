@@ -85,7 +85,7 @@ def five_times(lab: t.Any, host: str = "client1", **headers: str) -> list[tuple[
 
 def refusal(output: str, gate: str) -> str:
     """Returns what the refusal of a bake says of the gate that failed: what it saw, next to its limits."""
-    when = "bake|after the switch, before the bake"
+    when = "(?:bake|after the switch, before the bake)"
     assert re.search(rf"refuse it \({when}\): {gate}: failures \d+, at most 0\.", output)
     (words,) = set(re.findall(rf"^  {gate}: fail \((.*)\)$", output, re.MULTILINE))
     return str(words)
@@ -252,7 +252,8 @@ def test_a_release_that_gets_bad_while_workers_move_is_taken_back_within_an_inte
         lab.wait_for(name, "rollout-guard status", "nothing armed", f"slot {before}", seconds=10)
         assert driver.poll() is None
         output.seek(0)
-        assert "TASK [vitalops.rollout.rollout : Gates pass]" not in output.read().partition("Switch")[2]
+        assert "Workers and scheduler run in slot" in (so_far := output.read())
+        assert "Gates pass in phase bake" not in so_far
         assert driver.wait(90) != 0
         output.seek(0)
         said = output.read()
@@ -270,7 +271,9 @@ def test_a_release_that_gets_bad_while_workers_move_is_taken_back_within_an_inte
     assert last - struck <= INTERVAL + 2.0
     for host in lab.group("application"):  # workers, too
         lab.wait_for(host, "docker ps --format '{{.Names}}'", f"reference-{before}-worker-1", seconds=5)
-        lab.connect(host).run_expect([1], f"docker ps --format '{{{{.Names}}}}' | grep reference-{other(before)}-")
+        assert f"reference-{other(before)}-worker-1" not in lab.connect(host).check_output("docker ps")
+    # The release that was there before is the same one, and so are its instances.
+    switch_faults(lab, other(before), error_share=0)
 
 
 def test_a_healthy_release_that_nobody_uses_proves_nothing(lab: t.Any) -> None:
@@ -523,33 +526,41 @@ def test_what_users_went_back_to_is_watched_too_and_stays(lab: t.Any, load: t.An
     assert load()["failures"] == 0
 
 
-def test_a_person_ends_what_waits_before_its_switch(lab: t.Any) -> None:
+@pytest.mark.parametrize("waits", ["stage", "before_switch"])
+def test_a_person_ends_what_waits_before_its_switch(lab: t.Any, waits: str) -> None:
     name, before, was = lab.group("load_balancer")[0], lab.pointed(), live(lab)
     never = {**ANSWERS, "json": "status == 'never'", "interval": "1 s", "failures_at_most": 1000}
-    told = {"rollout_gates": {"before_switch": [never]}, "rollout_before_switch_seconds": 300}
+    gates = {"rollout_gates": {waits: [never]}, "rollout_before_switch_seconds": 300}
+    # A release that neither slot holds yet.
+    told = wanted("1.1.0", faults={"LOG_LEVEL": "debug"}, **(gates if waits == "before_switch" else {}))
     with tempfile.TemporaryFile("w+") as output:
-        driver = lab.begun("deploy", "-e", wanted("1.1.0", **told), after="begin", output=output)
-        lab.wait_for(name, "cat /var/lib/rollout/reference/watch.json", '"phase": "before_switch"', seconds=60)
+        driver = lab.begun("deploy", "-e", told, after="begin", output=output)
+        if waits == "before_switch":
+            lab.wait_for(name, "cat /var/lib/rollout/reference/watch.json", f'"phase": "{waits}"', seconds=60)
         played = lab.play("roll_back")
         asked = time.monotonic()
         assert played.code != 0
-        assert "users have nothing of it, so nothing goes back" in played.output
+        assert "it has moved no users, so nothing goes back" in played.output
         assert driver.wait(30) != 0
         print(f"the deploy had ended {time.monotonic() - asked:.1f} s after the roll back that ended it")
         output.seek(0)
-        said = output.read()
-    assert "Users noticed nothing: " in said
+        said = " ".join(output.read().split())
+    assert "was not rolled out. Users noticed nothing: " in said
+    assert ") rolled back before its switch" in said
+    assert time.monotonic() - asked < 15  # clearing up included
     journal = lab.connect(name).check_output("cat /var/lib/rollout/reference/journal.ndjson")
     assert "rolled back before its switch" in journal
     lab.wait_for(name, "rollout-guard status", "nothing armed", "lease free", seconds=5)
     lab.wait_for(name, "systemctl is-active rollout-watch@reference || true", "inactive", seconds=5)
     assert (lab.pointed(), live(lab)) == (before, was)
+    for host in lab.group("application"):  # what it had staged does not run on
+        assert f"reference-{other(before)}-" not in lab.connect(host).check_output("docker ps")
 
 
 @pytest.mark.parametrize("waits", ["drain", "bake"])
 def test_a_person_rolls_back_whatever_a_deploy_waits_for(lab: t.Any, waits: str) -> None:
     name, before = lab.group("load_balancer")[0], lab.pointed()
-    # Users who are long with the release before: then the deploy drains, and nothing is watched yet.
+    # Users who are long with the release before: then the deploy drains, and its bake has not begun.
     switch_faults(lab, before, latency_ms=18_000 if waits == "drain" else 0)
     with tempfile.TemporaryFile("w+") as output, contextlib.ExitStack() as ends:
         lab.verb("load", "start", "--url", lab.urls()[0], "--rate", "2", "--timeout", "40")
@@ -560,7 +571,7 @@ def test_a_person_rolls_back_whatever_a_deploy_waits_for(lab: t.Any, waits: str)
             lab.wait_for(name, "cat /var/lib/rollout/reference/watch.json", '"phase": "bake"', seconds=60)
         else:
             switch_faults(lab, before, latency_ms=0)  # for whoever comes now
-            lab.connect(name).run_expect([1], "test -e /var/lib/rollout/reference/watch.json")
+            lab.wait_for(name, "cat /var/lib/rollout/reference/watch.json", '"early": true', seconds=5)
         assert lab.play("roll_back").code == 0
         assert lab.pointed() == before
         lab.wait_for(name, "rollout-guard status", "nothing armed", "live 1.0.0-", "lease free", seconds=5)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import ssl
 import time
 import typing as t
@@ -120,7 +121,7 @@ class _Cache:
             "memory_share": now.info["used_memory"] / maximum if maximum else None,
             "evictions": _since(before, now, "evicted_keys") / (now.moment - before.moment) if before else None,
             "hit_share": None if few or not lookups else self._hits / lookups,
-            "replicas": now.info.get("connected_slaves"),
+            "replicas": _replicas(now.info),
         }
         if "queue_length" in self._gate.at_most:
             seen["queue_length"] = _length(client, self._gate.fields["queue"])
@@ -157,6 +158,14 @@ def _goes_on(before: _Reading, now: _Reading) -> bool:
     """Returns whether the server counted on: it did not after a restart, and not after CONFIG RESETSTAT."""
     same = before.info.get("run_id") == now.info.get("run_id")
     return same and now.moment > before.moment and all(_since(before, now, name) >= 0 for name in _COUNTERS)
+
+
+def _replicas(info: t.Mapping[str, t.Any]) -> int | None:
+    """Returns how many replicas follow; one that still waits for its first copy is connected, and has nothing."""
+    if "connected_slaves" not in info:
+        return None
+    told = [value for key, value in info.items() if re.fullmatch("slave[0-9]+", key)]
+    return len([one for one in told if isinstance(one, t.Mapping) and one.get("state") == "online"])
 
 
 def _since(before: _Reading | None, now: _Reading, name: str) -> int:

@@ -277,10 +277,7 @@ class _Reader:
         where: str,
     ) -> None:
         """A gate that could never fail, or never pass, is a mistake."""
-        if common["min_samples"] < 1:
-            self._say(f"{where}, min_samples", "expected 1 or more: what was not seen is no pass")
-        if kind.single and common["min_samples"] > 1:
-            self._say(f"{where}, min_samples", "expected 1: a look of this type is one sample")
+        self._sensible_samples(common["min_samples"], limits[1], kind, where)
         if fields.get("timeout") == 0:
             self._say(f"{where}, timeout", "expected more than 0 s")
         if common["interval"] <= 0:
@@ -304,6 +301,15 @@ class _Reader:
                 self._say(
                     where, f"the limit {name} is about no value; values has {', '.join(fields['values']) or 'none'}"
                 )
+
+    def _sensible_samples(self, wanted: float, at_least: t.Mapping[str, float], kind: Type, where: str) -> None:
+        place = f"{where}, min_samples"
+        if wanted < 1:
+            self._say(place, "expected 1 or more: what was not seen is no pass")
+        if kind.single and wanted > 1:
+            self._say(place, "expected 1: a look of this type is one sample")
+        if kind is TYPES["redis"] and wanted not in (1, float(kind.min_samples)) and "hit_share" not in at_least:
+            self._say(place, "expected at_least.hit_share, too: it counts lookups, and nothing else")
 
     def _usable(self, fields: t.Mapping[str, t.Any], where: str) -> None:
         """A relative file would be another one for each program that looks; a query stands in the place of a table."""

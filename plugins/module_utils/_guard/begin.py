@@ -42,8 +42,8 @@ def begin(call: Call) -> Result:
     if call.check:
         return _would_begin(call)
     if call.run.operation == "roll_back":
-        _cut_short(call)
         _end_waiting(call)
+        _cut_short(call)
     before = leases.read(guard.folder)
     try:
         lease, took = leases.acquire(guard.folder, call.run, call.lease_seconds, guard.clock, **_known(call))
@@ -114,18 +114,25 @@ def _end_waiting(call: Call) -> None:
     guard, by = call.guard, call.run
     with guard.alone():  # it does not arm meanwhile
         lease = leases.read(guard.folder)
-        if lease is None or lease.operation != "deploy" or not leases.remaining(lease, guard.clock):
+        at_work = call.parameters.get("at_work") or {}
+        if lease is None or lease.operation != "deploy" or lease.released:
+            return
+        if not leases.remaining(lease, guard.clock) and lease.id not in at_work:
             return
         if call.parameters.get("break_lease") or not _nothing_moved(call):
             return
         state = guard.state()
         live = state.live_record if state is not None else None
         ended = by._replace(id=lease.id, epoch=lease.epoch, operation=lease.operation, release=None)
+        if live is not None and live.epoch == lease.epoch:  # it has confirmed, and is about to give its lease back
+            if not call.check:
+                leases.release(guard.folder, ended)
+            return
         if not call.check:
             _end(guard, ended, f"{by.actor} ({by.source}) rolled back before its switch")
     raise RolloutError(
-        f"The deploy of {lease.actor} ({lease.source}) ends; users have nothing of it, so nothing goes back.",
-        expected="a release that users have",
+        f"The deploy of {lease.actor} ({lease.source}) ends; it has moved no users, so nothing goes back.",
+        expected="a release that users have got",
         found=f"run {lease.id} before its switch",
         where=guard.folder,
         next_step=f"nothing; to go back from {live.release['id']}, too, run {playbook('roll_back')} again"
@@ -140,9 +147,7 @@ def _end(guard: Guard, run: Run, why: str) -> None:
 
     with journal.step(guard.folder, run, "end", guard.clock, detail=why):
         leases.release(guard.folder, run)
-    asked = watch_files.read_asked(guard.folder)
-    if asked is not None and asked["run"]["id"] == run.id:
-        watch_files.remove_asked(guard.folder)
+    watch_files.forget(guard.folder, run)
 
 
 def _nothing_moved(call: Call) -> bool:

@@ -27,19 +27,11 @@ def must_not_have_refused(call: Call, phase: str) -> None:
 
     RolloutError when users have it all the same.
     """
-    guard, run = call.guard, call.run
-    seen = _seen(call)
-    if seen is None or seen["run"] != [run.id, run.epoch] or (seen["phase"], seen["ended"]) != (phase, REVERT):
+    seen = _seen(call, phase)
+    if seen is None or seen["ended"] != REVERT:
         return
-    told = refusal(socket.gethostname(), _WHEN, seen["says"], seen["progress"] or {"gates": []})
-    raise (RolloutError if guard.moved_to(run.slot) else TakenBack)(told)
-
-
-def _seen(call: Call) -> watch_files.Told | None:
-    """Returns what was seen last; nothing of a damaged file, which need not outlive a power cut: the guard knows."""
-    with contextlib.suppress(StateUnreadable):
-        return watch_files.read_seen(call.guard.folder)
-    return None
+    told = refusal(socket.gethostname(), _WHEN, seen["says"], seen.get("progress") or {"gates": []})
+    raise (RolloutError if call.guard.moved_to(call.run.slot) else TakenBack)(told)
 
 
 def end(call: Call, phase: str) -> None:
@@ -49,12 +41,23 @@ def end(call: Call, phase: str) -> None:
     """
     guard = call.guard
     with guard.alone():
-        asked = watch_files.read_asked(guard.folder)
-        if asked is not None and asked.get("early") and asked["run"]["id"] == call.run.id:
-            watch_files.remove_asked(guard.folder)
-    while asked is not None and asked.get("early"):
-        seen = _seen(call)
-        if seen is None or seen["id"] != asked["id"] or not watch_files.alive(seen, guard.clock.boottime()):
-            break  # ended, or dead: it tells that it lives several times a second
+        watch_files.forget(guard.folder, call.run)
+    # One without a word has not looked yet. One that looks says so several times a second, until it has ended.
+    while (seen := _seen(call, phase)) and seen.get("progress"):
+        if not watch_files.alive(seen, guard.clock.boottime()):
+            break
         time.sleep(_POLL)
     must_not_have_refused(call, phase)
+
+
+def _seen(call: Call, phase: str) -> watch_files.Told | None:
+    """Returns what a watch of this run over *phase* has seen last.
+
+    Nothing of a damaged file, which need not outlive a power cut: the guard knows, too.
+    """
+    run = call.run
+    with contextlib.suppress(StateUnreadable):
+        seen = watch_files.read_seen(call.guard.folder)
+        mine = seen is not None and seen.get("run") == [run.id, run.epoch] and seen["phase"] == phase
+        return seen if mine else None
+    return None

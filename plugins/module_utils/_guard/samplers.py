@@ -10,10 +10,10 @@ import math
 import typing as t
 from urllib.parse import urljoin, urlsplit
 
-from .._foundation.errors import BadInput, NotFound, playbook
+from .._foundation.errors import BadInput, NotFound, RolloutError, playbook
 from .._gates import http_look, postgres, prometheus, redis
 from .._gates.http_check import PROBE_HEADER
-from .._gates.look import Sampler
+from .._gates.look import Sampler, broken
 from .._gates.specification import GateSpecification
 from .._gates.traffic import Slots, Tally, TrafficSampler
 from .._gates.watch import Times, Watched
@@ -50,9 +50,22 @@ class _Here(t.NamedTuple):
 
 
 def watched(gates: t.Sequence[GateSpecification], place: Place, times: Times, api: Driver) -> list[Watched]:
-    """Returns every gate with its sampler. Raises RolloutError for a gate that can never look here."""
+    """Returns every gate with its sampler. Raises RolloutError for a gate that can never look here.
+
+    One that is not enforced stops nothing: what is wrong with it is what it says.
+    """
     here = _Here(place, times, api)
-    return [Watched(gate, _MAKERS[gate.type](gate, here)) for gate in gates]
+    return [Watched(gate, _sampler(gate, here)) for gate in gates]
+
+
+def _sampler(gate: GateSpecification, here: _Here) -> Sampler:
+    try:
+        return _MAKERS[gate.type](gate, here)
+    except RolloutError as error:
+        if gate.enforce:
+            raise
+        says = broken(str(error).partition("\n")[0])
+        return lambda _allowed: says
 
 
 def tallies(api: Driver, application: str) -> dict[str, Tally]:

@@ -177,12 +177,18 @@ def drain(call: Call) -> Result:
     early: parameters of the step watch, for gates on what users get from now on until the bake begins. Raises TakenBack
     when these refuse the release meanwhile.
     """
-    call.alive()
     slot, deadline = str(call.parameters["slot"]), float(call.parameters["deadline"])
-    guard = call.guard
+    guard, ended_before = call.guard, _was_ended(call)
+
+    def lives() -> None:
+        if not ended_before:
+            call.alive()
+
+    lives()
     if call.check:
         return {"changed": False, "drained": False, "in_flight": 0, "seconds": 0.0}
-    alive, gates_agree = _now_and_then(call.alive), _early(call)
+    alive, early = _now_and_then(lives), _Early(call)
+    early.check()
     for used in traffic.current(guard.api, guard.application, guard.map_path):
         if used and (used.live == slot or (used.candidate == slot and used.weight)):
             raise BadInput(
@@ -193,9 +199,11 @@ def drain(call: Call) -> Result:
                 next_step="move the traffic to the other slot first",
             )
 
+    early.begin()
+
     def between() -> None:
         alive()
-        gates_agree()
+        early.check()
 
     ended = traffic.drain(guard.api, guard.application, slot, deadline, while_waiting=between)
     if not ended.done and call.parameters.get("required", True):
@@ -210,15 +218,27 @@ def drain(call: Call) -> Result:
     return {"changed": False, "drained": ended.done, "in_flight": ended.in_flight, "seconds": ended.seconds}
 
 
-def _early(call: Call) -> t.Callable[[], None]:
-    """Begins the watch before the bake, and returns what raises when it refuses; nothing where it has no gates."""
-    told = call.parameters.get("early") or {}
-    if not told.get("gates"):
-        return lambda: None
-    from . import early, watching  # noqa: PLC0415 - all samplers: loaded when needed
+class _Early:
+    """The watch from a switch to its bake; nothing where that has no gates."""
 
-    watching.begin(call._replace(parameters={**told, "early": True}))
-    return lambda: early.must_not_have_refused(call, told["phase"])
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._told = call.parameters.get("early") or {}
+        self._wanted = bool(self._told.get("gates"))
+
+    def begin(self) -> None:
+        """Gates look from now on."""
+        if self._wanted:
+            from . import watching  # noqa: PLC0415 - all samplers: loaded when needed
+
+            watching.begin(self._call._replace(parameters={**self._told, "early": True}))
+
+    def check(self) -> None:
+        """Raises TakenBack when they refuse the release."""
+        if self._wanted:
+            from . import early  # noqa: PLC0415 - loaded when needed
+
+            early.must_not_have_refused(self._call, self._told["phase"])
 
 
 def verify(call: Call) -> Result:
@@ -310,7 +330,7 @@ def _is_over(call: Call) -> bool:
 
 def revert(call: Call) -> Result:
     """Takes back this run's switch. Parameter: reason."""
-    if call.check:
+    if call.check or _was_ended(call):
         return {"changed": False}
     with call.alone("revert"):
         reason = str(call.parameters.get("reason") or "the run failed")[:300]
@@ -331,7 +351,23 @@ def end(call: Call) -> Result:
                 refuse(call, dict(release), reason)
             epoch = t.cast(leases.Lease, leases.read(guard.folder)).epoch
             leases.release(guard.folder, run._replace(epoch=epoch))
+        _watched_no_more(call)
     return {"changed": bool(release)}
+
+
+def _was_ended(call: Call) -> bool:
+    """Whether a person has ended this run before it moved anything here: then there is nothing to take back."""
+    guard, run = call.guard, call.run
+    lease = leases.read(guard.folder)
+    ended = lease is not None and (lease.id, lease.epoch, lease.released) == (run.id, run.epoch, True)
+    return ended and guard.intent() is None and not guard.moved_to(run.slot)
+
+
+def _watched_no_more(call: Call) -> None:
+    """Without a guard, nothing else ends a watch before a bake that never begins."""
+    from . import watch_files  # noqa: PLC0415 - loaded when needed: users wait for a switch
+
+    watch_files.forget(call.guard.folder, call.run)
 
 
 def _holds(call: Call) -> bool:

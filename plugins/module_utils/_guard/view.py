@@ -134,7 +134,8 @@ def _watch(guard: Guard, problems: list[str]) -> dict[str, t.Any] | None:
         return None
     if not watch_files.alive(seen, guard.clock.boottime()):
         return None
-    return {"phase": seen["phase"], "alone": bool(asked["alone"]), "progress": seen["progress"], "says": seen["says"]}
+    told = {"phase": seen["phase"], "alone": bool(asked["alone"]), "early": bool(asked.get("early"))}
+    return {**told, "progress": seen["progress"], "says": seen["says"]}
 
 
 def _text(pointer: pointers.Pointer | None) -> str | None:

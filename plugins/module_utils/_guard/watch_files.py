@@ -17,6 +17,7 @@ from .._foundation import durable
 from .._foundation.clock import Clock
 from .._gates.traffic import Slots, Tally
 from .._gates.watch import Progress, Times
+from .._state.run import Run
 from . import tally, watch_shapes
 from .place import WATCH_FILE
 from .samplers import Place
@@ -69,6 +70,13 @@ def silence(folder: str, clock: Clock) -> float:
 def remove_asked(folder: str) -> None:
     """Asks for nothing any more."""
     durable.remove(os.path.join(folder, ASKED))
+
+
+def forget(folder: str, run: Run) -> None:
+    """Asks for nothing any more that *run* has asked for; whoever calls this is alone."""
+    asked = read_asked(folder)
+    if asked is not None and asked["run"]["id"] == run.id:
+        remove_asked(folder)
 
 
 def alive(seen: Told, now: float) -> bool:

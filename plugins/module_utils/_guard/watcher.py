@@ -55,6 +55,8 @@ def watch(guard: Guard) -> str:
         return f"{guard.application}: nothing is to be watched"
     run, times = Run.from_dict(asked["run"]), watch_files.times(asked)
     gates = specification.read({asked["phase"]: asked["gates"]}, "rollout_gates")
+    if asked.get("early"):  # users that have not come yet are no harm
+        gates = [gate._replace(allowed=gate.allowed._replace(no_data=None)) for gate in gates]
     place = watch_files.place(guard.application, asked)
     watching = Watch(
         samplers.watched(gates, place, times, guard.api),
@@ -111,6 +113,7 @@ class _Watcher:
     def until_decided(self, watching: Watch) -> Ending:
         while True:
             progress = watching.progress()
+            _tell(self._guard, self._asked, progress, None)  # before anything is done about it
             if progress.action == decision.REVERT or (progress.action == decision.GO and self._asked["alone"]):
                 return Ending(progress.action, says(self._asked["phase"], progress), progress)
             now = _wanted(self._guard, self._asked)
@@ -126,7 +129,6 @@ class _Watcher:
             if self._is_left():
                 return Ending(STOPPED, "the run does not look, and nobody needs this any more", progress)
             # With GO, too: the run looks on until all others are content, and so does this.
-            _tell(self._guard, self._asked, progress, None)
             time.sleep(_TICK)
 
     def _is_left(self) -> bool:
@@ -136,7 +138,7 @@ class _Watcher:
         with contextlib.suppress(RolloutError):
             intent = self._guard.intent() if self._asked.get("early") else None
             if intent is not None:
-                return intent.run.id != self._run.id
+                return intent.run.id != self._run.id or intent.status != "armed"
         return watch_files.silence(self._guard.folder, self._guard.clock) > _LEFT
 
     def _lives(self) -> bool:

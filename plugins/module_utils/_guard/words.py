@@ -164,7 +164,9 @@ def _watched(told: t.Mapping[str, t.Any]) -> str:
     gates = "; ".join(f"{one['name']} {one['verdict']} ({', '.join(one['words'])})" for one in progress["gates"])
     alone = ", then it is confirmed without a run" if told["alone"] else ""
     reasons = "".join(f"; {reason}" for reason in progress["reasons"])
-    return f"{told['phase']}, {progress['elapsed']:g} of {progress['seconds']:g} s{alone}: {gates}{reasons}"
+    of = f" of {progress['seconds']:g}" if progress["seconds"] else ""
+    phase = f"before its {told['phase']}" if told["early"] else told["phase"]
+    return f"{phase}, {progress['elapsed']:g}{of} s{alone}: {gates}{reasons}"
 
 
 def _when(intent: t.Mapping[str, t.Any]) -> str:

@@ -9,6 +9,7 @@ fence.json remembers the newest number that was seen there. Time is boot time: n
 
 from __future__ import annotations
 
+import contextlib
 import os
 import types
 import typing as t
@@ -237,10 +238,18 @@ def _own(folder: str, run: Run, stored: Lease | None, clock: Clock | None) -> Le
         left = "" if clock is None else f", {remaining(stored, clock):.0f} s left"
         found = f"run {stored.id} with epoch {stored.epoch}: {_who(stored)}{left}"
     elif stored.released:
-        found = f"run {run.id} has ended: its lease was released after {stored.renewed}"
+        found = f"run {run.id} has ended: its lease was released after {stored.renewed}{_why_ended(folder, run)}"
     else:
         return stored
     raise _lost(run, found, os.path.join(folder, FILE))
+
+
+def _why_ended(folder: str, run: Run) -> str:
+    """Returns what the journal says of the end of *run*: a person may have ended it."""
+    with contextlib.suppress(RolloutError, OSError):
+        ends = [one.detail for one in journal.read(folder) if (one.run, one.step, one.phase) == (run.id, "end", "end")]
+        return f"; {ends[-1]}" if ends and ends[-1] else ""
+    return ""
 
 
 def _lost(run: Run, found: str, where: str) -> LeaseLost:
@@ -250,7 +259,7 @@ def _lost(run: Run, found: str, where: str) -> LeaseLost:
         expected=f"the lease of run {run.id} with epoch {run.epoch}",
         found=found,
         where=where,
-        next_step="another run has taken over: ask who that is, and see status, before you start anything",
+        next_step="somebody has taken over, or ended it: ask who that is, and see status, before you start anything",
     )
 
 

@@ -373,7 +373,7 @@ def test_a_line_is_short_and_says_when_it_takes_longer() -> None:
     told["gates"][0]["words"] = ["word"] * 100
     line = _watch.line("lb1", "bake", told)
     assert line.startswith("  lb1  bake, 1:02:05 of 0:10, longer than planned  errors: inconclusive (word, word")
-    assert _watch.line("lb1", "before_switch", {**told, "seconds": 0.0}).startswith(
+    assert _watch.line("lb1", "before the switch", {**told, "seconds": 0.0}).startswith(
         "  lb1  before the switch, 1:02:05  "
     )
     assert len(line) < 200

@@ -575,6 +575,16 @@ def test_who_is_at_work_or_was_and_what_happens_next(known: Model, run: str, pro
     assert (status.run, status.problems) == (run, problems)
 
 
+@pytest.mark.parametrize(("early", "when"), [(True, "after the switch, before the bake"), (False, "bake")])
+def test_what_a_watch_sees_is_told_with_its_phase(early: bool, when: str) -> None:
+    gate = {"name": "users", "enforce": True, "verdict": "pass", "words": ["300 answers"], "answers": []}
+    progress = {"action": "hold", "reasons": [], "elapsed": 4.0, "seconds": 0.0, "gates": [gate]}
+    watch = {"phase": "bake", "alone": False, "early": early, "progress": progress, "says": ""}
+    balancer = {**hostvars()["lb1"]["__status_load_balancer"], "watch": watch}
+    told = combine("shop", "production", {"lb1": balancer}, {}, NOW).watch
+    assert told == f"lb1  {when}, 0:04  users: pass (300 answers)"
+
+
 SWITCHED = {**ENTRY, "phase": "end", "outcome": "done"}
 
 

@@ -135,6 +135,15 @@ def test_refusal_by_another_run_says_who_decides() -> None:
     assert "could not be taken back on lb2;" in refusal({"msg": "x"}, PLAN, reverts=[lost, dead])
 
 
+def test_a_run_that_a_person_has_ended_does_not_blame_its_release() -> None:
+    ended = {"msg": "Run a may not change shop any more", "lost": "run a has ended; lee rolled back before its switch"}
+    for reverts in (None, [{"item": "lb1", "changed": False}]):
+        text = refusal(ended, PLAN, reverts=reverts)
+        assert text.startswith("Release 1.1.0-bbb was not rolled out. ")
+        assert "mend the release" not in text
+        assert "then run again" in text
+
+
 def test_refusal_of_a_roll_back_does_not_ask_for_a_better_release() -> None:
     text = refusal({"msg": "x"}, {**PLAN, "operation": "roll_back"})
     assert "mend the release" not in text

@@ -74,6 +74,32 @@ def test_a_gate_that_is_not_enforced_is_told_and_decides_nothing() -> None:
         assert bool(alone.reasons) == (alone.action != GO)
 
 
+def test_a_gate_that_only_measures_has_a_look_before_its_phase_ends() -> None:
+    passed, measures = Gate("errors", [PASS]), Gate("latency", [], enforce=False)
+    assert decide([passed, measures], over=True, may_extend=True).action == HOLD
+    assert decide([passed, measures], over=True, may_extend=False).action == GO
+    for verdict in SEVERITY:
+        seen = measures._replace(verdicts=[verdict])
+        assert decide([passed, seen], over=True, may_extend=True).action == GO
+    assert decide([passed._replace(verdicts=[FAIL]), measures], over=True, may_extend=True).action == REVERT
+
+
+@pytest.mark.parametrize("policy", decision.POLICIES)
+def test_too_few_users_stop_what_waits_for_them_unless_somebody_says_otherwise(policy: str) -> None:
+    """Where users are missing, the word of the caller counts; where anything else is wrong, that does."""
+    for history, without_users in itertools.product(HISTORIES, ("", HOLD, GO)):
+        gate = Gate("errors", history, AtMost(0, 0, None), policy, without_users=without_users)
+        found = decide([gate], over=True).action
+        usual = decide([gate._replace(without_users="")], over=True).action
+        if FAIL in history or ERROR in history:
+            expected = REVERT
+        elif without_users == GO or (without_users == HOLD and policy != REVERT):
+            expected = without_users
+        else:
+            expected = usual
+        assert found == expected, (history, without_users)
+
+
 @pytest.mark.parametrize("policy", decision.POLICIES)
 def test_nothing_goes_on_without_a_pass(policy: str) -> None:
     endless = AtMost(99, 99, 99)

@@ -90,6 +90,11 @@ def sampler(server: Server, connection: t.Mapping[str, t.Any] | None = None, **t
     return redis.sampler(gate, CONNECTION if connection is None else connection, lambda: server)
 
 
+def follower(state: str) -> dict[str, t.Any]:
+    """Returns what a server says that has one replica, as the library tells it."""
+    return {"connected_slaves": 1, "slave0": {"ip": "192.0.2.7", "port": 6379, "state": state, "offset": 7, "lag": 0}}
+
+
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
     """A clock on which only sleeping, and the test itself, takes time."""
@@ -110,7 +115,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
         ({"at_most": {"memory": "1 kB"}}, {"maxmemory": 0, "used_memory": 1000}, PASS, "memory 1 kB, at most 1 kB"),
         ({"at_most": {"memory": "1 KiB"}}, {"used_memory": 2048}, FAIL, "memory 2.05 kB, at most 1.02 kB"),
         ({"at_most": {"memory_share": "49 %"}}, {"maxmemory": 0}, NO_DATA, "memory_share unknown, at most 49 %"),
-        ({"at_least": {"replicas": 1}}, {"connected_slaves": 1}, PASS, "replicas 1, at least 1"),
+        ({"at_least": {"replicas": 1}}, follower("online"), PASS, "replicas 1, at least 1"),
+        ({"at_least": {"replicas": 1}}, follower("wait_bgsave"), FAIL, "replicas 0, at least 1"),
         ({"at_least": {"replicas": 1}}, {"connected_slaves": 0}, FAIL, "replicas 0, at least 1"),
         ({"at_least": {"replicas": 1}}, {}, NO_DATA, "replicas unknown, at least 1"),
     ],

@@ -121,6 +121,7 @@ def test_every_phase_and_type_can_be_described() -> None:
         ({"name": "p", "type": "prometheus", "url": "u", "query": "q"}, "expected a limit (value): nothing could fail"),
         ({"name": "e", "type": "traffic"}, "expected a limit (error_share, response_4xx_share"),
         ({"name": "d", "type": "postgres", "min_samples": 2}, "expected 1: a look of this type is one sample"),
+        ({"name": "c", "type": "redis", "min_samples": 500}, "min_samples: expected at_least.hit_share, too"),
         ({"name": "c", "type": "redis", "timeout": "0 s"}, "timeout: expected more than 0 s"),
         (
             {"name": "p", "type": "prometheus", "url": "u", "query": "q", "user": "u", "at_most": {"value": 1}},

@@ -9,12 +9,14 @@ Molecule runs it under systemd, with HAProxy and with users.
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.vitalops.rollout.plugins.module_utils._foundation import durable
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import (
     BadInput,
     RolloutError,
@@ -385,7 +387,7 @@ def test_who_rolls_back_before_a_switch_ends_the_deploy_that_waits_and_no_more(h
     watch = asks(host, run, phase="before_switch", seconds=60)["watch"]
     ended = started(host)
     until(lambda: looks(host, run, watch)["progress"] is not None)
-    with pytest.raises(RolloutError, match="users have nothing of it, so nothing goes back") as told:
+    with pytest.raises(RolloutError, match="it has moved no users, so nothing goes back") as told:
         host.ask("begin", host.run("run-lee", operation="roll_back", actor="lee"), dry=check)
     assert "to go back from 1.0.0-aaa, too, run ansible-playbook vitalops.rollout.roll_back" in str(told.value)
     assert host.traffic() == ("blue", "blue")
@@ -397,14 +399,53 @@ def test_who_rolls_back_before_a_switch_ends_the_deploy_that_waits_and_no_more(h
     assert "ended before its time" in ended()
     ends = [one.detail for one in journal.read(host.folder) if one.step == "end"]
     assert ends[-1] == "lee (AWX job 42) rolled back before its switch"
+    with pytest.raises(LeaseLost, match=r"; lee \(AWX job 42\) rolled back before its switch"):
+        host.arms(run)
+    assert host.ask("revert", run)["changed"] is False  # so that what it has staged is stopped
+    assert host.ask("drain", run, slot="green", deadline=0)["drained"]
     host.begins(host.run("run-lee", operation="roll_back"))  # who asks once more means the live release
+    with pytest.raises(LeaseLost):
+        host.ask("revert", run)
+
+
+def test_a_deploy_that_works_on_when_its_lease_is_over_is_ended_too(host: t.Any) -> None:
+    host.begins()
+    host.now += 3600
+    back = host.run("run-lee", operation="roll_back")
+    with pytest.raises(RolloutError, match="it has moved no users"):
+        host.begins(back, at_work={"run-kim": "at work on app1"})
+    run, view = host.begins(back)
+    assert (run.epoch, view["action"]) == (2, "nothing")
+
+
+def test_a_dead_deploy_whose_lease_is_over_ends_nothing(host: t.Any) -> None:
+    host.begins()
+    host.now += 3600
+    assert host.begins(host.run("run-lee", operation="roll_back"))[0].epoch == 2
+
+
+def test_who_breaks_a_lease_ends_no_deploy_besides(host: t.Any) -> None:
+    host.begins()
+    back = host.run("run-lee", operation="roll_back")
+    assert host.begins(back, break_lease="run-kim", reason="it hangs")[0].epoch == 2
+
+
+def test_a_deploy_that_has_just_confirmed_is_rolled_back(host: t.Any) -> None:
+    """Between its record and the end of its lease."""
+    run = switched(host)
+    host.ask("confirm", run, release=R2, token=host.intent().token)
+    lease = leases.read(host.folder)
+    durable.write_json(f"{host.folder}/lease.json", {**lease.to_dict(), "released": False})
+    back, _view = host.begins(host.run("run-lee", operation="roll_back"))
+    assert back.epoch == 2
+    assert [one.step for one in journal.read(host.folder)][-3:] == ["confirm", "begin", "begin"]
 
 
 def test_a_deploy_is_told_who_is_at_work(host: t.Any) -> None:
     host.begins()
     with pytest.raises(LeaseHeld) as held:
         host.begins(host.run("run-lee"))
-    assert "users do not have" not in str(held.value)
+    assert "moved no users" not in str(held.value)
 
 
 def test_a_roll_back_is_not_cut_short_by_another_one(host: t.Any) -> None:
@@ -413,7 +454,7 @@ def test_a_roll_back_is_not_cut_short_by_another_one(host: t.Any) -> None:
     host.ask("switch", run)
     with pytest.raises(LeaseHeld) as held:
         host.begins(host.run("run-lee", operation="roll_back"))
-    assert "users do not have" not in str(held.value)
+    assert "moved no users" not in str(held.value)
     assert host.traffic() == ("green", "green")
 
 
@@ -422,6 +463,20 @@ def test_who_deploys_is_told_how_to_end_a_bake(host: t.Any) -> None:
     alone(host, run, seconds=60)
     with pytest.raises(LeaseHeld, match="end its bake first"):
         host.begins(host.run("run-lee"))
+
+
+def test_a_gate_that_only_measures_and_cannot_look_stops_nothing(host: t.Any) -> None:
+    run = switched(host)
+    cache = {"name": "cache", "type": "redis", "interval": "20 ms", "errors_at_most": 0}
+    with pytest.raises(BadInput, match="rollout_redis"):
+        asks(host, run, gates=[cache])
+    watch = asks(host, run, phase="before_switch", seconds=0, gates=[{**cache, "enforce": False}])["watch"]
+    ended = started(host)
+    until(lambda: (progress(host) or {}).get("action") == "go")
+    [gate] = progress(host)["gates"]
+    assert (gate["verdict"], gate["words"]) == ("error", ["The gate cache does not know where its redis is."])
+    host.ask("unwatch", run, watch=watch)
+    ended()
 
 
 def test_a_watch_that_cannot_confirm_takes_back(host: t.Any) -> None:
@@ -496,11 +551,17 @@ def test_a_bad_release_does_not_wait_for_its_bake_while_the_slot_before_drains(h
 
 @pytest.mark.parametrize("told", [early(), early(gates=[]), early(seconds=0.01, most=0.01), None])
 def test_a_drain_ends_as_ever_where_users_see_nothing_bad(host: t.Any, told: t.Any) -> None:
-    run = switched(host)
+    users_get(host, 900, 300)  # its errors are of an older release
+    run, ends = switched(host), []
     host.peer.rows[2] = host.peer.backend("blue", 1)
+    host.timer.runs = lambda: ends.append(started(host))
     drained = host.ask("drain", run, slot="blue", deadline=0.5, required=False, early=told)
     assert (drained["drained"], drained["in_flight"]) == (False, 1)
+    assert len(ends) == bool(told and told["gates"])
     assert host.intent() is not None
+    host.ask("revert", run)
+    for ended in ends:
+        assert "was ended before its time" in ended()
 
 
 def before_the_bake(host: t.Any) -> tuple[t.Any, t.Callable[[], str]]:
@@ -543,6 +604,8 @@ def test_the_bake_takes_the_place_of_the_watch_before_it(host: t.Any) -> None:
     [gate] = progress(host)["gates"]
     assert (progress(host)["action"], progress(host)["seconds"], gate["verdict"]) == ("hold", 0.0, "no_data")
     json.loads((Path(host.folder) / "watched.json").read_text(), parse_constant=pytest.fail)
+    [shown] = [line for line in words.lines(host.ask("info", run)["view"]) if line.startswith("  watch ")]
+    assert re.match(r"  watch       before its bake, [\d.]+ s: errors no_data", shown)
     assert host.ask("approve", host.run("run-lee", operation="confirm"))["watch"] is None  # nothing waits yet
     watch = asks(host, run)["watch"]
     assert "was ended before its time" in ended()
@@ -578,6 +641,76 @@ def test_a_watch_before_a_bake_ends_with_the_guard_or_its_run(host: t.Any) -> No
     intent = again.intent()
     intents.write(host.folder, intent._replace(run=intent.run._replace(id="run-lee")))
     assert "nobody needs this any more" in ended()
+
+
+@pytest.mark.parametrize("change", [{"status": "inconsistent", "says": "nothing else answers"}, {}])
+def test_a_watch_before_a_bake_ends_with_the_promise_of_its_guard(host: t.Any, change: dict[str, str]) -> None:
+    _run, ended = before_the_bake(host)
+    host.now += 3600
+    if change:
+        intents.write(host.folder, host.intent()._replace(**change))
+    else:
+        host.guard().disarm(host.intent())
+    assert "ended before its time" in ended() or "nobody needs this any more" in ended()
+
+
+def test_users_that_do_not_come_before_a_bake_are_no_harm(host: t.Any) -> None:
+    run, ends = switched(host), []
+    host.timer.runs = lambda: ends.append(started(host))
+    patient = early(gates=[{**ERRORS, "no_data_at_most": 1}])
+    host.ask("drain", run, slot="blue", deadline=9, required=False, early=patient)
+    until(lambda: (progress(host) or {}).get("gates", [{}])[0].get("looks", {}).get("no_data", 0) > 5)
+    assert host.traffic() == ("green", "green")
+    host.ask("revert", run)
+    ends[0]()
+
+
+def test_a_watch_that_has_taken_users_back_is_believed_before_its_last_line(
+    host: t.Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It frees the lock before it says that it has ended."""
+    run, ended = before_the_bake(host)
+    noted = watcher._note
+
+    def slow(*told: t.Any) -> None:
+        if told[2] == "end":
+            time.sleep(0.3)
+        noted(*told)
+
+    monkeypatch.setattr(watcher, "_note", slow)
+    users_get(host, 600, 100)
+    until(lambda: host.intent() is None)
+    with pytest.raises(TakenBack):
+        asks(host, run)
+    ended()
+
+
+def test_a_watch_that_never_began_keeps_nobody_waiting(host: t.Any) -> None:
+    run = switched(host)
+    host.ask("drain", run, slot="blue", deadline=9, required=False, early=early())
+    began = time.monotonic()
+    assert asks(host, run)["watch"]
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("lacks", ["run", "says", "progress"])
+def test_what_an_older_program_has_told_is_no_obstacle(host: t.Any, lacks: str) -> None:
+    run = switched(host)
+    asks(host, run)
+    path = Path(host.folder, "watched.json")
+    told = json.loads(path.read_text())
+    told.pop(lacks)
+    path.write_text(json.dumps(told))
+    assert asks(host, run)["watch"]
+
+
+def test_a_run_that_ends_leaves_no_watch_behind(host: t.Any) -> None:
+    run, _view = host.begins()
+    host.ask("switch", run, guarded=False)
+    host.ask("drain", run, slot="blue", deadline=9, required=False, early=early())
+    host.ask("revert", run)
+    host.ask("end", run)
+    assert watch_files.read_asked(host.folder) is None
 
 
 def test_without_a_guard_the_run_takes_back_what_is_refused_before_the_bake(host: t.Any) -> None:
