@@ -152,8 +152,10 @@ def refusal(
     cause = str(result.get("msg") or "the failed task left no message").strip()
     outcome, following = _outcome(plan, reverts, watched=bool(result.get("changed")))
     verb = {"deploy": "was refused", "roll_back": "could not be brought back"}[plan["operation"]]
-    if result.get("lost"):  # nothing is wrong with the release
-        verb, following = "was not rolled out", f"see what users have, and who is at work: {_STATUS}; then run again"
+    if result.get("lost") and not _unsettled(reverts or []):  # nothing is wrong with the release
+        verb, following = "was not rolled out", f"see what users have, and who is at work: {_STATUS}"
+        if reverts is None:  # nobody was asked
+            outcome = "This run was ended, or another one has taken over."
     return "\n".join(
         [
             f"Release {plan['release']['id']} {verb}. {outcome}",

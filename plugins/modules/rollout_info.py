@@ -81,9 +81,8 @@ intent:
   type: dict
 watch:
   description:
-    - What is watched at this moment, or V(null); its C(phase), whether nobody attends it (C(alone)), whether its phase has
-      not begun yet (C(early)), and its
-      C(progress), see M(vitalops.rollout.rollout_watch).
+    - What is watched at this moment, or V(null); its C(phase), whether that has not begun yet (C(early)), whether
+      nobody attends it (C(alone)), and its C(progress), see M(vitalops.rollout.rollout_watch).
   returned: always
   type: dict
 unfinished:

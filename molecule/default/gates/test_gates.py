@@ -184,8 +184,8 @@ def test_errors_that_begin_late_are_taken_back_within_an_interval(lab: t.Any, lo
         said = output.read()
     print(said[-6000:])
     assert "users: pass (" in said  # as it was until then
-    seen, limit = error_share(refusal(said, "users"))
-    assert seen > limit == 1
+    seen, _limit = error_share(refusal(said, "users"))
+    assert seen > 0.5  # of all since the switch: more than the live slot has, and than the gate lets it be more
     assert live(lab) == "1.1.0"
     assert lab.pointed() == before
     told = load()
@@ -252,14 +252,14 @@ def test_a_release_that_gets_bad_while_workers_move_is_taken_back_within_an_inte
         lab.wait_for(name, "rollout-guard status", "nothing armed", f"slot {before}", seconds=10)
         assert driver.poll() is None
         output.seek(0)
-        assert "Workers and scheduler run in slot" in (so_far := output.read())
+        assert "PLAY [Move workers and scheduler]" in (so_far := output.read())
         assert "Gates pass in phase bake" not in so_far
         assert driver.wait(90) != 0
         output.seek(0)
         said = output.read()
     assert "refuse it (after the switch, before the bake): users: " in said
-    seen, limit = error_share(refusal(said, "users"))
-    assert seen > limit == 1
+    seen, _limit = error_share(refusal(said, "users"))
+    assert seen > 0.5  # of all since the switch: more than the live slot has, and than the gate lets it be more
     assert "Users had it for a moment; 1.1.0-" in said
     assert live(lab) == "1.1.0"
     assert lab.pointed() == before
@@ -545,7 +545,7 @@ def test_a_person_ends_what_waits_before_its_switch(lab: t.Any, waits: str) -> N
         print(f"the deploy had ended {time.monotonic() - asked:.1f} s after the roll back that ended it")
         output.seek(0)
         said = " ".join(output.read().split())
-    assert "was not rolled out. Users noticed nothing: " in said
+    assert "was not rolled out. " in said
     assert ") rolled back before its switch" in said
     assert time.monotonic() - asked < 15  # clearing up included
     journal = lab.connect(name).check_output("cat /var/lib/rollout/reference/journal.ndjson")

@@ -67,7 +67,7 @@ def decide(gates: t.Iterable[Gate], *, over: bool, may_extend: bool = False) -> 
         wanted, why = _wanted(gate, over, may_extend)
         if why:
             reasons.append(f"{gate.name}: {why}" if gate.enforce else f"{gate.name} (not enforced): {why}")
-        unseen = over and not gate.verdicts and wanted == HOLD  # what only measures has a look, too
+        unseen = over and may_extend and not gate.verdicts and wanted == HOLD  # what only measures has a look, too
         if gate.enforce or unseen:
             action = max(action, wanted, key=ACTIONS.index)
     return Decision(action, reasons)

@@ -53,6 +53,8 @@ def begin(call: Call) -> Result:
                 "it is the first rollout, so there is no release to go back to: Ctrl-C in that run takes it back; "
                 f"a bake that nobody attends ends with {playbook('confirm')}"
             )
+        elif call.run.operation == "roll_back" and _nothing_moved(call):
+            error.next_step = f"users are where they were confirmed; {error.next_step}"
         elif _watched(call, alone=True):
             error.next_step = f"end its bake first: {playbook('confirm')}, or {playbook('roll_back')}"
         raise
@@ -128,10 +130,13 @@ def _end_waiting(call: Call) -> None:
             if not call.check:
                 leases.release(guard.folder, ended)
             return
+        if _has_moved(call, lease):
+            return
         if not call.check:
             _end(guard, ended, f"{by.actor} ({by.source}) rolled back before its switch")
     raise RolloutError(
-        f"The deploy of {lease.actor} ({lease.source}) ends; it has moved no users, so nothing goes back.",
+        f"The deploy of {lease.actor} ({lease.source}) {'would end' if call.check else 'ends'}; it has moved no users, "
+        "so nothing goes back.",
         expected="a release that users have got",
         found=f"run {lease.id} before its switch",
         where=guard.folder,
@@ -148,6 +153,12 @@ def _end(guard: Guard, run: Run, why: str) -> None:
     with journal.step(guard.folder, run, "end", guard.clock, detail=why):
         leases.release(guard.folder, run)
     watch_files.forget(guard.folder, run)
+
+
+def _has_moved(call: Call, lease: leases.Lease) -> bool:
+    """Whether the run of *lease* has ever moved users: what it takes back it clears up, and records, by itself."""
+    mine = [one.step for one in journal.read(call.guard.folder) if (one.run, one.epoch) == (lease.id, lease.epoch)]
+    return not {"shift", "switch", "revert"}.isdisjoint(mine)
 
 
 def _nothing_moved(call: Call) -> bool:

@@ -172,17 +172,20 @@ def _shown(call: Call, in_file: pointers.Pointer | None, in_use: pointers.Pointe
 
 
 def drain(call: Call) -> Result:
-    """Waits for the slot that lost its traffic. Parameters: slot, deadline, required.
+    """Waits for the slot that lost its traffic. Parameters: slot, deadline, required, clearing_up (after a failure).
 
     early: parameters of the step watch, for gates on what users get from now on until the bake begins. Raises TakenBack
     when these refuse the release meanwhile.
     """
     slot, deadline = str(call.parameters["slot"]), float(call.parameters["deadline"])
-    guard, ended_before = call.guard, _was_ended(call)
+    guard = call.guard
 
     def lives() -> None:
-        if not ended_before:
+        try:
             call.alive()
+        except leases.LeaseLost:
+            if not call.parameters.get("clearing_up") or not _was_ended(call):
+                raise
 
     lives()
     if call.check:

@@ -133,13 +133,18 @@ class _Watcher:
 
     def _is_left(self) -> bool:
         """Whether the run that attends has died. Before a bake it does not look; then what its guard says counts."""
+        guard, run = self._guard, self._run
         if self._asked["alone"]:
             return False
+        if not self._asked.get("early"):
+            return watch_files.silence(guard.folder, guard.clock) > _LEFT
         with contextlib.suppress(RolloutError):
-            intent = self._guard.intent() if self._asked.get("early") else None
+            intent = guard.intent()
             if intent is not None:
-                return intent.run.id != self._run.id or intent.status != "armed"
-        return watch_files.silence(self._guard.folder, self._guard.clock) > _LEFT
+                return intent.run.id != run.id or intent.status != "armed"
+            lease = leases.read(guard.folder)  # a plan may have given up the guard by name
+            return lease is None or lease.id != run.id or not leases.remaining(lease, guard.clock)
+        return True
 
     def _lives(self) -> bool:
         """Keeps guard and lease where no run does. Whether this run still has the lease."""

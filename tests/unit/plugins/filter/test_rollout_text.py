@@ -139,9 +139,12 @@ def test_a_run_that_a_person_has_ended_does_not_blame_its_release() -> None:
     ended = {"msg": "Run a may not change shop any more", "lost": "run a has ended; lee rolled back before its switch"}
     for reverts in (None, [{"item": "lb1", "changed": False}]):
         text = refusal(ended, PLAN, reverts=reverts)
-        assert text.startswith("Release 1.1.0-bbb was not rolled out. ")
+        traffic = "1.0.0-aaa in slot blue has all the traffic." if reverts else "This run was ended, or another one has"
+        assert text.startswith(f"Release 1.1.0-bbb was not rolled out. {traffic}")
         assert "mend the release" not in text
-        assert "then run again" in text
+        assert "Next: see what users have, and who is at work: " in text
+    taken = refusal(ended, PLAN, reverts=[{"item": "lb1", "problem": "x", "lost": "run b"}])
+    assert "was refused. Another run has taken over (run b)" in taken
 
 
 def test_refusal_of_a_roll_back_does_not_ask_for_a_better_release() -> None:

@@ -77,7 +77,9 @@ def test_a_gate_that_is_not_enforced_is_told_and_decides_nothing() -> None:
 def test_a_gate_that_only_measures_has_a_look_before_its_phase_ends() -> None:
     passed, measures = Gate("errors", [PASS]), Gate("latency", [], enforce=False)
     assert decide([passed, measures], over=True, may_extend=True).action == HOLD
-    assert decide([passed, measures], over=True, may_extend=False).action == GO
+    for policy in decision.POLICIES:
+        late = measures._replace(on_inconclusive=policy)
+        assert decide([passed, late], over=True, may_extend=False).action == GO
     for verdict in SEVERITY:
         seen = measures._replace(verdicts=[verdict])
         assert decide([passed, seen], over=True, may_extend=True).action == GO

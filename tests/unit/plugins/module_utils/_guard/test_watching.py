@@ -402,10 +402,30 @@ def test_who_rolls_back_before_a_switch_ends_the_deploy_that_waits_and_no_more(h
     with pytest.raises(LeaseLost, match=r"; lee \(AWX job 42\) rolled back before its switch"):
         host.arms(run)
     assert host.ask("revert", run)["changed"] is False  # so that what it has staged is stopped
-    assert host.ask("drain", run, slot="green", deadline=0)["drained"]
+    assert host.ask("drain", run, slot="green", deadline=0, clearing_up=True)["drained"]
     host.begins(host.run("run-lee", operation="roll_back"))  # who asks once more means the live release
     with pytest.raises(LeaseLost):
         host.ask("revert", run)
+
+
+def test_a_deploy_that_takes_itself_back_is_not_ended_before_it_has_cleared_up(host: t.Any) -> None:
+    """Its record and its clean-up need the lease, and who rolls back then would go one release too far."""
+    run = switched(host)
+    host.ask("revert", run)
+    with pytest.raises(LeaseHeld) as held:
+        host.begins(host.run("run-lee", operation="roll_back"))
+    assert "users are where they were confirmed; wait until it ends" in str(held.value)
+    assert host.ask("drain", run, slot="green", deadline=0, clearing_up=True)["drained"]
+    assert host.ask("end", run, release=R2, reason="it was bad")["changed"]
+
+
+def test_a_deploy_that_was_ended_clears_up_and_does_nothing_else(host: t.Any) -> None:
+    run, _view = host.begins()
+    with pytest.raises(RolloutError, match="ends; it has moved no users"):
+        host.begins(host.run("run-lee", operation="roll_back"))
+    with pytest.raises(LeaseLost):
+        host.ask("drain", run, slot="green", deadline=0)
+    assert host.ask("drain", run, slot="green", deadline=0, clearing_up=True)["drained"]
 
 
 def test_a_deploy_that_works_on_when_its_lease_is_over_is_ended_too(host: t.Any) -> None:
@@ -719,8 +739,11 @@ def test_without_a_guard_the_run_takes_back_what_is_refused_before_the_bake(host
     ends: list[t.Any] = []
     host.timer.runs = lambda: ends.append(started(host))
     host.ask("drain", run, slot="blue", deadline=9, required=False, early=early())
+    until(lambda: progress(host) is not None)
+    host.now += 61  # work moves, and the lease lasts for two minutes
+    time.sleep(0.5)
     users_get(host, 600, 100)
-    ends[0]()
+    assert "(phase bake: " in ends[0]() or "phase bake: errors" in ends[0]()
     assert host.traffic() == ("green", "green")
     with pytest.raises(RolloutError, match="before the bake") as told:
         asks(host, run)
