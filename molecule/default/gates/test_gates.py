@@ -530,7 +530,7 @@ def test_what_users_went_back_to_is_watched_too_and_stays(lab: t.Any, load: t.An
 def test_a_person_ends_what_waits_before_its_switch(lab: t.Any, waits: str) -> None:
     name, before, was = lab.group("load_balancer")[0], lab.pointed(), live(lab)
     never = {**ANSWERS, "json": "status == 'never'", "interval": "1 s", "failures_at_most": 1000}
-    gates = {"rollout_gates": {waits: [never]}, "rollout_before_switch_seconds": 300}
+    gates = {"rollout_gates": {waits: [never]}, "rollout_before_switch_seconds": 300, "rollout_bake_seconds": 0}
     # A release that neither slot holds yet.
     told = wanted("1.1.0", faults={"LOG_LEVEL": "debug"}, **(gates if waits == "before_switch" else {}))
     with tempfile.TemporaryFile("w+") as output:
