@@ -20,6 +20,7 @@ from .call import Call, TakenBack
 
 _WHEN = "after the switch, before the bake"
 _POLL = 0.05  # s
+_LONGEST = 90.0  # s: longer than a watch tries to take users back
 
 
 def must_not_have_refused(call: Call, phase: str) -> None:
@@ -43,7 +44,8 @@ def end(call: Call, phase: str) -> None:
     with guard.alone():
         watch_files.forget(guard.folder, call.run)
     # One without a word has not looked yet. One that looks says so several times a second, until it has ended.
-    while (seen := _seen(call, phase)) and seen.get("progress"):
+    ends = time.monotonic() + _LONGEST
+    while (seen := _seen(call, phase)) and seen.get("progress") and time.monotonic() < ends:
         if not watch_files.alive(seen, guard.clock.boottime()):
             break
         time.sleep(_POLL)

@@ -15,6 +15,7 @@ import typing as t
 
 from .._foundation import durable
 from .._foundation.clock import Clock
+from .._foundation.errors import StateUnreadable
 from .._gates.traffic import Slots, Tally
 from .._gates.watch import Progress, Times
 from .._state.run import Run
@@ -73,8 +74,13 @@ def remove_asked(folder: str) -> None:
 
 
 def forget(folder: str, run: Run) -> None:
-    """Asks for nothing any more that *run* has asked for; whoever calls this is alone."""
-    asked = read_asked(folder)
+    """Asks for nothing any more that *run* has asked for; whoever calls this is alone.
+
+    What nobody can read is left to whoever needs it, and says so.
+    """
+    asked = None
+    with contextlib.suppress(StateUnreadable):
+        asked = read_asked(folder)
     if asked is not None and asked["run"]["id"] == run.id:
         remove_asked(folder)
 

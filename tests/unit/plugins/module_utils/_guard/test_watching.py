@@ -952,6 +952,9 @@ def test_nothing_is_watched_confirmed_or_lost_by_a_damaged_watch(
         assert error.value.next_step
     told = host.ask("info", run)["view"]
     assert (told["watch"], "watch.json" in told["problem"], told["action"]) == (None, True, "revert")
+    host.now += watch_files.STALE
+    assert asks(host, run, seconds=60)["watch"] != watch  # the next watch writes it anew
+    damaged(host, "watch.json", damage, inside)
     host.now += 31
     assert "traffic is back on blue" in host.fire()
     assert not (Path(host.folder) / "watch.json").exists()
