@@ -151,6 +151,8 @@ def test_users_who_were_taken_back_while_nobody_attended_are_followed_by_work(la
         "through": "load_balancer",
         "path": "/version",
         "json": "version == 'nobody'",
+        "interval": "1 s",
+        "failures_at_most": 15,  # it is not refused before the run has ended
     }
     alone = {"rollout_bake_attended": False, "rollout_bake_seconds": 30, "rollout_gates": {"bake": [wrong]}}
     # Another release than the one that a roll back goes to: that one would run on.
@@ -161,7 +163,7 @@ def test_users_who_were_taken_back_while_nobody_attended_are_followed_by_work(la
         for name in lab.group("application"):
             lab.connect(name).check_output(f"echo '# Of an earlier version.' >> {unit}")
     for name in lab.group("load_balancer"):
-        lab.wait_for(name, "rollout-guard status", "nothing armed", "live 1.0.0-", "lease free", seconds=30)
+        lab.wait_for(name, "rollout-guard status", "nothing armed", "live 1.0.0-", "lease free", seconds=60)
     # Each host by itself, by its timer; no run comes. Connections kept for reuse are waited for, to its next turn.
     says = "is stopped, and kept for a look at it in slot green"
     for name in lab.group("application"):
