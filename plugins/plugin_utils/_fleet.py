@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.refusal import BEFORE_BAKE
 from ansible_collections.vitalops.rollout.plugins.module_utils._state import state as states
 
 from . import _watch as watch_words
@@ -121,7 +122,7 @@ def _watched(answered: t.Mapping[str, Fields]) -> str:
         return ""
     host = max(seen, key=lambda one: sum(gate["verdict"] != "pass" for gate in seen[one]["progress"]["gates"]))
     told = seen[host]
-    phase = watch_words.BEFORE_BAKE if told.get("early") else watch_words.PHASES[told["phase"]]
+    phase = BEFORE_BAKE if told.get("early") else watch_words.PHASES[told["phase"]]
     return watch_words.line(host, phase, told["progress"]).strip()
 
 

@@ -23,7 +23,6 @@ PHASES = {
     "bake": "bake",
     "after_roll_back": "after the roll back",
 }
-BEFORE_BAKE = "after the switch, before the bake"
 #: How a host stands to a release: all its gates pass, and users have come; all pass; nothing is missing but users, who
 #: may have come through another load balancer; or anything else.
 SEEN_USERS, CONTENT, LACKS_USERS, DOUBT = "seen_users", "content", "lacks_users", "doubt"

@@ -9,6 +9,8 @@ import typing as t
 
 from .verdict import PASS
 
+#: When gates look that already refuse, although the phase in which they may pass has not begun.
+BEFORE_BAKE = "after the switch, before the bake"
 _LONG = 1000
 _SHOWN = 120  # characters of what a gate has seen, in a line that is about many gates
 

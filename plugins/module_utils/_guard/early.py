@@ -14,11 +14,10 @@ import time
 
 from .._foundation.errors import RolloutError, StateUnreadable
 from .._gates.decision import REVERT
-from .._gates.refusal import refusal
+from .._gates.refusal import BEFORE_BAKE, refusal
 from . import watch_files
 from .call import Call, TakenBack
 
-_WHEN = "after the switch, before the bake"
 _POLL = 0.05  # s
 _LONGEST = 90.0  # s: longer than a watch tries to take users back
 
@@ -31,7 +30,7 @@ def must_not_have_refused(call: Call, phase: str) -> None:
     seen = _seen(call, phase)
     if seen is None or seen["ended"] != REVERT:
         return
-    told = refusal(socket.gethostname(), _WHEN, seen["says"], seen.get("progress") or {"gates": []})
+    told = refusal(socket.gethostname(), BEFORE_BAKE, seen["says"], seen.get("progress") or {"gates": []})
     raise (RolloutError if call.guard.moved_to(call.run.slot) else TakenBack)(told)
 
 
