@@ -35,25 +35,62 @@ class AtMost(t.NamedTuple):
     no_data: int | None = None
 
 
+class Looks(t.NamedTuple):
+    """How many looks of a gate have ended with each verdict, and how the *newest* one has (empty before the first)."""
+
+    counts: t.Mapping[str, int]
+    newest: str = ""
+
+
 class Gate(t.NamedTuple):
-    """One gate of a phase with all its *verdicts*, oldest first. Without *enforce* it is only measured and told.
+    """One gate of a phase with all its *looks*. Without *enforce* it is only measured and told.
 
     *without_users*: what follows when the phase is over and too few users came (GO or HOLD); empty where enough did.
+    *late*: a look that began before the phase was over should have ended by now.
     """
 
     name: str
-    verdicts: t.Sequence[str]
+    looks: Looks
     at_most: AtMost = AtMost()
     on_inconclusive: str = EXTEND
     enforce: bool = True
     without_users: str = ""
+    late: bool = False
+
+
+class Times(t.NamedTuple):
+    """Of a phase, in s: how long it lasts (0: until its gates have passed; inf: until it is stopped), and at most."""
+
+    seconds: float
+    most: float
 
 
 class Decision(t.NamedTuple):
-    """What to do (GO, HOLD or REVERT), and why: a sentence for each gate that is not content."""
+    """What to do (GO, HOLD or REVERT), and why: a sentence for each gate that is not content.
+
+    *lacks_users*: the phase is over, and nothing is missing but a user.
+    """
 
     action: str
     reasons: list[str]
+    lacks_users: bool = False
+
+
+def decide_watch(gates: t.Sequence[Gate], elapsed: float, times: Times) -> Decision:
+    """Returns what to do now, *elapsed* seconds after the watch began. Nothing is waited for without an end."""
+    over, may_extend = elapsed >= times.seconds, elapsed < times.most
+    if may_extend and not times.seconds:  # such a phase is over when its gates have passed, or after most
+        gates = [gate._replace(on_inconclusive=EXTEND) for gate in gates]
+    decided = decide(gates, over=over, may_extend=may_extend)
+    used = [gate for gate in gates if not gate.without_users]
+    others = decide(used, over=over, may_extend=may_extend).action
+    lacks_users = over and decided.action == HOLD and others == GO
+    if decided.action == HOLD and over and not may_extend and not lacks_users:
+        return Decision(REVERT, [*decided.reasons, "nobody decided in time"])
+    late = [f"{gate.name}: its last look is not over yet" for gate in gates if gate.late and gate.enforce]
+    if late and (decided.action == GO or lacks_users):  # the newest verdict may be a pass of long ago
+        return Decision(HOLD, [*decided.reasons, *late])  # and every look has a deadline
+    return decided._replace(lacks_users=lacks_users)
 
 
 def decide(gates: t.Iterable[Gate], *, over: bool, may_extend: bool = False) -> Decision:
@@ -67,7 +104,7 @@ def decide(gates: t.Iterable[Gate], *, over: bool, may_extend: bool = False) -> 
         wanted, why = _wanted(gate, over, may_extend)
         if why:
             reasons.append(f"{gate.name}: {why}" if gate.enforce else f"{gate.name} (not enforced): {why}")
-        unseen = over and may_extend and not gate.verdicts and wanted == HOLD  # what only measures has a look, too
+        unseen = over and may_extend and not gate.looks.newest and wanted == HOLD  # what only measures has a look, too
         if gate.enforce or unseen:
             action = max(action, wanted, key=ACTIONS.index)
     return Decision(action, reasons)
@@ -78,15 +115,15 @@ def _wanted(gate: Gate, over: bool, may_extend: bool) -> tuple[str, str]:
     exceeded = [
         f"{words} {seen}, at most {limit}"
         for (verdict, words), limit in zip(_WORDS, gate.at_most)
-        if limit is not None and (seen := sum(one == verdict for one in gate.verdicts)) > limit
+        if limit is not None and (seen := gate.looks.counts.get(verdict, 0)) > limit
     ]
     if exceeded:
         return REVERT, "; ".join(exceeded)
-    if not over or (not gate.verdicts and may_extend):
+    if not over or (not gate.looks.newest and may_extend):
         return HOLD, ""
     if gate.without_users == GO or (gate.without_users == HOLD and gate.on_inconclusive != REVERT):
         return gate.without_users, f"too few users came{_PERSON if gate.on_inconclusive == HOLD else ''}"
-    newest = gate.verdicts[-1] if gate.verdicts else NO_DATA
+    newest = gate.looks.newest or NO_DATA
     if newest == PASS:
         return GO, ""
     if gate.on_inconclusive == EXTEND:

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import collections
 import math
 import threading
 import time
 import typing as t
 
-from . import decision
+from .decision import Gate, Looks, Times, decide_watch
 from .look import Look, Sampler, broken
 from .masking import Hide
 from .specification import GateSpecification
@@ -24,13 +25,6 @@ class Watched(t.NamedTuple):
 
     gate: GateSpecification
     sampler: Sampler
-
-
-class Times(t.NamedTuple):
-    """Of a phase, in s: how long it lasts (0: until its gates have passed; inf: until it is stopped), and at most."""
-
-    seconds: float
-    most: float
 
 
 class Progress(t.NamedTuple):
@@ -84,39 +78,25 @@ class Watch:
     def progress(self) -> Progress:
         """Returns what to do now, and why."""
         elapsed = self._clock() - self._began
-        late = [gate.name for gate in self._gates if gate.is_late(self._began + self._times.seconds)]
-        seen = [gate.seen() for gate in self._gates]
-        over, may_extend = elapsed >= self._times.seconds, elapsed < self._times.most
-        gates = [gate for gate, _told in seen]
-        if may_extend and not self._times.seconds:  # such a phase is over when its gates have passed, or after most
-            gates = [gate._replace(on_inconclusive=decision.EXTEND) for gate in gates]
-        decided = decision.decide(gates, over=over, may_extend=may_extend)
-        used = [gate for gate in gates if not gate.without_users]
-        others = decision.decide(used, over=over, may_extend=may_extend).action
-        lacks_users = over and decided.action == decision.HOLD and others == decision.GO
-        if decided.action == decision.HOLD and over and not may_extend and not lacks_users:
-            decided = decision.Decision(decision.REVERT, [*decided.reasons, "nobody decided in time"])
-        told = [told for _gate, told in seen]
-        if late and (decided.action == decision.GO or lacks_users):  # every look has a deadline
-            waits = [f"{name}: its last look is not over yet" for name in late]
-            decided, lacks_users = decision.Decision(decision.HOLD, [*decided.reasons, *waits]), False
+        seen = [gate.seen(self._began + self._times.seconds) for gate in self._gates]
+        decided = decide_watch([gate for gate, _told in seen], elapsed, self._times)
         seconds = self._times.seconds if math.isfinite(self._times.seconds) else 0.0  # JSON has no infinity
-        return Progress(decided.action, decided.reasons, round(elapsed, 1), seconds, told, lacks_users)
+        told = [told for _gate, told in seen]
+        return Progress(decided.action, decided.reasons, round(elapsed, 1), seconds, told, decided.lacks_users)
 
 
 class _Gate:
-    """One gate with all its verdicts."""
+    """One gate, and what its looks have shown."""
 
     def __init__(self, watched: Watched, times: Times, without_users: str, hide: Hide) -> None:
         self._gate, self._sampler = watched
-        self.name = self._gate.name
         self._without_users = without_users
         self._hide = hide
         self._looks_since: float | None = None
         told = self._gate.fields
         self._allowed = min(float(told.get("deadline") or told.get("timeout") or _ALLOWED), max(times.most, 1.0))
         self._lock = threading.Lock()
-        self._verdicts: list[str] = []
+        self._counts = collections.Counter[str]()
         self._newest = Look(NO_DATA, ["no look yet"])
         self._bad: Look | None = None
 
@@ -126,7 +106,7 @@ class _Gate:
             look = self._look()
             with self._lock:
                 self._looks_since = None
-                self._verdicts.append(look.verdict)
+                self._counts[look.verdict] += 1
                 self._newest = look
                 self._bad = look if look.answers else self._bad
             ends.wait(max(0.0, began + self._gate.interval - time.monotonic()))
@@ -137,19 +117,10 @@ class _Gate:
         except Exception as error:  # whatever it is, it must become a verdict and not a silent thread
             return broken(f"the gate broke: {type(error).__name__}: {error}")
 
-    def is_late(self, over: float) -> bool:
-        """Whether a look that began before *over*, the end of the phase, should have ended by now.
-
-        The newest verdict may be a pass of long ago then. Looks that begin after that moment hold nobody up.
-        """
-        since = self._looks_since
-        overdue = since is not None and since < over and time.monotonic() - since > self._gate.interval
-        return self._gate.enforce and overdue
-
-    def seen(self) -> tuple[decision.Gate, dict[str, t.Any]]:
-        """Returns what decides, and what a person is told."""
+    def seen(self, over: float) -> tuple[Gate, dict[str, t.Any]]:
+        """Returns what decides, and what a person is told. Looks that begin after *over* hold nobody up."""
         with self._lock:
-            verdicts, newest, bad = list(self._verdicts), self._newest, self._bad
+            since, counts, newest, bad = self._looks_since, dict(self._counts), self._newest, self._bad
         gate = self._gate
         told = {
             "name": gate.name,
@@ -157,8 +128,16 @@ class _Gate:
             "enforce": gate.enforce,
             "verdict": newest.verdict,
             "words": list(map(self._hide, newest.words)),
-            "looks": {verdict: verdicts.count(verdict) for verdict in SEVERITY if verdict in verdicts},
+            "looks": {verdict: counts[verdict] for verdict in SEVERITY if verdict in counts},
             "answers": list(map(self._hide, bad.answers)) if bad else [],
         }
-        without_users = self._without_users if newest.unused else ""
-        return decision.Gate(gate.name, verdicts, gate.allowed, gate.on_inconclusive, gate.enforce, without_users), told
+        decides = Gate(
+            gate.name,
+            Looks(counts, newest.verdict if counts else ""),
+            gate.allowed,
+            gate.on_inconclusive,
+            gate.enforce,
+            without_users=self._without_users if newest.unused else "",
+            late=since is not None and since < over and time.monotonic() - since > gate.interval,
+        )
+        return decides, told

@@ -16,8 +16,9 @@ import typing as t
 from .._foundation import durable
 from .._foundation.clock import Clock
 from .._foundation.errors import StateUnreadable
+from .._gates.decision import Times
 from .._gates.traffic import Slots, Tally
-from .._gates.watch import Progress, Times
+from .._gates.watch import Progress
 from .._state.run import Run
 from . import tally, watch_shapes
 from .place import WATCH_FILE

@@ -16,8 +16,9 @@ import typing as t
 
 from .._foundation.errors import CommandFailed, RolloutError
 from .._gates import decision, specification
+from .._gates.decision import Times
 from .._gates.masking import Masking
-from .._gates.watch import Progress, Times, Watch
+from .._gates.watch import Progress, Watch
 from .._state import journal
 from .._state import lease as leases
 from .._state.run import Run

@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates import specification
-from ansible_collections.vitalops.rollout.plugins.module_utils._gates.decision import GO, HOLD, REVERT
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.decision import GO, HOLD, REVERT, Times
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.look import Look
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.masking import Masking
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.verdict import (
@@ -21,7 +21,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._gates.verdict im
     NO_DATA,
     PASS,
 )
-from ansible_collections.vitalops.rollout.plugins.module_utils._gates.watch import Progress, Times, Watch, Watched
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.watch import Progress, Watch, Watched
 
 FOREVER = Times(60.0, 60.0)
 
