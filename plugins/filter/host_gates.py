@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vitalops.rollout.plugins.plugin_utils._gate_phases import checked, looking_hosts
+from ansible_collections.vitalops.rollout.plugins.plugin_utils._gate_phases import ALONE, checked, looking_hosts
 
 DOCUMENTATION = r"""
 name: host_gates
@@ -45,6 +45,11 @@ options:
     description: Whether every load balancer decides by itself, and so looks through every gate.
     type: bool
     default: false
+  without_a_run:
+    description: Whether only gates are wanted that a load balancer looks through without a run (C(http), C(traffic),
+      C(prometheus)).
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -71,10 +76,12 @@ def host_gates(
     load_balancers: t.Sequence[str],
     application_hosts: t.Sequence[str],
     alone: bool = False,
+    without_a_run: bool = False,
 ) -> list[t.Mapping[str, t.Any]]:
     """Returns the gates. Raises AnsibleFilterError for input of another shape."""
     told = checked(gates, NAME).get(phase) or []
-    return [gate for gate in told if host in looking_hosts(gate, load_balancers, application_hosts, alone)]
+    wanted = [gate for gate in told if not without_a_run or gate.get("type") in ALONE]
+    return [gate for gate in wanted if host in looking_hosts(gate, load_balancers, application_hosts, alone)]
 
 
 class FilterModule:

@@ -11,6 +11,8 @@ from ansible.errors import AnsibleFilterError
 
 #: Gates of these types ask a store; where it is, the variable of that name tells.
 STORES = {"postgres": "rollout_database", "redis": "rollout_redis"}
+#: What a load balancer looks at by itself, without a run.
+ALONE = ("http", "traffic", "prometheus")
 
 Phases = t.Mapping[str, t.Sequence[t.Mapping[str, t.Any]]]
 

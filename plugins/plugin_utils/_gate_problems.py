@@ -17,10 +17,8 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._gates import (
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.assertion import HAS_JMESPATH
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard.samplers import LIBRARIES
 
-from ._gate_phases import STORES, is_true, left_alone, looking_hosts
+from ._gate_phases import ALONE, STORES, is_true, left_alone, looking_hosts
 
-#: What a load balancer looks at by itself.
-ALONE = ("http", "traffic", "prometheus")
 #: What says how long gates of a phase look.
 _TIMES = {
     "before_switch": "rollout_before_switch_seconds",

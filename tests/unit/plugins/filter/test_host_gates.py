@@ -49,6 +49,14 @@ def test_a_load_balancer_that_is_left_alone_looks_through_every_gate_that_it_can
     assert [gate["name"] for gate in told] == ["errors", "ready", "site"]
 
 
+@pytest.mark.parametrize(("host", "expected"), [("lb1", ["errors", "ready", "site", "alerts"]), ("app1", [])])
+def test_before_a_bake_only_load_balancers_look_through_what_needs_no_run(host: str, expected: list[str]) -> None:
+    told = host_gates({"bake": ALL}, "bake", host, ["lb1"], ["app1"], without_a_run=True)
+    assert [gate["name"] for gate in told] == expected
+    together = host_gates({"bake": ALL}, "bake", "one", ["one"], ["one"], without_a_run=True)
+    assert [gate["name"] for gate in together] == ["errors", "ready", "site", "alerts"]
+
+
 def test_every_load_balancer_watches_and_who_has_a_gate() -> None:
     fleet = (["lb1", "lb2"], ["app1", "app2"])
     assert watchers({"bake": ALL}, "bake", *fleet) == ["lb1", "lb2", "app1", "localhost", "tester1"]
