@@ -53,6 +53,8 @@ class Slots(t.NamedTuple):
 
 
 Reader = t.Callable[[], t.Mapping[str, Tally]]
+#: Names the instances with most errors, or the slowest ones, for a person.
+Blame = t.Callable[[bool], t.Sequence[str]]
 
 
 def since_then(now: Tally, before: Tally) -> Tally:
@@ -149,6 +151,7 @@ class _Limit:
         self._allowed = allowed
         self._tolerated = tolerated
         self._times: dict[int, int] = {}
+        self.of_times = name in _QUANTILES
         #: Whether the candidate is above a limit that stands for itself, be it by chance or not.
         self.above = False
 
@@ -176,7 +179,7 @@ class _Limit:
         return INCONCLUSIVE if verdict == PASS and self.above else verdict
 
     def _seen(self, found: Finding) -> str:
-        if self._name in _QUANTILES:
+        if self.of_times:
             value, kind = quantile(self._times, _QUANTILES[self._name]), DURATION
         else:
             value, kind = found.candidate.share, SHARE
@@ -189,7 +192,7 @@ class TrafficSampler:
     *read* gives the tallies by slot; raises RolloutError when it cannot. *looks*: about how many there will be.
     *watches*: how many share the risk of a false alarm. *before*: what the live slot had answered when its release was
     confirmed. *since*: what the candidate had answered when it got all users, which may have been before this watch
-    began. *blame* names the instances with most errors, for a person.
+    began. *blame* is asked for the slowest instances where only limits on times are broken.
     """
 
     def __init__(
@@ -202,7 +205,7 @@ class TrafficSampler:
         watches: int = 1,
         before: Tally | None = None,
         since: Tally | None = None,
-        blame: t.Callable[[], t.Sequence[str]] = list,
+        blame: Blame = lambda _slow: [],
     ) -> None:
         self._gate = gate
         self._read = read
@@ -239,11 +242,12 @@ class TrafficSampler:
         verdict = combine([*verdicts, self._enough()])
         few = self._answers < self._gate.min_samples
         unused = few and verdict != FAIL and not any(limit.above for limit in self._limits)
-        return Look(verdict, words, self._worst() if verdict == FAIL else [], unused=unused)
+        broken_limits = [limit for limit, (said, _words) in zip(self._limits, looks) if said == FAIL]
+        return Look(verdict, words, self._worst(broken_limits) if broken_limits else [], unused=unused)
 
-    def _worst(self) -> t.Sequence[str]:
+    def _worst(self, broken_limits: t.Sequence[_Limit]) -> t.Sequence[str]:
         try:
-            return self._blame()
+            return self._blame(all(limit.of_times for limit in broken_limits))
         except RolloutError:
             return []
 

@@ -12,11 +12,12 @@ from urllib.parse import urljoin, urlsplit
 
 from .._foundation.errors import BadInput, NotFound, RolloutError, playbook
 from .._gates import http_look, postgres, prometheus, redis
+from .._gates.decision import Times
 from .._gates.http_check import PROBE_HEADER
 from .._gates.look import Sampler, broken
 from .._gates.specification import GateSpecification
-from .._gates.traffic import Slots, Tally, TrafficSampler
-from .._gates.watch import Times, Watched
+from .._gates.traffic import Blame, Slots, Tally, TrafficSampler
+from .._gates.watch import Watched
 from .._traffic.driver import Driver, Server
 
 _WORST = 3  # instances that are named
@@ -87,8 +88,8 @@ def _traffic(gate: GateSpecification, here: _Here) -> Sampler:
     )
 
 
-def _blame(here: _Here) -> t.Callable[[], list[str]]:
-    """Returns what names the instances of the candidate with most errors from now on."""
+def _blame(here: _Here) -> Blame:
+    """Returns what names the instances of the candidate with most errors from now on, or the slowest ones."""
 
     def read() -> dict[str, Server]:
         found = here.api.servers(here.place.application)
@@ -96,9 +97,16 @@ def _blame(here: _Here) -> t.Callable[[], list[str]]:
 
     before = read()
 
-    def worst() -> list[str]:
-        counted = []
-        for name, now in read().items():
+    def worst(slow: bool) -> list[str]:
+        counted, found = [], read()
+        if slow:
+            slowest = sorted(found.values(), key=lambda server: (-server.took, server.name))[:_WORST]
+            return [
+                f"{one.name}: its last answers took {one.took} ms on average"
+                for one in slowest
+                if one.took > slowest[0].took / 2  # the others are not what is wrong
+            ]
+        for name, now in found.items():
             then = before.get(name, now._replace(responses=0, responses_5xx=0, connection_errors=0))
             errors = now.responses_5xx - then.responses_5xx, now.connection_errors - then.connection_errors
             counted.append((max(sum(errors), 0), name, *errors, now.responses - then.responses))

@@ -294,7 +294,7 @@ def servers(rows: t.Iterable[t.Mapping[str, str]], application: str) -> list[Ser
         slot = backend[len(application) + 1 :]
         if slot in ("blue", "green"):
             check = " ".join(part for part in (row.get("check_status"), row.get("last_chk")) if part)
-            counted = _responses(row), _number(row, "hrsp_5xx"), _number(row, "econ")
+            counted = _responses(row), _number(row, "hrsp_5xx"), _number(row, "econ"), _number(row, "rtime")
             found.append(Server(slot, name, row.get("addr") or "", row["status"], check, *counted))
     return found
 

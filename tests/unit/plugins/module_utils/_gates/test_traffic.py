@@ -355,9 +355,19 @@ def test_a_reload_of_haproxy_is_no_user() -> None:
 def test_a_failure_names_the_instances_that_answered_with_errors() -> None:
     slot, told = Probed(), {"name": "users", "type": "traffic", **ERRORS}
     gate = specification.read({"bake": [told]})[0]
-    look = TrafficSampler(gate, slot, Slots("green", "blue"), blame=lambda: ["app1-web-2: 200 of its 400 answers"])
+    look = TrafficSampler(gate, slot, Slots("green", "blue"), blame=lambda slow: [f"slow {slow}"])
     slot.answers(400, 0, errors=200)
-    assert look(1.0).answers == ["app1-web-2: 200 of its 400 answers"]
+    assert look(1.0).answers == ["slow False"]
+
+
+@pytest.mark.parametrize(("errors", "expected"), [(0, ["slow True"]), (300, ["slow False"])])
+def test_a_failure_of_times_alone_names_the_slowest_instances(errors: int, expected: list[str]) -> None:
+    users = Users()
+    told = {"name": "users", "type": "traffic", **SLOW, "at_most": {**SLOW["at_most"], **ERRORS["at_most"]}}
+    gate = specification.read({"bake": [told]})[0]
+    look = TrafficSampler(gate, lambda: users.slots, Slots("green", "blue"), blame=lambda slow: [f"slow {slow}"])
+    users.get("green", 400, slow=300, errors=errors)
+    assert look(1.0).answers == expected
 
 
 def test_a_few_users_are_too_few_but_one_of_them_may_be_above_a_limit() -> None:

@@ -12,17 +12,19 @@ import typing as t
 import pytest
 from ansible_collections.vitalops.rollout.plugins.module_utils._foundation.errors import NotFound
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates import specification
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.decision import Times
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.traffic import Slots
-from ansible_collections.vitalops.rollout.plugins.module_utils._gates.watch import Times
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard import samplers
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic.haproxy import RuntimeApi
 
 PLACE = samplers.Place("shop", Slots("green", "blue"), "https://shop.example.com/ready", {})
 
 
-def server(name: str, answers: int, errors: int = 0, connections: int = 0, slot: str = "green") -> dict[str, str]:
+def server(
+    name: str, answers: int, errors: int = 0, connections: int = 0, slot: str = "green", took: int = 0
+) -> dict[str, str]:
     told = {"pxname": f"shop_{slot}", "svname": name, "status": "UP", "addr": f"10.0.0.11:{18000 + len(name)}"}
-    counted = {"hrsp_2xx": answers - errors, "hrsp_5xx": errors, "econ": connections}
+    counted = {"hrsp_2xx": answers - errors, "hrsp_5xx": errors, "econ": connections, "rtime": took}
     return {**told, **{key: str(count) for key, count in counted.items()}}
 
 
@@ -39,13 +41,24 @@ def gate(**told: t.Any) -> specification.GateSpecification:
 def test_the_instances_with_most_errors_since_the_watch_began_are_named_the_worst_first() -> None:
     api = haproxy(server("a", 900, 800), server("b", 0), server("c", 0), server("x", 0, slot="blue"))
     worst = samplers._blame(samplers._Here(PLACE, Times(1, 1), api))
-    assert worst() == []
+    assert worst(False) == []
     now = [server("a", 1000, 801), server("b", 40, 12, 3), server("c", 50), server("x", 90, 90, slot="blue")]
     api.statistics = lambda: now
-    assert worst() == [
+    assert worst(False) == [
         "b: 12 of its 40 answers were errors, 3 connections failed",
         "a: 1 of its 100 answers were errors, 0 connections failed",
     ]
+
+
+def test_the_slowest_instances_are_named_and_none_that_is_twice_as_fast() -> None:
+    api = haproxy(server("a", 9, took=12), server("b", 9, took=1003), server("c", 9, took=2003), server("d", 0))
+    worst = samplers._blame(samplers._Here(PLACE, Times(1, 1), api))
+    assert worst(True) == [
+        "c: its last answers took 2003 ms on average",
+        "b: its last answers took 1003 ms on average",
+    ]
+    api.statistics = lambda: [server("a", 9), server("b", 9)]  # nobody measures
+    assert worst(True) == []
 
 
 def test_a_gate_asks_the_instances_of_the_candidate_or_what_users_ask() -> None:
