@@ -1,7 +1,7 @@
 # Copyright: Contributors to the vitalops.rollout project
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What gates cost: an HTTP gate beside the same requests alone, and one look of a traffic gate; without a lab."""
+"""What gates cost: an HTTP gate beside the same requests alone, one look of a traffic gate, and a tick of a watch."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates import http_look, specification
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.decision import Times
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.http_check import HttpCheck
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.look import Look
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.traffic import Slots, TrafficSampler
+from ansible_collections.vitalops.rollout.plugins.module_utils._gates.watch import Watch, Watched
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard.samplers import tallies
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic import haproxy
 
 SAMPLES, CONCURRENCY = 1000, 20
-LOOKS = 200
+LOOKS, GATES = 200, 5
 #: What a HAProxy of the lab has answered to ``show stat``.
 RECORDED, APPLICATION = Path(__file__).with_name("haproxy_statistics.csv"), "reference"
 #: Times of answers that a busy slot shows: every step of two digits from 1 ms to 10 s.
@@ -101,6 +104,21 @@ def traffic() -> Figures:
     return {"looks": LOOKS, "look_ms": round(spent / LOOKS, 3)}
 
 
+def tick() -> Figures:
+    """What a watch decides of its gates each time it is asked, and tells, after many looks: processor time in ms."""
+    gates = specification.read(
+        {"bake": [{"name": f"gate {n}", "type": "http", "path": "/", "interval": "1 ms"} for n in range(GATES)]}
+    )
+    watch = Watch([Watched(gate, lambda _allowed: Look("pass", ["seen 1"])) for gate in gates], Times(3600, 3600))
+    watch.start()
+    time.sleep(2)
+    watch.stop()
+    time.sleep(0.1)  # looks that had begun
+    spent = _spent(lambda: [json.dumps(watch.progress()._asdict()) for _tick in range(LOOKS)])
+    looks = sum(gate["looks"]["pass"] for gate in watch.progress().gates)
+    return {"gates": GATES, "looks": looks, "tick_ms": round(spent / LOOKS, 3)}
+
+
 class _Recorded(haproxy.RuntimeApi):
     """A HAProxy that answers as a real one did (RECORDED), with counters that have grown from look to look.
 
@@ -153,14 +171,16 @@ def _spent(work: t.Callable[[], object]) -> float:
 
 def lines(found: Figures) -> list[str]:
     """Returns the figures as lines. Pure."""
-    asked, seen = found["http"], found["traffic"]
+    asked, seen, decided = found["http"], found["traffic"], found["tick"]
     return [
         f"HTTP gate, {asked['samples']} samples at concurrency {asked['concurrency']}: {asked['look_ms']:.0f} ms of "
         f"processor, the requests alone {asked['requests_alone_ms']:.0f} ms, beyond them {asked['beyond_ms']:.0f} ms "
         f"(goal < 150); memory {asked['memory_mb']:.0f} MB (goal < 40).",
         f"Traffic gate, a look at 7 limits and {len(STEPS)} times: {seen['look_ms']:.2f} ms of processor (goal < 20).",
+        f"A tick of a watch with {decided['gates']} gates after {decided['looks']} looks: "
+        f"{decided['tick_ms']:.2f} ms of processor (goal < 20).",
     ]
 
 
 if __name__ == "__main__":
-    print(json.dumps({"http": http(int(sys.argv[1])), "traffic": traffic()}))
+    print(json.dumps({"http": http(int(sys.argv[1])), "traffic": traffic(), "tick": tick()}))
