@@ -3,7 +3,8 @@
 Usage: step.py "Title of the step" COMMAND [ARGUMENT ...]
 The output of the command passes through unchanged; after eight silent seconds a line says that it still works and
 repeats the last line that the command wrote, or what is in the file STEP_NOW, if the environment names one that is
-there. The exit code is the command's.
+there. The exit code is the command's. In the file STEP_LOG, if the environment names one, stands how long each step
+took; a step that fails, or that is ended, shows it last.
 """
 
 from __future__ import annotations
@@ -58,6 +59,18 @@ def heartbeat(watch: Watch, ended: threading.Event) -> None:
             watch.last_output = time.monotonic()
 
 
+def note(said: str, failed: bool) -> None:
+    """Writes how a step has ended below those before it, and shows all of them when it has *failed*."""
+    if not os.environ.get("STEP_LOG"):
+        return
+    log = Path(os.environ["STEP_LOG"])
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as lines:
+        lines.write(f"{time.strftime('%H:%M:%S')}  {said}\n")
+    if failed:
+        print(f"\nSteps so far:\n{log.read_text(encoding='utf-8')}", end="", flush=True)
+
+
 def main(arguments: list[str]) -> int:
     """Runs the command in *arguments* behind its title. Returns its exit code."""
     if len(arguments) < 2:
@@ -82,7 +95,9 @@ def main(arguments: list[str]) -> int:
         code = process.wait()
     ended.set()
     verdict = "done" if code == 0 else f"FAILED with exit code {code}"
-    print(f"<== {title}: {verdict} in {watch.elapsed()}", flush=True)
+    said = f"{title}: {verdict} in {watch.elapsed()}"
+    print(f"<== {said}", flush=True)
+    note(said, code != 0)
     return code
 
 
