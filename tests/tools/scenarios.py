@@ -1,9 +1,9 @@
 """Runs Molecule scenarios one after the other, and those joined with + two at a time. Says at the end what failed.
 
-Usage: scenarios.py default fleet+data_services+edge+single_host
+Usage: scenarios.py data_services+default+fleet+edge+single_host
 What each wrote is kept in tests/output/molecule/, and what molecule/conftest.py tells of tests: which one runs, how
 long each took, which failed.
-Scenarios that measure times need the machine for themselves; the others wait so much that two of them share it well.
+Scenarios wait so much that two of them share a machine well.
 """
 
 from __future__ import annotations
