@@ -649,8 +649,9 @@ def test_a_bake_that_nobody_attends_takes_back_by_itself_and_work_follows(lab: t
         lab.connect(name).check_output("systemctl start rollout-retire.timer")
         says = f"is stopped, and kept for a look at it in slot {other(slot)}"
         journal = f"journalctl -u rollout-retire -o cat --since @{began:.0f}"
-        # A connection that the load balancer keeps for reuse is waited for, to the next turn of the timer.
-        lab.wait_for(name, journal, "users are back on 1.0.0-", says, seconds=150)
+        lab.wait_for(name, journal, "users are back on 1.0.0-", seconds=90)
+        # A connection that the load balancer keeps for reuse is waited for, to a later turn.
+        lab.wait_for(name, f"systemctl start rollout-retire; sleep 3; {journal}", says, seconds=90)
         assert running(lab, name) == {one for one in before[name] if one.startswith(slot)}
         assert f"reference-{other(slot)}-web-1" in lab.connect(name).check_output(
             "docker ps --all --format '{{.Names}}'"
