@@ -170,7 +170,7 @@ class Lab:
             if not missing:
                 return
             assert time.monotonic() < ends, f"{name} did not say {missing} within {seconds:g} s, but: {told[-1000:]}"
-            time.sleep(0.5)
+            time.sleep(1)
 
     def state(self) -> dict[str, t.Any]:
         """Returns the recorded state of the first load balancer."""
