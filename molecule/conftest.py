@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -204,8 +205,8 @@ class Lab:
             else f"docker ps -q --filter label=rollout.process={process} --filter label=rollout.slot={slot}"
             " | xargs -r docker stop"
         )
-        for name in self.group("application"):
-            self.connect(name).check_output(command)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda name: self.connect(name).check_output(command), self.group("application")))
 
     def fingerprint(self) -> list[str]:
         """Returns what a refused run must not change: instances, slots, environment files, traffic pointer."""

@@ -176,11 +176,12 @@ def test_users_who_were_taken_back_while_nobody_attended_are_followed_by_work(la
 
 
 def test_the_only_slot_that_answers_keeps_users_and_gets_the_work_until_a_release_comes_that_works(lab: t.Any) -> None:
-    short = {"rollout_guard_deadline": 10, "rollout_lease_seconds": 10, "rollout_allow": ["short_guard", "short_lease"]}
+    # Long enough for the other slot to be down on every host before its guard acts, also where hosts are busy.
+    short = {"rollout_guard_deadline": 25, "rollout_lease_seconds": 25, "rollout_allow": ["short_guard", "short_lease"]}
     lab.killed("deploy", "-e", "rollout_version=1.1.0", "-e", json.dumps(short), after="switch")
     lab.stop("blue", "web")
     for name in lab.group("load_balancer"):
-        lab.wait_for(name, "rollout-guard status", "INCONSISTENT", "green does: a person must look", seconds=60)
+        lab.wait_for(name, "rollout-guard status", "INCONSISTENT", "green does: a person must look", seconds=90)
     assert lab.ask("/version")["version"] == "1.1.0"
     assert "blue does not answer and green does: a person must look" in " ".join(lab.play("status").output.split())
     played = lab.play("deploy", "-e", "rollout_version=1.2.0", "-e", "rollout_ready_deadline=12")
