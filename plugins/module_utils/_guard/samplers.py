@@ -18,7 +18,7 @@ from .._gates.look import Sampler, broken
 from .._gates.specification import GateSpecification
 from .._gates.traffic import Blame, Slots, Tally, TrafficSampler
 from .._gates.watch import Watched
-from .._traffic.driver import Driver, Server
+from .._traffic.driver import Driver, Server, mean_since
 
 _WORST = 3  # instances that are named
 #: What the samplers of these types need on the host, as Python and as Debian call it.
@@ -98,18 +98,19 @@ def _blame(here: _Here) -> Blame:
     before = read()
 
     def worst(slow: bool) -> list[str]:
-        counted, found = [], read()
-        if slow:
-            slowest = sorted(found.values(), key=lambda server: (-server.took, server.name))[:_WORST]
-            return [
-                f"{one.name}: its last answers took {one.took} ms on average"
-                for one in slowest
-                if one.took > slowest[0].took / 2  # the others are not what is wrong
-            ]
-        for name, now in found.items():
-            then = before.get(name, now._replace(responses=0, responses_5xx=0, connection_errors=0))
+        counted, waited = [], []
+        for name, now in read().items():
+            then = before.get(name, now._replace(responses=0, responses_5xx=0, connection_errors=0, took=0))
+            waited.append((mean_since(now, then) or 0.0, name, now.responses - then.responses))
             errors = now.responses_5xx - then.responses_5xx, now.connection_errors - then.connection_errors
             counted.append((max(sum(errors), 0), name, *errors, now.responses - then.responses))
+        if slow:
+            slowest = sorted(waited, key=lambda one: (-one[0], one[1]))[:_WORST]
+            return [
+                f"{name}: its {responses} answers took {mean:.0f} ms on average"
+                for mean, name, responses in slowest
+                if mean > slowest[0][0] / 2  # the others are not what is wrong
+            ]
         return [
             f"{name}: {answers} of its {responses} answers were errors, {connections} connections failed"
             for errors, name, answers, connections, responses in sorted(counted, reverse=True)[:_WORST]

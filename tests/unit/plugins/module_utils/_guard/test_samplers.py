@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import types
 import typing as t
 
@@ -26,6 +27,15 @@ def server(
     told = {"pxname": f"shop_{slot}", "svname": name, "status": "UP", "addr": f"10.0.0.11:{18000 + len(name)}"}
     counted = {"hrsp_2xx": answers - errors, "hrsp_5xx": errors, "econ": connections, "rtime": took}
     return {**told, **{key: str(count) for key, count in counted.items()}}
+
+
+def answered(name: str, times: list[int]) -> dict[str, str]:
+    """A server that has given these answers, with the average that HAProxy tells of their times (freq_ctr.h)."""
+    total = 0
+    for took in times:
+        total += took - (total + 511) // 512
+    samples = min(len(times), 512)
+    return server(name, len(times), took=(total + samples - 1) // samples)
 
 
 def haproxy(*rows: dict[str, str]) -> t.Any:
@@ -51,14 +61,26 @@ def test_the_instances_with_most_errors_since_the_watch_began_are_named_the_wors
 
 
 def test_the_slowest_instances_are_named_and_none_that_is_twice_as_fast() -> None:
-    api = haproxy(server("a", 9, took=12), server("b", 9, took=1003), server("c", 9, took=2003), server("d", 0))
+    api = haproxy(server("a", 0), server("b", 0), server("c", 0), server("d", 0))
     worst = samplers._blame(samplers._Here(PLACE, Times(1, 1), api))
+    api.statistics = lambda: [answered("a", [12] * 60), answered("b", [1003] * 60), answered("c", [1999] * 60)]
     assert worst(True) == [
-        "c: its last answers took 2003 ms on average",
-        "b: its last answers took 1003 ms on average",
+        "c: its 60 answers took 1999 ms on average",
+        "b: its 60 answers took 1003 ms on average",
     ]
-    api.statistics = lambda: [server("a", 9), server("b", 9)]  # nobody measures
+    api.statistics = lambda: [server("a", 90), server("b", 90)]  # nobody measures
     assert worst(True) == []
+
+
+def test_what_was_slow_in_an_earlier_release_is_not_named() -> None:
+    earlier = {"a": [2000] * 200, "b": [8] * 3000}
+    api = haproxy(*(answered(name, times) for name, times in earlier.items()))
+    worst = samplers._blame(samplers._Here(PLACE, Times(1, 1), api))
+    assert worst(True) == []
+    api.statistics = lambda: [answered("a", [*earlier["a"], *[8] * 60]), answered("b", [*earlier["b"], *[2000] * 60])]
+    (told,) = worst(True)
+    found = re.fullmatch(r"b: its 60 answers took (\d+) ms on average", told)
+    assert found and 1980 <= int(found[1]) <= 2020, told
 
 
 def test_a_gate_asks_the_instances_of_the_candidate_or_what_users_ask() -> None:
