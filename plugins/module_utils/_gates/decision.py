@@ -76,6 +76,14 @@ class Decision(t.NamedTuple):
     lacks_users: bool = False
 
 
+def is_late(since: float | None, over: float, now: float, interval: float) -> bool:
+    """Whether a look that began at *since* (None: none is on) should have ended by *now*, all in s of one clock.
+
+    Looks come each *interval*. One that begins after *over*, the end of the phase, holds nobody up.
+    """
+    return since is not None and since < over and now - since > interval
+
+
 def decide_watch(gates: t.Sequence[Gate], elapsed: float, times: Times) -> Decision:
     """Returns what to do now, *elapsed* seconds after the watch began. Nothing is waited for without an end."""
     over, may_extend = elapsed >= times.seconds, elapsed < times.most
@@ -84,7 +92,7 @@ def decide_watch(gates: t.Sequence[Gate], elapsed: float, times: Times) -> Decis
     decided = decide(gates, over=over, may_extend=may_extend)
     used = [gate for gate in gates if not gate.without_users]
     others = decide(used, over=over, may_extend=may_extend).action
-    lacks_users = over and decided.action == HOLD and others == GO
+    lacks_users = decided.action == HOLD and others == GO
     if decided.action == HOLD and over and not may_extend and not lacks_users:
         return Decision(REVERT, [*decided.reasons, "nobody decided in time"])
     late = [f"{gate.name}: its last look is not over yet" for gate in gates if gate.late and gate.enforce]

@@ -11,7 +11,7 @@ import threading
 import time
 import typing as t
 
-from .decision import Gate, Looks, Times, decide_watch
+from .decision import Gate, Looks, Times, decide_watch, is_late
 from .look import Look, Sampler, broken
 from .masking import Hide
 from .specification import GateSpecification
@@ -138,6 +138,6 @@ class _Gate:
             gate.on_inconclusive,
             gate.enforce,
             without_users=self._without_users if newest.unused else "",
-            late=since is not None and since < over and time.monotonic() - since > gate.interval,
+            late=is_late(since, over, time.monotonic(), gate.interval),
         )
         return decides, told

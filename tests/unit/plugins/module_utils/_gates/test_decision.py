@@ -22,6 +22,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._gates.decision i
     Times,
     decide,
     decide_watch,
+    is_late,
 )
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.verdict import (
     ERROR,
@@ -162,12 +163,12 @@ def test_a_watch_ends_and_goes_on_only_when_every_look_that_began_in_time_is_ove
         if without_users and not history:  # that users are missing is what a look has shown
             continue
         gate = Gate("errors", looks(history), endless, policy, enforce, without_users, late)
-        for elapsed in (0.0, 4.0, 12.0):
+        for elapsed in (0.0, 4.0, 5.0, 10.0, 12.0, 20.0):
             over, may_extend = elapsed >= times.seconds, elapsed < times.most
             found = decide_watch([gate], elapsed, times)
-            if may_extend and not times.seconds:  # such a phase lasts until its gates have passed
-                gate = gate._replace(on_inconclusive="extend")
-            usual = decide([gate], over=over, may_extend=may_extend)
+            # A phase without a length lasts until its gates have passed.
+            asked = gate._replace(on_inconclusive="extend") if may_extend and not times.seconds else gate
+            usual = decide([asked], over=over, may_extend=may_extend)
             content = usual.action == GO or found.lacks_users
             if late and enforce and usual.action == GO:
                 assert found == Decision(HOLD, [*usual.reasons, "errors: its last look is not over yet"])
@@ -178,3 +179,19 @@ def test_a_watch_ends_and_goes_on_only_when_every_look_that_began_in_time_is_ove
             assert found.action != GO or content
             assert found.action != HOLD or not over or may_extend or found.lacks_users or late, "it has no end"
             assert not found.lacks_users or (over and without_users == HOLD and enforce and not late)
+
+
+@pytest.mark.parametrize(
+    ("since", "over", "now", "late"),
+    [
+        (None, 10.0, 99.0, False),
+        (8.0, 10.0, 10.0, False),
+        (8.0, 10.0, 10.1, True),
+        (9.9, 10.0, 12.0, True),
+        (10.0, 10.0, 99.0, False),
+    ],
+)
+def test_a_look_is_late_when_it_began_in_time_and_lasts_longer_than_an_interval(
+    since: float | None, over: float, now: float, late: bool
+) -> None:
+    assert is_late(since, over, now, 2.0) == late

@@ -250,3 +250,20 @@ def test_a_watch_that_is_stopped_looks_no_more() -> None:
 def test_without_a_look_there_is_no_data() -> None:
     watch = Watch([Watched(gate(), says(PASS))], FOREVER)
     assert watch.progress().gates[0]["verdict"] == NO_DATA
+
+
+@pytest.mark.parametrize("policy", ["revert", "hold"])
+def test_a_first_look_that_lasts_longer_than_its_phase_is_waited_for(policy: str) -> None:
+    ends = threading.Event()
+
+    def slow(_allowed: float) -> Look:
+        ends.wait(5)
+        return Look(PASS, [])
+
+    watch = Watch([Watched(gate(on_inconclusive=policy), slow)], Times(0.05, 60.0))
+    watch.start()
+    waits = until(watch, lambda progress: progress.elapsed >= 0.1)
+    assert (waits.action, waits.gates[0]["looks"]) == (HOLD, {})
+    assert not any("a person must decide" in reason for reason in waits.reasons)
+    ends.set()
+    assert until(watch, lambda progress: progress.action != HOLD).action == GO
