@@ -47,13 +47,12 @@ demo: setup ## Show the main job on real hosts: deploy, upgrade, refuse a broken
 	@$(STEP) "Demo" $(BIN)/python tests/lab/demo.py
 
 .PHONY: test
-test: export STEP_LOG := $(CURDIR)/tests/output/steps
 test: setup ## Run every test (the command CI runs)
-	@started=$$(date +%s); rm -f $(STEP_LOG); \
+	@started=$$(date +%s); export STEP_LOG=$(CURDIR)/tests/output/steps; rm -f "$$STEP_LOG"; \
 	$(MAKE) --jobs=2 lint unit sanity; $(MAKE) package molecule; \
 	$(MAKE) faults FAULTS="--seed 1 --count 25"; \
 	seconds=$$(($$(date +%s) - started)); mkdir -p tests/output; echo $$seconds > tests/output/test_seconds; \
-	echo; cat $(STEP_LOG); echo; echo "All tests passed in $$((seconds / 60)) min $$((seconds % 60)) s."
+	echo; cat "$$STEP_LOG"; echo; echo "All tests passed in $$((seconds / 60)) min $$((seconds % 60)) s."
 
 .PHONY: lint
 lint: setup ## Check YAML, Ansible, Python style and types

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +23,8 @@ STEP = [sys.executable, str(ROOT / "tests" / "tools" / "step.py")]
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # More would starve the tests that wait for something to happen within seconds.
 _AT_A_TIME = 2
+_RUNNING: list[subprocess.Popen[str]] = []
+_ENDED = threading.Event()
 # How Ansible begins to tell of a failure, and how much of it says enough.
 _FAILURE = re.compile(r"fatal: |failed: |\[ERROR\]|ERROR!")
 _LINES_OF_A_FAILURE = 12
@@ -28,8 +32,17 @@ _LINES_AT_MOST = 60
 _SLOWEST = 8
 
 
+def end(number: int, _frame: object) -> None:
+    """Ends what runs, and begins nothing more: the steps still say how they ended, and what went before."""
+    _ENDED.set()
+    for process in list(_RUNNING):
+        process.send_signal(number)
+
+
 def play(scenario: str, prefix: str) -> int:
     """Runs one scenario, each line behind *prefix*. Returns its exit code."""
+    if _ENDED.is_set():
+        return 1
     command = [*STEP, f"Molecule scenario {scenario}", "molecule", "test", "-s", scenario]
     environment = {**os.environ, "STEP_NOW": str(OUTPUT / f"{scenario}.now")}
     with (
@@ -38,11 +51,14 @@ def play(scenario: str, prefix: str) -> int:
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process,
     ):
+        _RUNNING.append(process)
         assert process.stdout is not None
         for line in process.stdout:
             log.write(line)
             print(f"{prefix}{line}", end="", flush=True)
-        return process.wait()
+        code = process.wait()
+        _RUNNING.remove(process)
+        return code
 
 
 def failures(log: str) -> list[str]:
@@ -79,6 +95,8 @@ def side_by_side(scenarios: list[str]) -> list[str]:
 def main(arguments: list[str]) -> int:
     """Runs the scenarios in *arguments*, and ends with the first that failed. Returns the exit code."""
     OUTPUT.mkdir(parents=True, exist_ok=True)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
     for argument in arguments:
         scenarios = argument.split("+")
         for scenario in scenarios:

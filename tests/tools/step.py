@@ -59,16 +59,18 @@ def heartbeat(watch: Watch, ended: threading.Event) -> None:
             watch.last_output = time.monotonic()
 
 
-def note(said: str, failed: bool) -> None:
-    """Writes how a step has ended below those before it, and shows all of them when it has *failed*."""
+def noted(said: str) -> str:
+    """Writes how a step has ended below those before it. Returns all of them; nothing where there is no STEP_LOG."""
     if not os.environ.get("STEP_LOG"):
-        return
+        return ""
     log = Path(os.environ["STEP_LOG"])
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as lines:
-        lines.write(f"{time.strftime('%H:%M:%S')}  {said}\n")
-    if failed:
-        print(f"\nSteps so far:\n{log.read_text(encoding='utf-8')}", end="", flush=True)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as lines:
+            lines.write(f"{time.strftime('%H:%M:%S')}  {said}\n")
+        return log.read_text(encoding="utf-8")
+    except OSError as error:  # how the command has ended counts for more
+        return f"unknown: {error}\n"
 
 
 def main(arguments: list[str]) -> int:
@@ -96,8 +98,10 @@ def main(arguments: list[str]) -> int:
     ended.set()
     verdict = "done" if code == 0 else f"FAILED with exit code {code}"
     said = f"{title}: {verdict} in {watch.elapsed()}"
+    so_far = noted(said)  # before it is printed: who reads may be gone
     print(f"<== {said}", flush=True)
-    note(said, code != 0)
+    if code != 0 and so_far:
+        print(f"\nSteps so far:\n{so_far}", end="", flush=True)
     return code
 
 

@@ -5,6 +5,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 from ansible_collections.vitalops.rollout.tests.tools import scenarios
 
 
@@ -31,3 +37,30 @@ def test_the_slowest_tests_come_first_with_what_they_needed_before_and_after() -
     assert told[:2] == ["    40 s  edge/test_a.py::test_x", "    20 s  edge/test_b.py::test_19"]
     assert len(told) == 8
     assert scenarios.slowest("") == []
+
+
+def test_a_run_that_is_ended_lets_its_steps_say_how_they_ended_and_begins_nothing_more(tmp_path: Path) -> None:
+    fake = tmp_path / "molecule"
+    fake.write_text("#!/bin/sh\ntrap 'sleep 0.5; exit 7' TERM\necho begun $3\nwhile :; do sleep 0.1; done\n")
+    fake.chmod(0o755)
+    own = tmp_path / "tests" / "tools"
+    own.mkdir(parents=True)
+    for tool in ("scenarios.py", "step.py"):  # what they write is theirs
+        (own / tool).write_text((Path(scenarios.__file__).parent / tool).read_text())
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "STEP_LOG": str(tmp_path / "steps")}
+    command = [sys.executable, str(own / "scenarios.py"), "a+b+c", "d"]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as run:
+        assert run.stdout is not None
+        told = ""
+        while told.count("begun") < 2:
+            told += run.stdout.readline()
+        os.killpg(run.pid, signal.SIGTERM)
+        told += run.communicate(timeout=30)[0]
+    assert run.returncode == 1
+    assert "begun c" not in told
+    for scenario in "ab":
+        assert f"<== Molecule scenario {scenario}: FAILED with exit code 7" in told
+    assert "Steps so far:" in told
+    assert (tmp_path / "steps").read_text().count("FAILED with exit code 7") == 2

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -26,14 +27,22 @@ def test_a_silent_step_says_which_test_runs_or_else_repeats_its_last_line(
     assert step.doing(watch) == "now: test_changes.py::test_a_reload"
 
 
-def test_a_step_that_fails_shows_last_how_long_each_step_took(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def run(title: str, code: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, step.__file__, title, sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_step_that_fails_shows_last_how_long_each_step_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEP_LOG", str(tmp_path / "output" / "steps"))
-    assert step.main(["Lint", sys.executable, "-c", "print('fine')"]) == 0
-    assert "Steps so far" not in capfd.readouterr().out
-    assert step.main(["Units", sys.executable, "-c", "raise SystemExit(3)"]) == 3
-    told = capfd.readouterr().out
-    assert re.search(r"Steps so far:\n\S+  Lint: done in 0 s\n\S+  Units: FAILED with exit code 3 in \d s\n$", told), (
-        told
-    )
+    good, bad = run("Lint", "print('fine')"), run("Units", "raise SystemExit(3)")
+    assert (good.returncode, "Steps so far" in good.stdout) == (0, False)
+    assert bad.returncode == 3
+    shown = r"Steps so far:\n\S+  Lint: done in \d s\n\S+  Units: FAILED with exit code 3 in \d s\n$"
+    assert re.search(shown, bad.stdout), bad.stdout
+
+
+def test_a_log_that_takes_nothing_changes_no_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "output").write_text("a file")
+    monkeypatch.setenv("STEP_LOG", str(tmp_path / "output" / "steps"))
+    assert run("Lint", "print('fine')").returncode == 0
+    assert run("Units", "raise SystemExit(3)").returncode == 3
