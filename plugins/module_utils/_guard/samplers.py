@@ -18,7 +18,7 @@ from .._gates.look import Sampler, broken
 from .._gates.specification import GateSpecification
 from .._gates.traffic import Blame, Slots, Tally, TrafficSampler
 from .._gates.watch import Watched
-from .._traffic.driver import Driver, Server, mean_since
+from .._traffic.driver import Counted, Driver, mean_since
 
 _WORST = 3  # instances that are named
 #: What the samplers of these types need on the host, as Python and as Debian call it.
@@ -30,7 +30,7 @@ class Place(t.NamedTuple):
 
     *connections*: host, port, user, password… of postgres and redis, as their samplers want them. *watches* share the
     risk of a false alarm. *before*: what the live slot had answered when its release was confirmed; *since*: what the
-    candidate had answered when it got all users; None where that is not known.
+    candidate had answered when it got all users, and *instances* each of its own by name; None where that is not known.
     """
 
     application: str
@@ -40,6 +40,7 @@ class Place(t.NamedTuple):
     watches: int = 1
     before: Tally | None = None
     since: Tally | None = None
+    instances: t.Mapping[str, Counted] | None = None
 
 
 class _Here(t.NamedTuple):
@@ -89,19 +90,23 @@ def _traffic(gate: GateSpecification, here: _Here) -> Sampler:
 
 
 def _blame(here: _Here) -> Blame:
-    """Returns what names the instances of the candidate with most errors from now on, or the slowest ones."""
+    """Returns what names the instances of the candidate with most errors since it got all users, or the slowest ones.
 
-    def read() -> dict[str, Server]:
+    From now on, where nobody knows what they had answered then.
+    """
+
+    def read() -> dict[str, Counted]:
         found = here.api.servers(here.place.application)
-        return {server.name: server for server in found if server.slot == here.place.slots.candidate}
+        return {server.name: server.counted for server in found if server.slot == here.place.slots.candidate}
 
-    before = read()
+    before = read() if here.place.instances is None else here.place.instances
 
     def worst(slow: bool) -> list[str]:
         counted, waited = [], []
         for name, now in read().items():
-            then = before.get(name, now._replace(responses=0, responses_5xx=0, connection_errors=0, took=0))
-            waited.append((mean_since(now, then) or 0.0, name, now.responses - then.responses))
+            then = before.get(name, Counted())
+            then = then if now.responses >= then.responses else Counted()  # it was reloaded
+            waited.append((mean_since(now, then), name, now.responses - then.responses))
             errors = now.responses_5xx - then.responses_5xx, now.connection_errors - then.connection_errors
             counted.append((max(sum(errors), 0), name, *errors, now.responses - then.responses))
         if slow:

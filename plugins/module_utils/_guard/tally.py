@@ -18,7 +18,7 @@ from .._foundation import durable
 from .._foundation.errors import RolloutError
 from .._state import fields
 from .._state.run import Run
-from .._traffic.driver import Driver
+from .._traffic.driver import Counted, Driver
 from .._traffic.haproxy import COUNTED, Answers
 
 SCHEMA = 1
@@ -27,24 +27,37 @@ CONFIRMED, SWITCHED = "tally.json", "switched.json"
 Told = dict[str, t.Any]
 
 
+class Remembered(t.NamedTuple):
+    """What a slot had answered, and each of its *instances* by name (None: nobody told), both as JSON has them."""
+
+    tally: Told
+    instances: Told | None
+
+
 def remember(api: Driver, application: str, folder: str, slot: str, release: str) -> None:
     """Keeps what *slot* has answered when *release* is confirmed in it."""
-    _keep(api, application, os.path.join(folder, CONFIRMED), slot, {"slot": slot, "release": release})
+    with contextlib.suppress(RolloutError, OSError):  # worth nothing that a confirmation should fail for
+        _write(os.path.join(folder, CONFIRMED), {"slot": slot, "release": release, **_counted(api, application, slot)})
 
 
 def remember_switch(api: Driver, application: str, folder: str, run: Run) -> None:
-    """Keeps what the slot of *run* has answered before the run gives it all the users."""
-    _keep(api, application, os.path.join(folder, SWITCHED), t.cast(str, run.slot), {"run": [run.id, run.epoch]})
-
-
-def _keep(api: Driver, application: str, path: str, slot: str, whose: Told) -> None:
-    """Worth nothing that a switch or a confirmation should fail for."""
+    """Keeps what the slot of *run*, and each instance of it, has answered before the run gives it all the users."""
+    slot = t.cast(str, run.slot)
     with contextlib.suppress(RolloutError, OSError):
-        told = {**whose, "tally": api.tallies(application).get(slot), "process": api.process()}
-        durable.write_volatile(path, json.dumps({"schema": SCHEMA, **told}))
+        told = _counted(api, application, slot)  # first: who counts nothing is not asked for each instance
+        instances = {one.name: one.counted._asdict() for one in api.servers(application) if one.slot == slot}
+        _write(os.path.join(folder, SWITCHED), {"run": [run.id, run.epoch], **told, "instances": instances})
 
 
-def remembered(api: Driver, folder: str, slot: str | None, release: str | None) -> Told | None:
+def _counted(api: Driver, application: str, slot: str) -> Told:
+    return {"tally": api.tallies(application).get(slot), "process": api.process()}
+
+
+def _write(path: str, told: Told) -> None:
+    durable.write_volatile(path, json.dumps({"schema": SCHEMA, **told}))
+
+
+def remembered(api: Driver, folder: str, slot: str | None, release: str | None) -> Remembered | None:
     """Returns what *slot* had answered when *release* was confirmed in it; None when nobody knows.
 
     Raises StateUnreadable.
@@ -52,7 +65,7 @@ def remembered(api: Driver, folder: str, slot: str | None, release: str | None) 
     return _known(api, os.path.join(folder, CONFIRMED), {"slot": slot, "release": release})
 
 
-def at_the_switch(api: Driver, folder: str, run: Run) -> Told | None:
+def at_the_switch(api: Driver, folder: str, run: Run) -> Remembered | None:
     """Returns what the slot of *run* had answered before the run switched to it; None when nobody knows.
 
     Raises StateUnreadable.
@@ -60,16 +73,19 @@ def at_the_switch(api: Driver, folder: str, run: Run) -> Told | None:
     return _known(api, os.path.join(folder, SWITCHED), {"run": [run.id, run.epoch]})
 
 
-def _known(api: Driver, path: str, whose: Told) -> Told | None:
+def _known(api: Driver, path: str, whose: Told) -> Remembered | None:
     """A process of HAProxy that began later counts from 0 on."""
 
-    def counted(told: Told) -> Told | None:
+    def counted(told: Told) -> Remembered | None:
         if told.get("tally") is None or any(told.get(key) != value for key, value in whose.items()):
             return None
-        known = parsed(told["tally"])
+        known, instances = parsed(told["tally"]), told.get("instances")
+        parsed_instances(instances)
         process = _process(api)
         same = not process or told.get("process", process) == process  # files of before do not tell it
-        return known if same else {**dict.fromkeys(COUNTED, 0), **{name: {} for name in Answers._fields}}
+        if same:
+            return Remembered(known, instances)
+        return Remembered({**dict.fromkeys(COUNTED, 0), **{name: {} for name in Answers._fields}}, {})
 
     return durable.read_parsed(
         path,
@@ -96,6 +112,14 @@ def parsed(content: t.Any) -> Told:
         for counts in [fields.mapping(told.get(name), name)]
     }
     return {**{name: fields.whole(told, name) for name in COUNTED}, **keyed}
+
+
+def parsed_instances(content: t.Any) -> dict[str, Counted] | None:
+    """Returns what instances were counted for, by name, out of JSON; None where nobody told. Raises ValueError."""
+    if content is None:
+        return None
+    each = {name: fields.mapping(told, name) for name, told in fields.mapping(content, "instances").items()}
+    return {name: Counted(*(fields.whole(told, key) for key in Counted._fields)) for name, told in each.items()}
 
 
 def _number(key: t.Any) -> int:

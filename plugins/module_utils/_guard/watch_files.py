@@ -36,7 +36,7 @@ def write_asked(folder: str, asked: t.Mapping[str, t.Any]) -> None:
     """Asks for a watch, durably.
 
     Keys: id, run, environment, phase, gates, seconds, most, public_url, shared, watches, without_users, before,
-    since, connections, masked, alone, early; approved once a person did.
+    since, instances, connections, masked, alone, early; approved once a person did.
     """
     durable.write_json(os.path.join(folder, ASKED), {"schema": SCHEMA, **asked})
 
@@ -95,7 +95,8 @@ def place(application: str, asked: t.Mapping[str, t.Any]) -> Place:
     """Returns what is watched, as samplers want it."""
     slots = Slots(asked["run"]["slot"], asked["run"]["previous"], bool(asked["shared"]))
     before, since = (Tally(**tally.parsed(told)) if told else None for told in map(asked.get, ("before", "since")))
-    return Place(application, slots, asked["public_url"], asked["connections"], int(asked["watches"]), before, since)
+    watches, instances = int(asked["watches"]), tally.parsed_instances(asked.get("instances"))
+    return Place(application, slots, asked["public_url"], asked["connections"], watches, before, since, instances)
 
 
 def times(asked: t.Mapping[str, t.Any]) -> Times:

@@ -43,6 +43,7 @@ def check_asked(content: Content) -> None:
     for key in ("before", "since"):
         if content.get(key) is not None:
             tally.parsed(content[key])
+    tally.parsed_instances(content.get("instances"))
     _each({"masked": content.get("masked") or []}, "masked", _secret)
     if content.get("alone") is not None:
         alone = fields.mapping(content["alone"], "alone")

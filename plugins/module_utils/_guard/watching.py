@@ -56,7 +56,9 @@ def begin(call: Call) -> Result:
     return {"changed": False, "watch": wanted["id"], **({"warnings": warnings} if warnings else {})}
 
 
-def _answered_before(call: Call, warn: t.Callable[[str], object]) -> tuple[tally.Told | None, tally.Told | None]:
+def _answered_before(
+    call: Call, warn: t.Callable[[str], object]
+) -> tuple[tally.Remembered | None, tally.Remembered | None]:
     """Returns what the live release had answered when it was confirmed, and the candidate when it got all users.
 
     *warn* is called with what a person must know: the files are not made to outlive a power cut, and a damaged one
@@ -64,7 +66,7 @@ def _answered_before(call: Call, warn: t.Callable[[str], object]) -> tuple[tally
     """
     guard, run = call.guard, call.run
 
-    def known(read: t.Callable[[], tally.Told | None], says: str) -> tally.Told | None:
+    def known(read: t.Callable[[], tally.Remembered | None], says: str) -> tally.Remembered | None:
         try:
             return read()
         except StateUnreadable as error:
@@ -77,16 +79,16 @@ def _answered_before(call: Call, warn: t.Callable[[str], object]) -> tuple[tally
         lambda: tally.remembered(guard.api, guard.folder, run.previous, live.release["id"] if live else None),
         "the live release is judged by all that its slot has answered; the next confirmation writes it anew",
     )
-    since = known(
+    switched = known(
         lambda: tally.at_the_switch(guard.api, guard.folder, run),
         "the release is judged by what it answers from now on; the next switch writes it anew",
     )
-    return before, since
+    return before, switched
 
 
 def _asked_for(call: Call, warn: t.Callable[[str], object]) -> watch_files.Told:
     """Returns the watch that the parameters of the step watch ask for."""
-    before, since = _answered_before(call, warn)
+    before, switched = _answered_before(call, warn)
     told, run = call.parameters, call.run
     return {
         "id": os.urandom(8).hex(),
@@ -96,8 +98,9 @@ def _asked_for(call: Call, warn: t.Callable[[str], object]) -> watch_files.Told:
         "shared": bool(told.get("shared")),
         "watches": max(1, int(told.get("watches") or 1)),
         "without_users": _without_users(told),
-        "before": before,
-        "since": since,
+        "before": before.tally if before else None,
+        "since": switched.tally if switched else None,
+        "instances": switched.instances if switched else None,
         # Only what is needed here: it may hold passwords.
         "connections": {
             kind: connection

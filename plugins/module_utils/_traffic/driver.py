@@ -19,12 +19,20 @@ _WINDOW = 512  # answers
 FEW_ANSWERS = 20
 
 
-class Server(t.NamedTuple):
-    """One instance as the load balancer sees it: *up* by its checks; *status* and *check* in words.
+class Counted(t.NamedTuple):
+    """What an instance has answered since the load balancer's last start or reload; 0 where nobody counts.
 
-    *responses*, *responses_5xx* and *connection_errors* since its last start or reload; *took*: an average of times in
-    ms that fades, see mean_since(). 0 where nobody counts.
+    *took*: an average of times in ms that fades, see mean_since().
     """
+
+    responses: int = 0
+    responses_5xx: int = 0
+    connection_errors: int = 0
+    took: int = 0
+
+
+class Server(t.NamedTuple):
+    """One instance as the load balancer sees it: *up* by its checks; *status* and *check* in words. See Counted."""
 
     slot: str
     name: str
@@ -37,23 +45,26 @@ class Server(t.NamedTuple):
     took: int = 0
 
     @property
+    def counted(self) -> Counted:
+        """What it has answered."""
+        return Counted(self.responses, self.responses_5xx, self.connection_errors, self.took)
+
+    @property
     def up(self) -> bool:
         """Whether it would get requests."""
         return self.status.startswith("UP")
 
 
-def mean_since(now: Server, before: Server) -> float | None:
-    """Returns how many ms the answers since *before* took on average; None for FEW_ANSWERS or fewer. Pure.
+def mean_since(now: Counted, before: Counted) -> float:
+    """Returns how many ms the answers since *before* took on average; 0 for FEW_ANSWERS or fewer. Pure.
 
     HAProxy keeps one sum for each server, of which each answer takes the 512th part away before it adds its own time
     (swrate_add, TIME_STATS_SAMPLES), and nothing begins it anew between two releases: what was there before has to be
     taken off, as much of it as is left. It tells whole ms, which a few answers blow up to times that nobody waited.
     """
-    if now.responses < before.responses:  # it was reloaded
-        before = before._replace(responses=0, took=0)
     answers = now.responses - before.responses
     if answers <= FEW_ANSWERS:
-        return None
+        return 0.0
     left = (1 - 1 / _WINDOW) ** answers
     total, then = (one.took * min(one.responses, _WINDOW) for one in (now, before))
     return max(0.0, (total - then * left) / (_WINDOW * (1 - left)))

@@ -15,7 +15,7 @@ import typing as t
 
 from .._foundation.errors import CommandFailed, NotFound, StateUnreadable, playbook
 from . import pointer as pointers
-from .driver import NotRunning, Server
+from .driver import Counted, NotRunning, Server
 
 SOCKET = "/run/haproxy/admin.sock"
 MASTER_SOCKET = "/run/haproxy-master.sock"
@@ -294,7 +294,7 @@ def servers(rows: t.Iterable[t.Mapping[str, str]], application: str) -> list[Ser
         slot = backend[len(application) + 1 :]
         if slot in ("blue", "green"):
             check = " ".join(part for part in (row.get("check_status"), row.get("last_chk")) if part)
-            counted = _responses(row), _number(row, "hrsp_5xx"), _number(row, "econ"), _number(row, "rtime")
+            counted = Counted(_responses(row), _number(row, "hrsp_5xx"), _number(row, "econ"), _number(row, "rtime"))
             found.append(Server(slot, name, row.get("addr") or "", row["status"], check, *counted))
     return found
 

@@ -16,6 +16,7 @@ from ansible_collections.vitalops.rollout.plugins.module_utils._gates import spe
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.decision import Times
 from ansible_collections.vitalops.rollout.plugins.module_utils._gates.traffic import Slots
 from ansible_collections.vitalops.rollout.plugins.module_utils._guard import samplers
+from ansible_collections.vitalops.rollout.plugins.module_utils._traffic.driver import Counted
 from ansible_collections.vitalops.rollout.plugins.module_utils._traffic.haproxy import RuntimeApi
 
 PLACE = samplers.Place("shop", Slots("green", "blue"), "https://shop.example.com/ready", {})
@@ -70,6 +71,14 @@ def test_the_slowest_instances_are_named_and_none_that_is_twice_as_fast() -> Non
     ]
     api.statistics = lambda: [server("a", 90), server("b", 90)]  # nobody measures
     assert worst(True) == []
+
+
+def test_what_was_answered_before_the_watch_began_counts_from_the_switch_on() -> None:
+    api = haproxy(server("a", 400, 12), server("b", 300), answered("c", [2000] * 80))
+    place = PLACE._replace(instances={"a": Counted(390, 10, 0, 5), "b": Counted(5000, 5000)})  # b: HAProxy was reloaded
+    worst = samplers._blame(samplers._Here(place, Times(1, 1), api))
+    assert worst(False) == ["a: 2 of its 10 answers were errors, 0 connections failed"]
+    assert worst(True) == ["c: its 80 answers took 2000 ms on average"]
 
 
 def test_what_was_slow_in_an_earlier_release_is_not_named() -> None:

@@ -753,12 +753,17 @@ def test_without_a_guard_the_run_takes_back_what_is_refused_before_the_bake(host
 def test_only_the_run_that_has_switched_knows_what_was_before(host: t.Any) -> None:
     run = switched(host)
     asks(host, run)
-    assert watch_files.read_asked(host.folder)["since"]["responses"] == 300
+    asked = watch_files.read_asked(host.folder)
+    assert asked["since"]["responses"] == 300
+    instances = watch_files.place("shop", asked).instances
+    assert instances
+    assert instances == {one.name: one.counted for one in host.peer.api.servers("shop") if one.slot == run.slot}
     assert tally.at_the_switch(host.peer.api, host.folder, run._replace(epoch=9)) is None
     (Path(host.folder) / "switched.json").write_text("{")
     [warning] = asks(host, run)["warnings"]
     assert "switched.json" in warning
-    assert watch_files.read_asked(host.folder)["since"] is None
+    asked = watch_files.read_asked(host.folder)
+    assert (asked["since"], asked["instances"]) == (None, None)
 
 
 def test_a_haproxy_that_has_begun_since_counts_from_nothing(host: t.Any) -> None:
