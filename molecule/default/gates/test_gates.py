@@ -83,10 +83,13 @@ def five_times(lab: t.Any, host: str = "client1", **headers: str) -> list[tuple[
     return list(map(tuple, json.loads(told)))
 
 
+# A gate that looks without the run may refuse a release before its bake begins, where a drain takes long.
+WATCHED = r"refuse it \((?:bake|after the switch, before the bake)\)"
+
+
 def refusal(output: str, gate: str) -> str:
     """Returns what the refusal of a bake says of the gate that failed: what it saw, next to its limits."""
-    when = "(?:bake|after the switch, before the bake)"
-    assert re.search(rf"refuse it \({when}\): {gate}: failures \d+, at most 0\.", output)
+    assert re.search(rf"{WATCHED}: {gate}: failures \d+, at most 0\.", output)
     (words,) = set(re.findall(rf"^  {gate}: fail \((.*)\)$", output, re.MULTILINE))
     return str(words)
 
@@ -345,11 +348,10 @@ def test_a_prometheus_that_is_down_is_no_pass(lab: t.Any, load: t.Any) -> None:
     assert played.code != 0
     assert live(lab) == "1.0.0"
     assert lab.pointed() == before
-    assert "refuse it (bake): alerts: errors 4, at most 3." in played.output
+    assert re.search(rf"{WATCHED}: alerts: errors 4, at most 3\.", played.output)
     assert re.search(r"^  alerts: error \(connection.*refused", played.output, re.MULTILINE)
     assert "alerts: pass" not in played.output
     assert "told (not enforced): error" in played.output
-    assert "ready: pass (" in played.output
     assert load()["failures"] == 0
 
 
