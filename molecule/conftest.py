@@ -263,7 +263,8 @@ def pytest_terminal_summary(terminalreporter: t.Any) -> None:
     with _told(".failed").open("a") as file:
         for report in failed:
             lines = [*report.longreprtext.splitlines()[-30:], *report.capstdout.splitlines()[-20:]]
-            file.write("\n".join([report.nodeid, *(line[:300] for line in lines), ""]))
+            # The name stands below it, too: who sees only the end of a log wants to know which test that was.
+            file.write("\n".join([report.nodeid, *(line[:300] for line in lines), f"FAILED {report.nodeid}", ""]))
 
 
 def _told(ending: str) -> Path:
